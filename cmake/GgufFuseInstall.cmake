@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+# Headers, libraries, program, man page, completion, and what find_package() and pkg-config need to find them.
+include(CMakePackageConfigHelpers)
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gguf_fuse)
+install(TARGETS gguf_fuse_loader gguf_fuse_fuse EXPORT gguf_fuseTargets FILE_SET HEADERS)
+install(EXPORT gguf_fuseTargets NAMESPACE gguf_fuse:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/gguf_fuse-config.cmake.in ${PROJECT_BINARY_DIR}/gguf_fuse-config.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/gguf_fuse-config-version.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/gguf_fuse-config.cmake ${PROJECT_BINARY_DIR}/gguf_fuse-config-version.cmake
+        DESTINATION ${package_dir})
+
+# Static libraries pass their own needs on to whoever links them; shared ones keep them to themselves.
+set(pc_private "")
+if(BUILD_SHARED_LIBS)
+  set(pc_private ".private")
+endif()
+# Paths are told relative to the .pc file, so that the tree can be installed anywhere and moved.
+file(RELATIVE_PATH pc_includedir ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_FULL_INCLUDEDIR})
+configure_file(cmake/gguf_fuse.pc.in ${PROJECT_BINARY_DIR}/gguf_fuse.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/gguf_fuse.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+if(TARGET gguf-fuse)
+  install(TARGETS gguf-fuse)
+endif()
+if(GGUF_FUSE_MAN_PAGE)
+  install(FILES ${GGUF_FUSE_MAN_PAGE} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+endif()
+if(EXISTS ${PROJECT_SOURCE_DIR}/cli/completion/gguf-fuse.bash)
+  install(FILES cli/completion/gguf-fuse.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+          RENAME gguf-fuse)
+endif()
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# demo.sh: installs what is missing, builds gguf-fuse, brings a small real model, fuses it, proves it and takes it back.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+logs=build/demo/logs
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+scripts/setup.sh build
+build_program() {
+  cmake -S . -B build/demo/program -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGUF_FUSE_TESTS=OFF -DGGUF_FUSE_BENCH=OFF &&
+    cmake --build build/demo/program --parallel "$jobs" --target gguf-fuse
+}
+step "build gguf-fuse" build_program
+scripts/models.sh smollm2
+
+PATH=$PWD/build/demo/program/bin:$PATH
+cd build/demo
+ln -sf "$models/smollm2-135m-instruct-q4_1.gguf" smollm2.gguf
+
+run() {
+  printf '\n$ %s\n' "$*"
+  "$@"
+}
+run gguf-fuse plan smollm2.gguf
+run gguf-fuse convert smollm2.gguf smollm2.fused.gguf --force
+run gguf-fuse verify smollm2.fused.gguf smollm2.gguf
+run gguf-fuse unfuse smollm2.fused.gguf smollm2.unfused.gguf --force
+run sha256sum smollm2.gguf smollm2.unfused.gguf
+
+echo
+if ! cmp -s smollm2.gguf smollm2.unfused.gguf; then
+  echo "The unfused file differs from the original." >&2
+  exit 1
+fi
+echo "Fused:   build/demo/smollm2.fused.gguf, $(stat -c %s smollm2.fused.gguf) bytes (original: $(stat -Lc %s smollm2.gguf) bytes)"
+echo "Proved:  every weight of the original is in the fused file, unchanged"
+echo "Undone:  build/demo/smollm2.unfused.gguf is the original again, byte for byte"

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# fuzz.sh SECONDS [FUZZER...]: runs the fuzzers of the fuzz preset, all when none is named, starting from the committed corpus.
+# New inputs go to build/fuzz/work/FUZZER, crashes to build/fuzz/work.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export seconds=${1:?usage: $0 SECONDS [FUZZER...]}
+shift
+if [ "$#" = 0 ]; then
+  for fuzzer in build/fuzz/bin/*_fuzzer; do set -- "$@" "$(basename "$fuzzer")"; done
+fi
+fuzz_one() {
+  work=build/fuzz/work/$1
+  mkdir -p "$work"
+  "build/fuzz/bin/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+    -artifact_prefix="$work-" "$work" "tests/fuzz/corpus/$1"
+}
+export -f fuzz_one
+# shellcheck disable=SC2016  # the inner shell expands it
+printf '%s\0' "$@" | xargs -0 -P "$(nproc)" -n 1 bash -euc 'fuzz_one "$1"' fuzz

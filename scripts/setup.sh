@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# setup.sh build|test|check: installs the Debian packages that are missing for building, for testing, or for every check.
+set -euo pipefail
+
+packages=(cmake ninja-build g++ pkg-config ccache libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev libxxhash-dev libexpected-dev)
+case ${1:-build} in
+  build) ;;
+  test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev help2man) ;;
+  check) packages+=(libgtest-dev libgmock-dev libbenchmark-dev help2man git clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14) ;;
+  *) echo "usage: $0 build|test|check" >&2; exit 2 ;;
+esac
+# A Python that does not come from Debian serves as well.
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3 python3-pip)
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "setup: not a Debian system; these have to be here already: ${packages[*]}"
+  exit 0
+fi
+missing=()
+for package in "${packages[@]}"; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+done
+[ "${#missing[@]}" -gt 0 ] || exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  if ! command -v sudo >/dev/null; then
+    echo "setup: please install as root: apt-get install ${missing[*]}" >&2
+    exit 1
+  fi
+  as_root=(sudo)
+fi
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+echo "setup: installing ${missing[*]}"
+apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+  tail -n 20 "$log" >&2
+  echo "setup: the packages could not be installed" >&2
+  exit 1
+fi
