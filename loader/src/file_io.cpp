@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+#include "file_io.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <limits>
+#include <new>
+
+namespace gguf_fuse {
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  std::swap(number_, other.number_);
+  return *this;
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (number_ >= 0) ::close(number_);
+}
+
+FileDescriptor FileDescriptor::duplicate() const { return FileDescriptor(::fcntl(number_, F_DUPFD_CLOEXEC, 3)); }
+
+Result<Buffer> allocate(std::size_t bytes) {
+  Buffer buffer(new (std::nothrow) std::byte[bytes]);
+  if (!buffer) return fail(system_error(ErrorCode::SystemFailed, {}, ENOMEM));
+  return buffer;
+}
+
+Result<std::size_t> pread_fully(int descriptor, std::uint64_t offset, std::span<std::byte> out,
+                                const std::string& path) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t got = ::pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    if (got == 0) break;
+    if (got > 0) {
+      done += static_cast<std::size_t>(got);
+    } else if (errno != EINTR) {
+      return fail(system_error(ErrorCode::ReadFailed, path, errno, offset + done));
+    }
+  }
+  return done;
+}
+
+Result<void> pwrite_fully(int descriptor, std::uint64_t offset, std::span<const std::byte> bytes,
+                          const std::string& path) {
+  constexpr auto kLast = static_cast<std::uint64_t>(std::numeric_limits<off_t>::max());
+  if (offset > kLast || bytes.size() > kLast - offset) {
+    return fail(system_error(ErrorCode::WriteFailed, path, EFBIG, offset));
+  }
+  while (!bytes.empty()) {
+    const ssize_t put = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (put > 0) {
+      offset += static_cast<std::uint64_t>(put);
+      bytes = bytes.subspan(static_cast<std::size_t>(put));
+    } else if (put == 0) {
+      return fail(system_error(ErrorCode::WriteFailed, path, EIO, offset));
+    } else if (errno != EINTR) {
+      return fail(system_error(ErrorCode::WriteFailed, path, errno, offset));
+    }
+  }
+  return {};
+}
+
+Result<void> sync_file(int descriptor, const std::string& path) {
+  int result = 0;
+  do {
+    result = ::fsync(descriptor);
+  } while (result != 0 && errno == EINTR);
+  if (result != 0 && !is_unsupported(errno)) return fail(system_error(ErrorCode::SyncFailed, path, errno));
+  return {};
+}
+
+bool is_unsupported(int error_number) {
+  return error_number == ENOSYS || error_number == EOPNOTSUPP || error_number == EINVAL || error_number == EPERM;
+}
+
+std::string file_kind(mode_t mode) {
+  if (S_ISREG(mode)) return "a regular file";
+  if (S_ISDIR(mode)) return "a directory";
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  if (S_ISCHR(mode)) return "a character device";
+  if (S_ISBLK(mode)) return "a block device";
+  return "something unknown";
+}
+
+Error not_a_file(const std::string& path, mode_t mode, std::string hint) {
+  return Error{.code = ErrorCode::NotAFile, .path = path, .actual = file_kind(mode), .hint = std::move(hint)};
+}
+
+Error truncated(const std::string& path, std::uint64_t offset, std::uint64_t expected, std::uint64_t actual) {
+  return Error{.code = ErrorCode::Truncated,
+               .path = path,
+               .offset = offset,
+               .expected = fmt::format("{} bytes", expected),
+               .actual = fmt::format("{}", actual)};
+}
+
+}  // namespace gguf_fuse

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+#include "file_source.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <vector>
+
+namespace gguf_fuse {
+namespace {
+
+// What must stay the same for what was read to belong together.
+struct Identity {
+  dev_t device;
+  ino_t inode;
+  std::uint64_t bytes;
+  std::int64_t modified_seconds;
+  std::int64_t modified_nanoseconds;
+
+  bool operator==(const Identity&) const = default;
+};
+
+Identity identity_of(const struct stat& status) {
+  return Identity{status.st_dev, status.st_ino, static_cast<std::uint64_t>(status.st_size), status.st_mtim.tv_sec,
+                  status.st_mtim.tv_nsec};
+}
+
+class FileSource : public Source {
+ public:
+  FileSource(FileDescriptor descriptor, std::string path, const Identity& identity)
+      : descriptor_(std::move(descriptor)), path_(std::move(path)), identity_(identity) {}
+
+  [[nodiscard]] Result<void> read_at(std::uint64_t offset, std::span<std::byte> out) override {
+    const std::uint64_t left = offset < identity_.bytes ? identity_.bytes - offset : 0;
+    if (out.size() > left) return fail(truncated(path_, offset, out.size(), left));
+    GGUF_FUSE_ASSIGN(const std::size_t got, fetch(offset, out));
+    if (got == out.size()) return {};
+    // A file that ends before its size did so only now.
+    GGUF_FUSE_CHECK(check_unchanged());
+    return fail(truncated(path_, offset, out.size(), got));
+  }
+
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return identity_.bytes; }
+  [[nodiscard]] bool sequential() const override { return false; }
+  [[nodiscard]] int descriptor() const override { return descriptor_.get(); }
+  [[nodiscard]] const std::string& path() const override { return path_; }
+
+  [[nodiscard]] Result<void> check_unchanged() const override {
+    struct stat status {};
+    if (::fstat(descriptor_.get(), &status) != 0) return fail(system_error(ErrorCode::ReadFailed, path_, errno));
+    const Identity now = identity_of(status);
+    if (now == identity_) return {};
+    Error error{.code = ErrorCode::InputChanged, .path = path_, .actual = "another modification time"};
+    if (now.bytes != identity_.bytes) {
+      error.expected = fmt::format("{} bytes", identity_.bytes);
+      error.actual = fmt::format("{}", now.bytes);
+    }
+    return fail(std::move(error));
+  }
+
+ protected:
+  /// Reads inside the file; fewer bytes only when it has become shorter.
+  [[nodiscard]] virtual Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) {
+    return pread_fully(descriptor_.get(), offset, out, path_);
+  }
+
+ private:
+  FileDescriptor descriptor_;
+  std::string path_;
+  Identity identity_;
+};
+
+// Touching a mapping beyond the end of its file is a SIGBUS, which no library may catch. So the size is looked up
+// before every copy. A file cut short during the copy, or a disk error, still kills the process: that is the price of
+// this mode.
+class MappedSource final : public FileSource {
+ public:
+  MappedSource(FileDescriptor descriptor, std::string path, const Identity& identity, void* mapping)
+      : FileSource(std::move(descriptor), std::move(path), identity),
+        mapping_(static_cast<const std::byte*>(mapping)),
+        bytes_(identity.bytes) {
+    ::madvise(mapping, bytes_, MADV_SEQUENTIAL);
+  }
+  MappedSource(const MappedSource&) = delete;
+  MappedSource& operator=(const MappedSource&) = delete;
+  ~MappedSource() override { ::munmap(const_cast<std::byte*>(mapping_), bytes_); }
+
+ protected:
+  [[nodiscard]] Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) override {
+    struct stat status {};
+    if (::fstat(descriptor(), &status) != 0) return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
+    if (static_cast<std::uint64_t>(status.st_size) < offset + out.size()) return std::size_t{0};
+    if (!out.empty()) std::memcpy(out.data(), mapping_ + offset, out.size());
+    return out.size();
+  }
+
+ private:
+  const std::byte* mapping_;
+  std::size_t bytes_;
+};
+
+// Reads past the page cache. What is not aligned goes through a buffer; where the filesystem refuses after all, the
+// flag is taken off the descriptor and everything goes through the page cache from then on.
+class DirectSource final : public FileSource {
+ public:
+  using FileSource::FileSource;
+
+  // Copies inside the kernel would run into the alignment rules.
+  [[nodiscard]] int descriptor() const override { return direct_ ? -1 : FileSource::descriptor(); }
+
+ protected:
+  [[nodiscard]] Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) override {
+    std::size_t done = 0;
+    while (done < out.size() && direct_) {
+      const std::uint64_t position = offset + done;
+      const std::span<std::byte> rest = out.subspan(done);
+      const bool aligned =
+          position % kAlignment == 0 && reinterpret_cast<std::uintptr_t>(rest.data()) % kAlignment == 0;
+      auto step = aligned && rest.size() >= kAlignment
+                      ? pread_once(position, rest.first(rest.size() / kAlignment * kAlignment))
+                      : through_buffer(position, rest);
+      if (!step) return step;
+      if (*step == 0 && direct_) return done;
+      done += *step;
+    }
+    if (done == out.size()) return done;
+    GGUF_FUSE_ASSIGN(const std::size_t more, FileSource::fetch(offset + done, out.subspan(done)));
+    return done + more;
+  }
+
+ private:
+  static constexpr std::size_t kAlignment = 4096;
+  static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  using AlignedBuffer = std::unique_ptr<std::byte, Free>;
+
+  // 0 at the end of the file, and after a refusal.
+  Result<std::size_t> pread_once(std::uint64_t offset, std::span<std::byte> out) {
+    const int descriptor = FileSource::descriptor();
+    for (;;) {
+      const ssize_t got = ::pread(descriptor, out.data(), out.size(), static_cast<off_t>(offset));
+      if (got >= 0) return static_cast<std::size_t>(got);
+      if (errno == EINTR) continue;
+      if (errno != EINVAL) return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
+      const int flags = ::fcntl(descriptor, F_GETFL);
+      if (::fcntl(descriptor, F_SETFL, flags & ~O_DIRECT) != 0) {
+        return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
+      }
+      direct_ = false;
+      return std::size_t{0};
+    }
+  }
+
+  Result<std::size_t> through_buffer(std::uint64_t offset, std::span<std::byte> out) {
+    AlignedBuffer buffer = take_buffer();
+    if (!buffer) return fail(system_error(ErrorCode::SystemFailed, path(), ENOMEM));
+    const std::size_t skipped = offset % kAlignment;
+    const std::size_t wanted = (skipped + out.size() + kAlignment - 1) / kAlignment * kAlignment;
+    auto got = pread_once(offset - skipped, {buffer.get(), std::min(wanted, kBufferBytes)});
+    std::size_t copied = 0;
+    if (got && *got > skipped) {
+      copied = std::min(*got - skipped, out.size());
+      std::memcpy(out.data(), buffer.get() + skipped, copied);
+    }
+    const std::scoped_lock lock(mutex_);
+    buffers_.push_back(std::move(buffer));
+    if (!got) return got;
+    return copied;
+  }
+
+  // One buffer for each thread that reads at the same time.
+  AlignedBuffer take_buffer() {
+    const std::scoped_lock lock(mutex_);
+    if (buffers_.empty()) return AlignedBuffer(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBufferBytes)));
+    AlignedBuffer buffer = std::move(buffers_.back());
+    buffers_.pop_back();
+    return buffer;
+  }
+
+  std::atomic<bool> direct_{true};
+  std::mutex mutex_;
+  std::vector<AlignedBuffer> buffers_;
+};
+
+bool set_direct(int descriptor) {
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  return flags >= 0 && ::fcntl(descriptor, F_SETFL, flags | O_DIRECT) == 0;
+}
+
+}  // namespace
+
+Result<std::size_t> Source::read_up_to(std::uint64_t offset, std::span<std::byte> out) {
+  const std::uint64_t bytes = size().value_or(0);
+  if (offset >= bytes) return std::size_t{0};
+  const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), bytes - offset));
+  GGUF_FUSE_CHECK(read_at(offset, out.first(count)));
+  return count;
+}
+
+Result<Source::Tail> Source::read_tail(std::uint64_t offset) {
+  constexpr std::size_t kChunk = std::size_t{64} << 10;
+  GGUF_FUSE_ASSIGN(const Buffer buffer, allocate(kChunk));
+  Tail tail;
+  for (;;) {
+    GGUF_FUSE_ASSIGN(const std::size_t got, read_up_to(offset + tail.bytes, {buffer.get(), kChunk}));
+    if (got == 0) return tail;
+    tail.bytes += got;
+    tail.all_zero = tail.all_zero &&
+                    std::all_of(buffer.get(), buffer.get() + got, [](std::byte byte) { return byte == std::byte{0}; });
+  }
+}
+
+Result<std::unique_ptr<Source>> file_source(FileDescriptor descriptor, std::string path, LoadMode mode) {
+  struct stat status {};
+  if (::fstat(descriptor.get(), &status) != 0) return fail(system_error(ErrorCode::OpenFailed, path, errno));
+  if (!S_ISREG(status.st_mode)) return fail(not_a_file(path, status.st_mode));
+  const Identity identity = identity_of(status);
+  if (mode == LoadMode::Mmap && identity.bytes > 0) {
+    void* mapping = ::mmap(nullptr, identity.bytes, PROT_READ, MAP_SHARED, descriptor.get(), 0);
+    if (mapping != MAP_FAILED) {
+      return std::make_unique<MappedSource>(std::move(descriptor), std::move(path), identity, mapping);
+    }
+  }
+  if (mode == LoadMode::Direct && set_direct(descriptor.get())) {
+    return std::make_unique<DirectSource>(std::move(descriptor), std::move(path), identity);
+  }
+  ::posix_fadvise(descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
+  return std::make_unique<FileSource>(std::move(descriptor), std::move(path), identity);
+}
+
+}  // namespace gguf_fuse

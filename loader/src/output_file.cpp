@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#include "output_file.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <limits>
+
+#include "file_source.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+constexpr std::uint64_t kPageBytes = 4096;
+
+std::uint64_t file_size_limit() {
+  rlimit limit{};
+  const bool known = ::getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+  return known ? limit.rlim_cur : std::numeric_limits<std::uint64_t>::max();
+}
+
+}  // namespace
+
+OutputFile::OutputFile(FileDescriptor descriptor, std::string path, std::string space_hint)
+    : descriptor_(std::move(descriptor)),
+      path_(std::move(path)),
+      space_hint_(std::move(space_hint)),
+      limit_(file_size_limit()) {}
+
+// KEEP_SIZE, so that the file's length is always what was written, be it by us or by copies inside the kernel. Not
+// posix_fallocate: where the filesystem cannot, glibc writes into every block instead, which is slower than the
+// conversion.
+Result<void> OutputFile::reserve(std::uint64_t bytes) {
+  if (bytes == 0) return {};
+  GGUF_FUSE_CHECK(check_limit(bytes));
+  int result = 0;
+  do {
+    result = ::fallocate(descriptor_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) {
+    reserved_ = bytes;
+  } else if (!is_unsupported(errno)) {
+    return fail(with_space(system_error(ErrorCode::WriteFailed, path_, errno), bytes));
+  }
+  return {};
+}
+
+Result<void> OutputFile::trim() {
+  if (reserved_ == 0) return {};
+  struct stat status {};
+  if (::fstat(descriptor_.get(), &status) != 0) return fail(system_error(ErrorCode::WriteFailed, path_, errno));
+  // Cutting a file at its end releases the blocks behind it.
+  if (static_cast<std::uint64_t>(status.st_size) >= reserved_) return {};
+  if (::ftruncate(descriptor_.get(), status.st_size) != 0)
+    return fail(system_error(ErrorCode::WriteFailed, path_, errno));
+  return {};
+}
+
+Result<void> OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
+  GGUF_FUSE_CHECK(check_limit(offset + bytes.size()));
+  auto written = pwrite_fully(descriptor_.get(), offset, bytes, path_);
+  if (!written) return fail(with_space(std::move(written).error(), bytes.size()));
+  return {};
+}
+
+void OutputFile::settle(std::uint64_t offset, std::uint64_t bytes) const {
+  // Whole pages only: the one at either end may still be written to, and would be written back twice.
+  const std::uint64_t begin = (offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const std::uint64_t end = (offset + bytes) / kPageBytes * kPageBytes;
+  if (begin >= end) return;
+  // A failure shows in fsync.
+  ::sync_file_range(descriptor_.get(), static_cast<off_t>(begin), static_cast<off_t>(end - begin),
+                    SYNC_FILE_RANGE_WRITE);
+}
+
+std::unique_ptr<Source> OutputFile::read_back() const {
+  FileDescriptor again = descriptor_.duplicate();
+  if (!again.valid()) return nullptr;
+  auto source = file_source(std::move(again), path_);
+  return source ? std::move(*source) : nullptr;
+}
+
+// Looked at before writing, because the kernel's own answer to a file that grows beyond its limit is a deadly signal.
+Result<void> OutputFile::check_limit(std::uint64_t end) const {
+  if (end <= limit_) return {};
+  Error error = system_error(ErrorCode::WriteFailed, path_, EFBIG);
+  error.expected = fmt::format("at most {} bytes", limit_);
+  error.actual = fmt::format("{}", end);
+  return fail(std::move(error));
+}
+
+Error OutputFile::with_space(Error error, std::uint64_t wanted) const {
+  if (error.code != ErrorCode::NoSpace) return error;
+  const auto available = free_space(descriptor_.get());
+  if (available && *available < wanted) {
+    Error better = no_space(path_, wanted, *available, space_hint_);
+    better.offset = error.offset;
+    return better;
+  }
+  error.hint = space_hint_;  // a quota, say: the system's own words tell more
+  return error;
+}
+
+std::optional<std::uint64_t> free_space(int descriptor) {
+  struct statvfs status {};
+  // Some filesystems in user space report no blocks at all.
+  if (::fstatvfs(descriptor, &status) != 0 || status.f_blocks == 0) return std::nullopt;
+  const std::uint64_t blocks = ::geteuid() == 0 ? status.f_bfree : status.f_bavail;
+  return blocks * status.f_frsize;
+}
+
+Error no_space(const std::string& path, std::uint64_t wanted, std::uint64_t available, std::string hint) {
+  return Error{.code = ErrorCode::NoSpace,
+               .path = path,
+               .expected = fmt::format("{} free bytes", wanted),
+               .actual = fmt::format("{}", available),
+               .hint = std::move(hint)};
+}
+
+}  // namespace gguf_fuse
