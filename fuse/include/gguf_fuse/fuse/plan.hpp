@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gguf_fuse/fuse/rules.hpp"
+#include "gguf_fuse/fuse/targets.hpp"
+#include "gguf_fuse/loader/model.hpp"
+
+namespace gguf_fuse {
+
+/// `count` pieces of `bytes` each: piece i goes from source_offset + i * source_stride of a file to
+/// offset + i * stride of a tensor. Pieces never overlap, and together the runs of a tensor cover it exactly.
+struct Run {
+  std::uint32_t source = 0;         ///< index into ModelInfo::shards
+  std::uint64_t source_offset = 0;  ///< absolute, in that file
+  std::uint64_t source_stride = 0;
+  std::uint64_t offset = 0;  ///< in the output tensor
+  std::uint64_t stride = 0;
+  std::uint64_t bytes = 0;
+  std::uint64_t count = 1;
+
+  friend bool operator==(const Run&, const Run&) = default;
+};
+
+/// A tensor of the output: its row of the table and where its bytes come from.
+struct PlannedTensor {
+  std::string name;
+  const TensorType* type = nullptr;
+  std::uint32_t dimension_count = 0;
+  Dimensions dims{1, 1, 1, 1};
+  std::uint64_t offset = 0;  ///< absolute, in its output file
+  std::uint64_t bytes = 0;
+  std::vector<Run> runs;
+};
+
+/// One file of the output. Bytes between header and tensors, and up to total_bytes, are zero padding.
+struct PlannedFile {
+  std::vector<std::byte> header;
+  std::vector<PlannedTensor> tensors;
+  std::uint64_t total_bytes = 0;
+};
+
+/// What was decided about one rule in one layer, and why.
+struct Decision {
+  RuleId rule;
+  std::uint32_t layer = 0;
+  bool fused = false;          ///< for unfuse plans: taken apart
+  std::string reason;          ///< why (not), one clause
+  std::vector<std::string> parts;
+  std::string result;
+  std::uint64_t bytes = 0;     ///< of the fused tensors
+};
+
+struct Plan {
+  std::vector<PlannedFile> files;   ///< more than one: shards
+  std::vector<Decision> decisions;  ///< by rule, then layer; rules with no tensors in this model have none
+  std::vector<std::string> warnings;
+  bool exact = true;                ///< unfuse: the output is the original file byte for byte (a record was found)
+
+  [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t total_bytes() const;
+  [[nodiscard]] GGUF_FUSE_EXPORT std::size_t fused_count() const;  ///< decisions with fused == true
+};
+
+/// How the output is cut into shards.
+struct SplitOptions {
+  std::uint64_t max_bytes = 0;    ///< of tensor data per shard; 0: no limit
+  std::uint64_t max_tensors = 0;  ///< per shard; 0: no limit
+  bool keep = false;              ///< the input's own shards
+};
+
+struct FuseOptions {
+  Target target = Target::LlamaCpp;
+  bool gate_up = true;
+  bool qkv = true;
+  std::optional<std::pair<std::uint32_t, std::uint32_t>> layers{};  ///< first and last layer, inclusive
+  SplitOptions split{};
+};
+
+/// Plans a fused copy: a pure function of the headers. A file that was fused before is planned from its original tensors,
+/// so fusing again for another target needs no unfuse in between.
+/// Errors: BadRecord, MissingKey, WrongValueType, BadHyperparameter, SizeOverflow.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options = {});
+
+/// Plans the way back: exactly the original where a record says how, else by the rules and the model's head counts.
+/// Errors: NothingToUnfuse, BadRecord and those of plan_fuse.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split = {});
+
+/// Relates the tensors of two models: how to make every tensor of `derived` from `original`, through the record, or by the
+/// rules where there is none. Used to prove that no weight changed. Headers and padding are left empty.
+/// Errors: TensorsDiffer (a tensor without counterpart, another type or shape) and those of plan_fuse.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original);
+
+}  // namespace gguf_fuse

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "gguf_fuse/fuse/rules.hpp"
+
+namespace gguf_fuse {
+
+/// For which engine a file is made.
+enum class Target : std::uint8_t {
+  LlamaCpp,    ///< mainline llama.cpp
+  IkLlamaCpp,  ///< ik_llama.cpp
+  GgufFuse,    ///< our own runtime: everything that is legal
+  Both,        ///< only what both engines read
+};
+
+struct TargetRow {
+  Target target;
+  std::string_view name;  ///< the word of --target
+  std::string_view description;
+};
+[[nodiscard]] GGUF_FUSE_EXPORT std::span<const TargetRow> targets();
+[[nodiscard]] GGUF_FUSE_EXPORT std::optional<Target> find_target(std::string_view name);
+[[nodiscard]] GGUF_FUSE_EXPORT std::string_view target_name(Target target);
+
+/// What an engine does with a fused tensor of an architecture.
+enum class Support : std::uint8_t {
+  Unknown,   ///< the engine has no such architecture
+  No,        ///< load error
+  Yes,       ///< read as an alternative to the separate tensors
+  Required,  ///< only the fused tensor is read
+  Crashes,   ///< loads, then crashes or goes wrong
+  None,      ///< the architecture has no such tensors
+};
+
+/// What sets an architecture's attention apart, as a bit set.
+enum AttentionTraits : std::uint8_t {
+  kPlainAttention = 0,
+  kNoFusedBias = 1,      ///< attn_qkv.bias is not read beside attn_qkv.weight
+  kGatedQueries = 2,     ///< Q may hold a gate beside each head: twice the rows
+  kQkNormBreaks = 4,     ///< a layer with attn_q_norm or attn_k_norm must keep Q, K and V apart
+  kOtherQkvLayout = 8,   ///< some layers store attn_qkv in an order of their own
+};
+
+/// One architecture: what mainline llama.cpp and ik_llama.cpp read.
+/// Source: docs/engines.md (llama.cpp 0.5.0-dev, ik_llama.cpp 8337e4cd).
+struct ArchitectureRow {
+  std::string_view name;  ///< general.architecture
+  Support mainline_experts, mainline_dense, mainline_qkv;
+  Support ik_experts, ik_dense, ik_qkv;
+  std::uint8_t traits = kPlainAttention;  ///< AttentionTraits
+  std::string_view trap = {};             ///< a restriction in words, shown by --explain
+  Support mainline_shared = Support::No;  ///< gate+up of the shared expert
+};
+[[nodiscard]] GGUF_FUSE_EXPORT std::span<const ArchitectureRow> architectures();
+[[nodiscard]] GGUF_FUSE_EXPORT const ArchitectureRow* find_architecture(std::string_view name);
+
+/// What `target` does with `rule`'s fused tensor in `architecture`.
+[[nodiscard]] GGUF_FUSE_EXPORT Support support(Target target, std::string_view architecture, RuleId rule);
+
+}  // namespace gguf_fuse

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "legality.hpp"
+#include "runs.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+/// Cuts fused tensors of `model` wherever `other` has their parts, whose shapes say where.
+void match_parts(LogicalModel& model, const LogicalModel& other) {
+  const TensorIndex others = index_by_name(other.tensors);
+  std::vector<LogicalTensor> tensors;
+  for (LogicalTensor& tensor : model.tensors) {
+    const auto layer = layer_of(tensor.name);
+    bool cut_done = false;
+    for (const Rule& rule : rules()) {
+      for (const std::string_view attribute : {"weight", "bias"}) {
+        if (cut_done || !layer || tensor.name != fmt::format("blk.{}.{}.{}", *layer, rule.result, attribute)) continue;
+        Cut cut{.rows = {}, .along_elements = attribute == "bias"};
+        std::vector<std::string> names;
+        std::uint64_t rows = 0;
+        for (std::size_t i = 0; i < rule.part_count(); ++i) {
+          names.push_back(fmt::format("blk.{}.{}.{}", *layer, rule.parts[i], attribute));
+          const auto found = others.find(names.back());
+          if (found == others.end()) break;
+          cut.rows.push_back(other.tensors[found->second].dims[cut.along_elements ? 0 : 1]);
+          rows += cut.rows.back();
+        }
+        if (cut.rows.size() != rule.part_count() || rows != tensor.dims[cut.along_elements ? 0 : 1] || !can_cut(tensor, cut)) continue;
+        for (std::size_t i = 0; i < rule.part_count(); ++i) tensors.push_back(cut_part(tensor, cut, i, names[i]));
+        cut_done = true;
+      }
+    }
+    if (!cut_done) tensors.push_back(std::move(tensor));
+  }
+  model.tensors = std::move(tensors);
+}
+
+Error differs(const ModelInfo& model, std::string_view tensor, std::string expected, std::string actual) {
+  return {.code = ErrorCode::TensorsDiffer,
+          .path = model.shards.front().path,
+          .subject = std::string(tensor),
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
+}
+
+std::string describe(const LogicalTensor& tensor) {
+  return fmt::format("{} [{}]", tensor.type->name, fmt::join(tensor.dims.begin(), tensor.dims.begin() + std::max(1U, tensor.dimension_count), ", "));
+}
+
+/// The tensors of the derived files with, for each, where its bytes are found in the original.
+class Relation {
+ public:
+  explicit Relation(const ModelInfo& derived) {
+    for (const Container& shard : derived.shards) {
+      PlannedFile file;
+      for (const TensorInfo& tensor : shard.tensors) {
+        PlannedTensor planned;
+        planned.name = tensor.name;
+        planned.type = tensor.type;
+        planned.dimension_count = tensor.dimension_count;
+        planned.dims = tensor.dims;
+        planned.offset = shard.data_offset + tensor.offset;
+        planned.bytes = tensor.bytes;
+        file.tensors.push_back(std::move(planned));
+      }
+      file.total_bytes = shard.data_offset + shard.data_bytes;
+      files_.push_back(std::move(file));
+    }
+  }
+
+  void add(const LogicalTensor& derived, const LogicalTensor& original) {
+    for (const Run& run : derived.runs) {
+      PlannedTensor& tensor = tensor_at(run.source, run.source_offset);
+      RunBuilder runs;
+      for (std::uint64_t i = 0; i < run.count; ++i) {
+        const std::uint64_t destination = run.source_offset + i * run.source_stride - tensor.offset;
+        add_slice(runs, original.runs, run.offset + i * run.stride, run.bytes, destination);
+      }
+      for (const Run& part : runs.take()) tensor.runs.push_back(part);
+    }
+  }
+
+  [[nodiscard]] std::vector<PlannedFile> take() { return std::move(files_); }
+
+ private:
+  PlannedTensor& tensor_at(std::uint32_t file, std::uint64_t offset) {
+    auto& tensors = files_[file].tensors;
+    const auto after = std::upper_bound(tensors.begin(), tensors.end(), offset,
+                                        [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
+    return *(after - 1);
+  }
+
+  std::vector<PlannedFile> files_;
+};
+
+}  // namespace
+
+Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original) {
+  GGUF_FUSE_ASSIGN(LogicalModel left, original_model(derived));
+  GGUF_FUSE_ASSIGN(LogicalModel right, original_model(original));
+  match_parts(left, right);
+  match_parts(right, left);
+  const TensorIndex by_name = index_by_name(left.tensors);
+  if (by_name.size() != right.tensors.size()) {
+    const TensorIndex wanted = index_by_name(right.tensors);
+    for (const LogicalTensor& tensor : left.tensors) {
+      if (!wanted.contains(tensor.name)) return fail(differs(derived, tensor.name, "no such tensor", describe(tensor)));
+    }
+  }
+  Relation relation(derived);
+  for (const LogicalTensor& tensor : right.tensors) {
+    const auto found = by_name.find(tensor.name);
+    if (found == by_name.end()) return fail(differs(derived, tensor.name, describe(tensor), "no such tensor"));
+    const LogicalTensor& counterpart = left.tensors[found->second];
+    if (counterpart.type != tensor.type || counterpart.dims != tensor.dims) {
+      return fail(differs(derived, tensor.name, describe(tensor), describe(counterpart)));
+    }
+    relation.add(counterpart, tensor);
+  }
+  Plan plan;
+  plan.files = relation.take();
+  return plan;
+}
+
+}  // namespace gguf_fuse

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: MIT
+#include "gguf_fuse/fuse/convert.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "cancel_watch.hpp"
+#include "workers.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using Sinks = std::vector<std::unique_ptr<Sink>>;
+
+constexpr std::string_view kStream = "-";
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+bool is_gzip_name(const std::string& path) { return path.ends_with(".gz"); }
+
+class Converter {
+ public:
+  explicit Converter(const ConvertRequest& request) : request_(request) {
+    // An output that is named like a shard asks for shards.
+    if (parse_shard_name(request.output)) request_.fuse.split.keep = true;
+  }
+
+  Result<ConvertReport> run() {
+    GGUF_FUSE_CHECK(check_output(request_.output));
+    GGUF_FUSE_ASSIGN(std::unique_ptr<Source> source, open_source(request_.input, request_.mode));
+    if (!source->sequential()) {
+      GGUF_FUSE_ASSIGN(model_, open_model(request_.input, {.mode = request_.mode}));
+      return convert_model();
+    }
+    const CancelWatch watch(*source, request_.pipeline.control);
+    GGUF_FUSE_ASSIGN(model_, open_model(std::move(source)));
+    return convert_model();
+  }
+
+ private:
+  Result<ConvertReport> convert_model() {
+    GGUF_FUSE_ASSIGN(report_.plan, make_plan());
+    const auto architecture = model_.info.metadata().get_string("general.architecture");
+    if (architecture) report_.architecture = *architecture;
+    if (request_.strict && request_.direction == Direction::Fuse && report_.plan.fused_count() == 0) {
+      return fail({.code = ErrorCode::NothingToFuse, .path = request_.input});
+    }
+    GGUF_FUSE_ASSIGN(report_.outputs, output_names());
+    GGUF_FUSE_CHECK(check_aliases());
+    if (!request_.dry_run) GGUF_FUSE_CHECK(produce());
+    report_.input_bytes = model_.info.total_bytes();
+    report_.output_bytes = report_.plan.total_bytes();
+    report_.warnings.insert(report_.warnings.end(), report_.plan.warnings.begin(), report_.plan.warnings.end());
+    return std::move(report_);
+  }
+
+  [[nodiscard]] Result<Plan> make_plan() const {
+    if (request_.direction == Direction::Unfuse) return plan_unfuse(model_.info, request_.fuse.split);
+    return plan_fuse(model_.info, request_.fuse);
+  }
+
+  [[nodiscard]] Result<void> check_output(const std::string& output) const {
+    std::error_code ignored;
+    if (output == kStream) {
+      if (isatty(STDOUT_FILENO) != 0 && !request_.dry_run) return fail({.code = ErrorCode::OutputIsTerminal, .path = "standard output"});
+      return {};
+    }
+    if (same_file(request_.input, output)) return fail({.code = ErrorCode::SameFile, .path = output});
+    if (!request_.replace && !request_.dry_run && std::filesystem::exists(output, ignored)) return fail({.code = ErrorCode::OutputExists, .path = output});
+    return {};
+  }
+
+  [[nodiscard]] Result<std::vector<std::string>> output_names() const {
+    const std::size_t count = report_.plan.files.size();
+    if (count == 1) return std::vector<std::string>{request_.output};
+    if (request_.output == kStream || is_gzip_name(request_.output)) {
+      return fail({.code = ErrorCode::InvalidArgument, .path = request_.output, .expected = "a file name for the shards", .actual = fmt::format("{} shards", count)});
+    }
+    std::string prefix = request_.output;
+    if (const auto name = parse_shard_name(prefix)) {
+      prefix = name->prefix;
+    } else if (prefix.ends_with(".gguf")) {
+      prefix.resize(prefix.size() - 5);
+    }
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < count; ++i) names.push_back(shard_path(prefix, i, count));
+    return names;
+  }
+
+  // Shards have names of their own, which may be the input's.
+  [[nodiscard]] Result<void> check_aliases() const {
+    for (const std::string& output : report_.outputs) {
+      GGUF_FUSE_CHECK(check_output(output));
+      for (const Container& shard : model_.info.shards) {
+        if (same_file(shard.path, output)) return fail({.code = ErrorCode::SameFile, .path = output});
+      }
+    }
+    return {};
+  }
+
+  Result<void> produce() {
+    GGUF_FUSE_ASSIGN(Sinks sinks, open_sinks());
+    const bool streamed_out = std::any_of(sinks.begin(), sinks.end(), [](const auto& sink) { return sink->sequential(); });
+    if (model_.sequential() && streamed_out) {
+      // What comes in order leaves in another, so a stream into a stream needs a file between them.
+      Sinks files;
+      GGUF_FUSE_ASSIGN(std::unique_ptr<Sink> file, temporary_sink(report_.plan.total_bytes()));
+      files.push_back(std::move(file));
+      GGUF_FUSE_CHECK(fill(files));
+      GGUF_FUSE_CHECK(pour(*files.front(), *sinks.front()));
+    } else {
+      GGUF_FUSE_CHECK(fill(sinks));
+    }
+    const auto start = std::chrono::steady_clock::now();
+    for (const auto& sink : sinks) GGUF_FUSE_CHECK(sink->commit());
+    report_.commit_seconds = seconds_since(start);
+    return {};
+  }
+
+  Result<Sinks> open_sinks() {
+    Sinks sinks;
+    for (std::size_t i = 0; i < report_.outputs.size(); ++i) {
+      const std::string& path = report_.outputs[i];
+      if (path == kStream) {
+        GGUF_FUSE_ASSIGN(std::unique_ptr<Sink> sink, descriptor_sink(STDOUT_FILENO, "standard output"));
+        sinks.push_back(std::move(sink));
+        continue;
+      }
+      for (std::string& name : remove_stale_temporaries(path)) report_.removed_temporaries.push_back(std::move(name));
+      const bool zip = is_gzip_name(path);
+      GGUF_FUSE_ASSIGN(std::unique_ptr<Sink> sink,
+                       file_sink(path, {.replace = request_.replace, .bytes = zip ? 0 : report_.plan.files[i].total_bytes}));
+      sinks.push_back(zip ? gzip_sink(std::move(sink)) : std::move(sink));
+    }
+    return sinks;
+  }
+
+  // Moves, completes and verifies what goes into `sinks`.
+  Result<void> fill(const Sinks& sinks) {
+    const auto start = std::chrono::steady_clock::now();
+    GGUF_FUSE_ASSIGN(const Execution execution, execute(report_.plan, model_, sinks, request_.pipeline));
+    if (model_.sequential()) {
+      // Now the stream's length is known, and with it the record's last number.
+      GGUF_FUSE_ASSIGN(report_.plan, make_plan());
+      GGUF_FUSE_CHECK(write_headers(report_.plan, sinks));
+    }
+    report_.copy_seconds = seconds_since(start);
+    if (!execution.padding_was_zero) {
+      report_.warnings.emplace_back("the input has bytes other than zero between or behind its tensors; they are not copied, and unfuse restores zeros there");
+    }
+    return request_.verify ? verify_sinks(sinks, execution) : Result<void>();
+  }
+
+  Result<void> verify_sinks(const Sinks& sinks, const Execution& execution) {
+    const auto start = std::chrono::steady_clock::now();
+    Sources outputs;
+    for (const auto& sink : sinks) {
+      outputs.push_back(sink->read_back());
+      if (outputs.back() != nullptr) continue;
+      report_.warnings.emplace_back("a stream cannot be read back, so the output was not verified");
+      return {};
+    }
+    if (model_.sequential()) {
+      GGUF_FUSE_CHECK(compare(report_.plan, execution.extents, outputs, request_.pipeline));
+    } else {
+      GGUF_FUSE_CHECK(compare(report_.plan, model_, outputs, request_.pipeline));
+    }
+    report_.verify_seconds = seconds_since(start);
+    report_.verified = true;
+    return {};
+  }
+
+  Result<void> pour(Sink& from, Sink& to) {
+    const std::unique_ptr<Source> source = from.read_back();
+    const std::uint64_t total = report_.plan.total_bytes();
+    start_count(request_.pipeline.control, total);
+    GGUF_FUSE_ASSIGN(const WorkSize size, work_size(request_.pipeline, 1));
+    std::vector<std::byte> buffer;
+    for (std::uint64_t at = 0; at < total; at += buffer.size()) {
+      if (cancelled(request_.pipeline.control)) return fail(interrupted());
+      buffer.resize(std::min(size.chunk_bytes, total - at));
+      GGUF_FUSE_CHECK(source->read_at(at, buffer));
+      GGUF_FUSE_CHECK(to.write_at(at, buffer));
+      count_bytes(request_.pipeline.control, buffer.size());
+    }
+    return {};
+  }
+
+  ConvertRequest request_;
+  ConvertReport report_;
+  Model model_;
+};
+
+}  // namespace
+
+Result<ConvertReport> convert(const ConvertRequest& request) { return Converter(request).run(); }
+
+}  // namespace gguf_fuse

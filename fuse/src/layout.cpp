@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include "layout.hpp"
+
+#include <algorithm>
+
+#include "key_changes.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+/// One file before its header is written: which tensors, which original shard's keys.
+struct Draft {
+  std::vector<LogicalTensor*> tensors;
+  const LogicalShard* shard = nullptr;  ///< whose keys it gets; null: only those of a split
+  std::uint64_t alignment = kDefaultAlignment;
+};
+
+std::vector<Draft> keep_shards(const LogicalModel& original, std::vector<LogicalTensor>& tensors) {
+  std::vector<Draft> drafts;
+  std::size_t next = 0;
+  std::uint32_t end = 0;
+  for (const LogicalShard& shard : original.shards) {
+    Draft draft{.tensors = {}, .shard = &shard, .alignment = shard.alignment};
+    end += shard.tensor_count;
+    while (next < tensors.size() && tensors[next].index < end) draft.tensors.push_back(&tensors[next++]);
+    drafts.push_back(std::move(draft));
+  }
+  return drafts;
+}
+
+std::vector<Draft> cut_shards(const LogicalModel& original, std::vector<LogicalTensor>& tensors, const SplitOptions& split) {
+  const std::uint64_t most_bytes = split.max_bytes == 0 ? ~std::uint64_t{0} : split.max_bytes;
+  const std::uint64_t most_tensors = split.max_tensors == 0 ? ~std::uint64_t{0} : split.max_tensors;
+  std::vector<Draft> drafts = {{.tensors = {}, .shard = &original.shards.front(), .alignment = original.shards.front().alignment}};
+  std::uint64_t bytes = 0;
+  for (LogicalTensor& tensor : tensors) {
+    const std::uint64_t padded = align_up(tensor.bytes, original.shards.front().alignment);
+    const bool full = drafts.back().tensors.size() >= most_tensors || bytes + padded > most_bytes;
+    if (full && !drafts.back().tensors.empty()) {
+      drafts.push_back({});
+      bytes = 0;
+    }
+    drafts.back().tensors.push_back(&tensor);
+    bytes += padded;
+  }
+  return drafts;
+}
+
+const ChangedKey* find_change(const std::vector<ChangedKey>& changes, std::string_view key) {
+  const auto found = std::find_if(changes.begin(), changes.end(), [key](const ChangedKey& change) { return change.key == key; });
+  return found != changes.end() ? &*found : nullptr;
+}
+
+void write_keys(HeaderWriter& header, const Draft& draft, const std::vector<ChangedKey>& changes) {
+  if (draft.shard != nullptr) {
+    for (const KeyItem& item : draft.shard->keys) {
+      const ChangedKey* change = find_change(changes, item.key);
+      header.add_value(item.key, change != nullptr ? change->type : item.type, change != nullptr ? change->value : item.value);
+    }
+  }
+  for (const ChangedKey& change : changes) {
+    if (!change.original) header.add_value(change.key, change.type, change.value);
+  }
+}
+
+PlannedFile finish_file(const Draft& draft, HeaderWriter& header, bool as_original) {
+  PlannedFile file;
+  for (LogicalTensor* tensor : draft.tensors) {
+    PlannedTensor planned;
+    planned.offset = header.add_tensor(tensor->name, *tensor->type, tensor->dimension_count, tensor->dims);
+    planned.name = std::move(tensor->name);
+    planned.type = tensor->type;
+    planned.dimension_count = tensor->dimension_count;
+    planned.dims = tensor->dims;
+    planned.bytes = tensor->bytes;
+    planned.runs = std::move(tensor->runs);
+    file.tensors.push_back(std::move(planned));
+  }
+  file.header = header.finish();
+  const std::uint64_t data = file.header.size();
+  for (PlannedTensor& tensor : file.tensors) tensor.offset += data;
+  const std::uint64_t end = header.data_bytes();
+  file.total_bytes = data + (as_original ? end + draft.shard->tail_bytes : align_up(end, draft.alignment));
+  return file;
+}
+
+}  // namespace
+
+std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors, const SplitOptions& split) {
+  const bool cut = split.max_bytes != 0 || split.max_tensors != 0;
+  const bool keep = !cut && (split.keep || original.shards.size() == 1);
+  std::vector<Draft> drafts = keep ? keep_shards(original, tensors) : cut_shards(original, tensors, cut ? split : SplitOptions{});
+  const bool shards_change = !keep && (drafts.size() != 1 || original.shards.size() != 1);
+  std::vector<const LogicalTensor*> fused;
+  for (const LogicalTensor& tensor : tensors) {
+    if (!tensor.parts.empty()) fused.push_back(&tensor);
+  }
+  const bool as_original = fused.empty() && !shards_change;
+
+  std::vector<ChangedKey> extra = tensor_extra_changes(original, tensors);
+  std::vector<PlannedFile> files;
+  for (std::size_t i = 0; i < drafts.size(); ++i) {
+    const ShardPlace place{.number = i, .count = drafts.size() > 1 ? drafts.size() : 0, .tensor_count = tensors.size()};
+    static const std::vector<KeyItem> kNoKeys;
+    const auto& keys = drafts[i].shard != nullptr ? drafts[i].shard->keys : kNoKeys;
+    std::vector<ChangedKey> changes;
+    if (!as_original) changes = split_changes(keys, place, shards_change, original.big_endian);
+    if (i == 0) changes.insert(changes.end(), extra.begin(), extra.end());
+
+    HeaderWriter header(original.version, original.big_endian);
+    header.set_alignment(drafts[i].alignment);
+    write_keys(header, drafts[i], changes);
+    if (i == 0 && !as_original) write_record(header, original, fused, changes);
+    files.push_back(finish_file(drafts[i], header, as_original));
+  }
+  return files;
+}
+
+}  // namespace gguf_fuse

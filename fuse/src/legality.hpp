@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "logical_model.hpp"
+
+namespace gguf_fuse {
+
+/// A model's tensors with what legality needs to know around them.
+class ModelView {
+ public:
+  /// `logical` must outlive the view. A file without general.architecture has an empty one.
+  /// Errors: WrongValueType.
+  [[nodiscard]] static Result<ModelView> make(const LogicalModel& logical);
+
+  [[nodiscard]] const LogicalModel& logical() const { return *logical_; }
+  [[nodiscard]] std::string_view architecture() const { return architecture_; }
+  [[nodiscard]] const ArchitectureRow* row() const { return find_architecture(architecture_); }
+  [[nodiscard]] bool has_trait(AttentionTraits trait) const { return row() != nullptr && (row()->traits & trait) != 0; }
+  /// `blk.LAYER.base.attribute`, or null.
+  [[nodiscard]] const LogicalTensor* find(std::uint32_t layer, std::string_view base, std::string_view attribute) const;
+  /// Layers that have any tensor, ascending.
+  [[nodiscard]] const std::vector<std::uint32_t>& layers() const { return layers_; }
+  [[nodiscard]] bool has_recurrent_layers() const { return !recurrent_.empty(); }
+  /// Whether the layer keeps a state instead of keys and values (it has ssm_ tensors).
+  [[nodiscard]] bool recurrent(std::uint32_t layer) const;
+  /// Whether the layer uses keys and values of an earlier one.
+  [[nodiscard]] bool borrows_keys(std::uint32_t layer) const;
+  /// ARCH.key, possibly an array with an entry a layer. Nothing when the key is missing; errors: WrongValueType, BadHyperparameter.
+  [[nodiscard]] Result<std::optional<std::uint64_t>> hyperparameter(std::string_view key, std::uint32_t layer) const;
+  /// Whether general.tensor_extra asks for 8-bit activations with this tensor.
+  [[nodiscard]] bool wants_precise_activations(std::string_view tensor) const;
+
+ private:
+  const LogicalModel* logical_ = nullptr;
+  std::string_view architecture_;
+  TensorIndex index_;
+  std::vector<std::uint32_t> layers_;
+  std::vector<std::uint32_t> recurrent_;
+  std::vector<std::string_view> precise_;
+};
+
+/// The number in `blk.N.`, when the name starts so.
+[[nodiscard]] std::optional<std::uint32_t> layer_of(std::string_view name);
+
+/// A rule's tensors in one layer.
+struct Parts {
+  std::array<const LogicalTensor*, 3> weights{};
+  std::array<const LogicalTensor*, 3> biases{};
+  std::size_t weight_count = 0;
+  std::size_t bias_count = 0;
+};
+[[nodiscard]] Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer);
+
+/// Why `rule` must not be applied to `layer` for `target`, in one clause; nothing when it may.
+/// Errors: those of ModelView::hyperparameter.
+[[nodiscard]] Result<std::optional<std::string>> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Target target);
+
+/// The rows of a rule's parts in a fused tensor that has no record; a reason when they cannot be told.
+struct UnfuseCut {
+  Cut cut;
+  std::string reason;  ///< empty when `cut` holds
+};
+[[nodiscard]] Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused);
+
+}  // namespace gguf_fuse

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "logical_model.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "runs.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+// How a tensor falls into matrices whose rows are concatenated: biases are matrices of one-element rows.
+struct Matrices {
+  std::uint64_t count = 1;
+  std::uint64_t rows = 1;
+  std::uint64_t row_bytes = 0;
+};
+
+Matrices matrices_of(const TensorType& type, const Dimensions& dims, bool along_elements) {
+  if (along_elements) return {.count = dims[1] * dims[2] * dims[3], .rows = dims[0], .row_bytes = row_bytes(type, 1).value_or(0)};
+  return {.count = dims[2] * dims[3], .rows = dims[1], .row_bytes = row_bytes(type, dims[0]).value_or(0)};
+}
+
+std::uint64_t tail_of(const Container& container) {
+  const std::uint64_t end = container.data_offset + container.data_bytes;
+  // The length of a stream is known at its end; until then it is taken to end as engines write it.
+  const std::uint64_t usual = container.data_offset + align_up(container.data_bytes, container.alignment);
+  return container.file_bytes.value_or(usual) - std::min(end, container.file_bytes.value_or(usual));
+}
+
+LogicalShard stored_shard(const Container& container) {
+  LogicalShard shard;
+  shard.tensor_count = static_cast<std::uint32_t>(container.tensors.size());
+  shard.alignment = container.alignment;
+  shard.tail_bytes = tail_of(container);
+  shard.section = container.metadata.section();
+  for (std::size_t i = 0; i < container.metadata.size(); ++i) {
+    const Metadata::Entry entry = container.metadata[i];
+    shard.keys.push_back({.key = entry.key, .type = entry.value.type(), .value = entry.value.bytes()});
+  }
+  return shard;
+}
+
+}  // namespace
+
+std::optional<Value> LogicalModel::find_key(std::string_view key) const {
+  const auto found = std::find_if(keys().begin(), keys().end(), [key](const KeyItem& item) { return item.key == key; });
+  return found != keys().end() ? std::optional(Value(found->type, found->value, big_endian)) : std::nullopt;
+}
+
+TensorIndex index_by_name(const std::vector<LogicalTensor>& tensors) {
+  TensorIndex index;
+  index.reserve(tensors.size());
+  for (std::size_t i = 0; i < tensors.size(); ++i) index.emplace(tensors[i].name, i);
+  return index;
+}
+
+LogicalModel stored_model(const ModelInfo& model) {
+  LogicalModel logical;
+  logical.version = model.shards.front().version;
+  logical.big_endian = model.shards.front().big_endian;
+  logical.path = model.shards.front().path;
+  for (std::size_t s = 0; s < model.shards.size(); ++s) {
+    const Container& container = model.shards[s];
+    logical.shards.push_back(stored_shard(container));
+    for (const TensorInfo& tensor : container.tensors) {
+      LogicalTensor item;
+      item.name = tensor.name;
+      item.type = tensor.type;
+      item.dimension_count = tensor.dimension_count;
+      item.dims = tensor.dims;
+      item.bytes = tensor.bytes;
+      item.index = static_cast<std::uint32_t>(logical.tensors.size());
+      RunBuilder runs;
+      runs.add({static_cast<std::uint32_t>(s), container.data_offset + tensor.offset, 0, tensor.bytes});
+      item.runs = runs.take();
+      logical.tensors.push_back(std::move(item));
+    }
+  }
+  return logical;
+}
+
+bool can_cut(const LogicalTensor& tensor, const Cut& cut) {
+  const std::uint64_t elements_per_block = cut.along_elements ? tensor.type->block_elements : 1;
+  const std::uint64_t group = cut.along_elements ? 1 : tensor.type->rows_per_group;
+  const bool whole_groups = std::all_of(cut.rows.begin(), cut.rows.end(), [group](std::uint64_t rows) { return rows % group == 0; });
+  const Dimensions& dims = tensor.dims;
+  const bool few = dims[2] <= kMostMatrices && dims[3] <= kMostMatrices / std::max<std::uint64_t>(dims[2], 1) &&
+                   (!cut.along_elements || dims[1] <= kMostMatrices / std::max<std::uint64_t>(dims[2] * dims[3], 1));
+  return whole_groups && elements_per_block == 1 && tensor.type->rows_are_self_contained() && few;
+}
+
+LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name) {
+  const Matrices whole = matrices_of(*tensor.type, tensor.dims, cut.along_elements);
+  const std::uint64_t first_row = std::accumulate(cut.rows.begin(), cut.rows.begin() + static_cast<std::ptrdiff_t>(part), std::uint64_t{0});
+  const std::uint64_t begin = first_row * whole.row_bytes;
+  const std::uint64_t bytes = cut.rows[part] * whole.row_bytes;
+
+  LogicalTensor out;
+  out.name = std::move(name);
+  out.type = tensor.type;
+  out.dimension_count = tensor.dimension_count;
+  out.dims = tensor.dims;
+  out.dims[cut.along_elements ? 0 : 1] = cut.rows[part];
+  out.bytes = bytes * whole.count;
+  out.index = tensor.index;
+  RunBuilder runs;
+  for (std::uint64_t i = 0; i < whole.count; ++i) {
+    add_slice(runs, tensor.runs, i * whole.rows * whole.row_bytes + begin, bytes, i * bytes);
+  }
+  out.runs = runs.take();
+  return out;
+}
+
+LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements, std::string name) {
+  const std::size_t axis = along_elements ? 0 : 1;
+  LogicalTensor out;
+  out.name = std::move(name);
+  out.type = parts.front()->type;
+  out.dimension_count = std::max<std::uint32_t>(parts.front()->dimension_count, static_cast<std::uint32_t>(axis) + 1);
+  out.dims = parts.front()->dims;
+  out.dims[axis] = 0;
+  out.index = parts.front()->index;
+  for (const LogicalTensor* part : parts) {
+    out.dims[axis] += part->dims[axis];
+    out.bytes += part->bytes;
+    out.index = std::min(out.index, part->index);
+    out.parts.push_back({.name = part->name, .index = part->index, .rows = part->dims[axis]});
+  }
+  const Matrices whole = matrices_of(*out.type, out.dims, along_elements);
+  std::uint64_t first_row = 0;
+  for (const LogicalTensor* part : parts) {
+    const std::uint64_t bytes = part->dims[axis] * whole.row_bytes;
+    RunBuilder runs;
+    for (std::uint64_t i = 0; i < whole.count; ++i) {
+      add_slice(runs, part->runs, i * bytes, bytes, (i * whole.rows + first_row) * whole.row_bytes);
+    }
+    first_row += part->dims[axis];
+    for (const Run& run : runs.take()) out.runs.push_back(run);
+  }
+  return out;
+}
+
+}  // namespace gguf_fuse

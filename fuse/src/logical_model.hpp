@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "gguf_fuse/fuse/plan.hpp"
+
+namespace gguf_fuse {
+
+/// More experts in one tensor than any engine knows; keeps the map of a hostile file small.
+inline constexpr std::uint64_t kMostMatrices = 65536;
+
+/// A part of a fused tensor, as the record remembers it.
+struct FusedPart {
+  std::string name;
+  std::uint32_t index = 0;  ///< in the original tensor table
+  std::uint64_t rows = 0;   ///< per matrix, along the axis of concatenation
+};
+
+/// A tensor wherever its bytes lie: one of the file's own, a part of a fused one, or one about to be fused.
+struct LogicalTensor {
+  std::string name;
+  const TensorType* type = nullptr;
+  std::uint32_t dimension_count = 0;
+  Dimensions dims{1, 1, 1, 1};
+  std::uint64_t bytes = 0;
+  std::vector<Run> runs;
+  std::uint32_t index = 0;       ///< in the original tensor table
+  std::vector<FusedPart> parts;  ///< of a tensor that this plan fuses; empty otherwise
+};
+
+/// A metadata value as stored; refers into the header's bytes.
+struct KeyItem {
+  std::string_view key;
+  ValueType type = ValueType::U8;
+  std::span<const std::byte> value;
+};
+
+/// One file of the original model.
+struct LogicalShard {
+  std::uint32_t tensor_count = 0;
+  std::uint64_t alignment = kDefaultAlignment;
+  std::uint64_t tail_bytes = 0;        ///< behind the last tensor
+  std::vector<KeyItem> keys;
+  std::span<const std::byte> section{};  ///< the keys as stored; empty for the first shard of a record
+};
+
+/// The original model, seen through what was fused before.
+struct LogicalModel {
+  std::uint32_t version = 3;
+  bool big_endian = false;
+  std::string path;
+  bool has_record = false;
+  std::vector<LogicalShard> shards;
+  std::vector<LogicalTensor> tensors;  ///< in original order
+
+  [[nodiscard]] const std::vector<KeyItem>& keys() const { return shards.front().keys; }
+  [[nodiscard]] std::optional<Value> find_key(std::string_view key) const;
+};
+
+/// Index of tensors by name.
+using TensorIndex = std::unordered_map<std::string_view, std::size_t>;
+[[nodiscard]] TensorIndex index_by_name(const std::vector<LogicalTensor>& tensors);
+
+/// The file's own tensors and keys, record or not.
+[[nodiscard]] LogicalModel stored_model(const ModelInfo& model);
+
+/// As stored_model, with fused tensors that a record describes taken apart again. Errors: BadRecord, WrongValueType.
+[[nodiscard]] Result<LogicalModel> original_model(const ModelInfo& model);
+
+/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as runs. Rows of 1-D tensors and of
+/// biases per expert are elements along ne[0].
+struct Cut {
+  std::vector<std::uint64_t> rows;
+  bool along_elements = false;
+};
+/// Whether `tensor` may be cut there: whole row groups, nothing that belongs to the tensor as a whole, a sane number of
+/// matrices (each is a piece of the map).
+[[nodiscard]] bool can_cut(const LogicalTensor& tensor, const Cut& cut);
+[[nodiscard]] LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name);
+
+/// `parts` concatenated along their rows (elements for biases) within each matrix.
+[[nodiscard]] LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements, std::string name);
+
+}  // namespace gguf_fuse

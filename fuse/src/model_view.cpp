@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "legality.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+constexpr std::string_view kLayerPrefix = "blk.";
+
+Error key_error(const LogicalModel& logical, ErrorCode code, std::string key, std::string expected, std::string actual = {}) {
+  return {.code = code, .path = logical.path, .subject = std::move(key), .expected = std::move(expected), .actual = std::move(actual)};
+}
+
+// Names in general.tensor_extra.name whose prec_a4 is false: llama.cpp gives them 8-bit activations.
+Result<std::vector<std::string_view>> read_precise_names(const LogicalModel& logical) {
+  constexpr std::string_view kNames = "general.tensor_extra.name";
+  constexpr std::string_view kFlags = "general.tensor_extra.prec_a4";
+  std::vector<std::string_view> precise;
+  const auto names = logical.find_key(kNames);
+  if (!names) return precise;
+  const auto flags = logical.find_key(kFlags);
+  if (names->type() != ValueType::Array || names->element_type() != ValueType::String) {
+    return fail(key_error(logical, ErrorCode::WrongValueType, std::string(kNames), "an array of strings"));
+  }
+  if (!flags || flags->element_type() != ValueType::Bool || flags->count() != names->count()) {
+    return fail(key_error(logical, ErrorCode::WrongValueType, std::string(kFlags), fmt::format("an array of {} bools", names->count())));
+  }
+  auto flag = flags->elements();
+  for (auto name = names->elements(); !name.done(); ++name, ++flag) {
+    if (!*(*flag).as_bool()) precise.push_back(*(*name).as_string());
+  }
+  return precise;
+}
+
+void sort_unique(std::vector<std::uint32_t>& values) {
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> layer_of(std::string_view name) {
+  if (!name.starts_with(kLayerPrefix)) return std::nullopt;
+  std::uint32_t layer = 0;
+  const char* begin = name.data() + kLayerPrefix.size();
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(begin, end, layer);
+  const bool canonical = error == std::errc() && stop != end && *stop == '.' && (*begin != '0' || stop == begin + 1);
+  return canonical ? std::optional(layer) : std::nullopt;
+}
+
+Result<ModelView> ModelView::make(const LogicalModel& logical) {
+  ModelView view;
+  view.logical_ = &logical;
+  const auto architecture = logical.find_key("general.architecture");
+  if (architecture && architecture->type() != ValueType::String) {
+    return fail(key_error(logical, ErrorCode::WrongValueType, "general.architecture", "a string", architecture->display()));
+  }
+  if (architecture) view.architecture_ = *architecture->as_string();
+  view.index_ = index_by_name(logical.tensors);
+  for (const LogicalTensor& tensor : logical.tensors) {
+    const auto layer = layer_of(tensor.name);
+    if (!layer) continue;
+    view.layers_.push_back(*layer);
+    if (tensor.name.find(".ssm_") != std::string::npos) view.recurrent_.push_back(*layer);
+  }
+  sort_unique(view.layers_);
+  sort_unique(view.recurrent_);
+  GGUF_FUSE_ASSIGN(view.precise_, read_precise_names(logical));
+  return view;
+}
+
+const LogicalTensor* ModelView::find(std::uint32_t layer, std::string_view base, std::string_view attribute) const {
+  const auto found = index_.find(fmt::format("blk.{}.{}.{}", layer, base, attribute));
+  return found != index_.end() ? &logical_->tensors[found->second] : nullptr;
+}
+
+bool ModelView::recurrent(std::uint32_t layer) const { return std::binary_search(recurrent_.begin(), recurrent_.end(), layer); }
+
+bool ModelView::borrows_keys(std::uint32_t layer) const {
+  const auto shared = logical_->find_key(fmt::format("{}.attention.shared_kv_layers", architecture_));
+  const auto blocks = logical_->find_key(fmt::format("{}.block_count", architecture_));
+  if (!shared || !blocks) return false;
+  const std::uint64_t count = shared->as_unsigned().value_or(0);
+  const std::uint64_t all = blocks->as_unsigned().value_or(0);
+  return count != 0 && layer + count >= all;
+}
+
+Result<std::optional<std::uint64_t>> ModelView::hyperparameter(std::string_view key, std::uint32_t layer) const {
+  const std::string name = fmt::format("{}.{}", architecture_, key);
+  const auto value = logical_->find_key(name);
+  if (!value) return std::optional<std::uint64_t>();
+  if (value->type() != ValueType::Array) {
+    const auto number = value->as_unsigned();
+    if (!number) return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an integer or an array of integers", value->display()));
+    return number;
+  }
+  if (value->count() <= layer) {
+    return fail(key_error(*logical_, ErrorCode::BadHyperparameter, name, fmt::format("an entry for layer {}", layer),
+                          fmt::format("{} entries", value->count())));
+  }
+  const std::size_t bytes = value_type_bytes(value->element_type());
+  const auto number = bytes == 0 ? std::nullopt
+                                 : Value(value->element_type(), value->bytes().subspan(12 + layer * bytes, bytes), logical_->big_endian).as_unsigned();
+  if (!number) return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an array of integers of at least 0", value->display()));
+  return number;
+}
+
+bool ModelView::wants_precise_activations(std::string_view tensor) const {
+  return std::find(precise_.begin(), precise_.end(), tensor) != precise_.end();
+}
+
+}  // namespace gguf_fuse

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+#include "gguf_fuse/fuse/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "layout.hpp"
+#include "legality.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+// Fused tensors by the original index at which they stand, and the names of the parts they replace.
+struct Fusions {
+  std::unordered_map<std::uint32_t, LogicalTensor> at;
+  std::unordered_set<std::string_view> consumed;
+
+  void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
+           const std::array<const LogicalTensor*, 3>& parts) {
+    const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
+    LogicalTensor fused = concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
+    for (const LogicalTensor* part : used) consumed.insert(part->name);
+    at.emplace(fused.index, std::move(fused));
+  }
+};
+
+class FusePlanner {
+ public:
+  FusePlanner(const ModelView& view, const FuseOptions& options) : view_(view), options_(options) {}
+
+  Result<Plan> run() {
+    Plan plan;
+    for (const Rule& rule : rules()) {
+      for (const std::uint32_t layer : view_.layers()) {
+        GGUF_FUSE_ASSIGN(auto decision, decide(rule, layer));
+        if (decision) plan.decisions.push_back(std::move(*decision));
+      }
+    }
+    warn_of_stored(plan);
+    plan.files = lay_out(view_.logical(), take_tensors(), options_.split);
+    return plan;
+  }
+
+ private:
+  Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
+    const Parts parts = find_parts(view_, rule, layer);
+    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
+    Decision decision{.rule = rule.id, .layer = layer, .fused = false, .reason = {}, .parts = {}, .result = std::string(rule.result), .bytes = 0};
+    if (parts.weight_count == 0) {
+      const LogicalTensor* stored = result_is_part ? nullptr : view_.find(layer, rule.result, "weight");
+      if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::optional<Decision>();
+      decision.reason = "stored fused already";
+      decision.bytes = stored->bytes;
+      return std::optional(std::move(decision));
+    }
+    // A feed-forward network without a gate is none of this rule's business.
+    if (result_is_part && parts.weights[0] == nullptr) return std::optional<Decision>();
+    for (std::size_t i = 0; i < rule.part_count(); ++i) {
+      if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
+    }
+    GGUF_FUSE_ASSIGN(auto reason, reason_against(rule, layer));
+    if (reason) {
+      decision.reason = std::move(*reason);
+      return std::optional(std::move(decision));
+    }
+    fuse(rule, layer, parts, decision);
+    return std::optional(std::move(decision));
+  }
+
+  Result<std::optional<std::string>> reason_against(const Rule& rule, std::uint32_t layer) const {
+    const bool selected = rule.family == "qkv" ? options_.qkv : options_.gate_up;
+    if (!selected) return std::optional<std::string>("left out by --only");
+    if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
+      return std::optional<std::string>("left out by --layers");
+    }
+    return refusal(view_, rule, layer, options_.target);
+  }
+
+  void fuse(const Rule& rule, std::uint32_t layer, const Parts& parts, Decision& decision) {
+    decision.fused = true;
+    decision.reason = fmt::format("{} of one type and shape", parts.weights[0]->type->name);
+    if (parts.bias_count != 0) decision.reason += ", with their biases";
+    fusions_.add(rule, layer, "weight", parts.weights);
+    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases);
+    for (std::size_t i = 0; i < rule.part_count(); ++i) {
+      decision.bytes += parts.weights[i]->bytes + (parts.biases[i] != nullptr ? parts.biases[i]->bytes : 0);
+    }
+  }
+
+  // Tensors that came fused stay as they are; whether the target reads them is worth a word.
+  void warn_of_stored(Plan& plan) const {
+    for (const Rule& rule : rules()) {
+      const Support support_here = support(options_.target, view_.architecture(), rule.id);
+      const bool read = support_here == Support::Yes || support_here == Support::Required;
+      const auto of_rule = [&rule](const Decision& decision) { return decision.rule == rule.id; };
+      const bool stored = std::any_of(plan.decisions.begin(), plan.decisions.end(),
+                                      [&](const Decision& d) { return of_rule(d) && d.reason == "stored fused already"; });
+      if (stored && !read && view_.row() != nullptr) {
+        plan.warnings.push_back(fmt::format("the file holds {} fused, which {} does not read in {}; `gguf-fuse unfuse` takes it apart",
+                                            rule.result, target_name(options_.target), view_.architecture()));
+      }
+      const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
+        return of_rule(d) && !d.fused && d.parts.size() == rule.part_count();
+      });
+      if (separate && support_here == Support::Required) {
+        plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be", target_name(options_.target), rule.result));
+      }
+    }
+  }
+
+  std::vector<LogicalTensor> take_tensors() {
+    std::vector<LogicalTensor> tensors;
+    for (const LogicalTensor& tensor : view_.logical().tensors) {
+      if (const auto fused = fusions_.at.find(tensor.index); fused != fusions_.at.end()) {
+        tensors.push_back(std::move(fused->second));
+      } else if (!fusions_.consumed.contains(tensor.name)) {
+        tensors.push_back(tensor);
+      }
+    }
+    return tensors;
+  }
+
+  const ModelView& view_;
+  const FuseOptions& options_;
+  Fusions fusions_;
+};
+
+}  // namespace
+
+std::uint64_t Plan::total_bytes() const {
+  std::uint64_t bytes = 0;
+  for (const PlannedFile& file : files) bytes += file.total_bytes;
+  return bytes;
+}
+
+std::size_t Plan::fused_count() const {
+  return static_cast<std::size_t>(std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.fused; }));
+}
+
+Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
+  GGUF_FUSE_ASSIGN(const LogicalModel original, original_model(model));
+  GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
+  return FusePlanner(view, options).run();
+}
+
+}  // namespace gguf_fuse

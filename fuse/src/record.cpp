@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#include "record.hpp"
+
+namespace gguf_fuse {
+
+void write_record(HeaderWriter& header, const LogicalModel& original, std::span<const LogicalTensor* const> fused,
+                  std::span<const ChangedKey> changes) {
+  std::vector<std::string_view> names;
+  std::vector<std::string_view> part_names;
+  std::vector<std::string_view> added;
+  std::vector<std::uint32_t> counts;
+  std::vector<std::uint32_t> indices;
+  std::vector<std::uint64_t> rows;
+  for (const LogicalTensor* tensor : fused) {
+    names.push_back(tensor->name);
+    counts.push_back(static_cast<std::uint32_t>(tensor->parts.size()));
+    for (const FusedPart& part : tensor->parts) {
+      part_names.push_back(part.name);
+      indices.push_back(part.index);
+      rows.push_back(part.rows);
+    }
+  }
+  header.add_u32(record_keys::kVersion, 1);
+  header.add_string_array(record_keys::kFused, names);
+  header.add_u32_array(record_keys::kPartCounts, counts);
+  header.add_string_array(record_keys::kPartNames, part_names);
+  header.add_u32_array(record_keys::kPartIndices, indices);
+  header.add_u64_array(record_keys::kPartRows, rows);
+
+  std::vector<std::uint32_t> shard_tensors;
+  std::vector<std::uint64_t> alignments;
+  std::vector<std::uint64_t> tails;
+  std::vector<std::uint64_t> key_counts;
+  for (const LogicalShard& shard : original.shards) {
+    shard_tensors.push_back(shard.tensor_count);
+    alignments.push_back(shard.alignment);
+    tails.push_back(shard.tail_bytes);
+    key_counts.push_back(shard.keys.size());
+  }
+  header.add_u32_array(record_keys::kShardTensors, shard_tensors);
+  header.add_u64_array(record_keys::kShardAlignments, alignments);
+  header.add_u64_array(record_keys::kShardTails, tails);
+  header.add_u64_array(record_keys::kShardKeyCounts, key_counts);
+  for (std::size_t i = 1; i < original.shards.size(); ++i) {
+    header.add_u8_array(std::string(record_keys::kShardSection) + std::to_string(i), original.shards[i].section);
+  }
+  for (const ChangedKey& change : changes) {
+    if (change.original) {
+      header.add_value(std::string(record_keys::kWas) + std::string(change.key), change.original->type, change.original->value);
+    } else {
+      added.push_back(change.key);
+    }
+  }
+  if (!added.empty()) header.add_string_array(record_keys::kAdded, added);
+}
+
+}  // namespace gguf_fuse

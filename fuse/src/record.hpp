@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "gguf_fuse/loader/header_writer.hpp"
+#include "logical_model.hpp"
+
+namespace gguf_fuse {
+
+/// Keys of the record (docs/format.md): what was fused, so that unfuse restores the original byte for byte.
+namespace record_keys {
+inline constexpr std::string_view kPrefix = "gguf_fuse.";
+inline constexpr std::string_view kVersion = "gguf_fuse.version";
+inline constexpr std::string_view kFused = "gguf_fuse.fused";
+inline constexpr std::string_view kPartCounts = "gguf_fuse.part.counts";
+inline constexpr std::string_view kPartNames = "gguf_fuse.part.names";
+inline constexpr std::string_view kPartIndices = "gguf_fuse.part.indices";
+inline constexpr std::string_view kPartRows = "gguf_fuse.part.rows";
+inline constexpr std::string_view kShardTensors = "gguf_fuse.shard.tensors";
+inline constexpr std::string_view kShardAlignments = "gguf_fuse.shard.alignments";
+inline constexpr std::string_view kShardTails = "gguf_fuse.shard.tails";
+inline constexpr std::string_view kShardKeyCounts = "gguf_fuse.shard.keys";
+/// + N: the keys of shard N (from 1) as stored.
+inline constexpr std::string_view kShardSection = "gguf_fuse.shard.section.";
+/// + key: the original value of a key that was changed.
+inline constexpr std::string_view kWas = "gguf_fuse.was.";
+/// Keys that the output has and the original has not.
+inline constexpr std::string_view kAdded = "gguf_fuse.added";
+}  // namespace record_keys
+
+/// A key whose value differs between original and output.
+struct ChangedKey {
+  std::string_view key;
+  std::optional<KeyItem> original;  ///< nothing when the output adds the key
+  ValueType type = ValueType::U8;
+  std::vector<std::byte> value;     ///< as stored in the output
+};
+
+/// Appends the record of `fused` (those tensors that have parts) to the header.
+void write_record(HeaderWriter& header, const LogicalModel& original, std::span<const LogicalTensor* const> fused,
+                  std::span<const ChangedKey> changes);
+
+}  // namespace gguf_fuse

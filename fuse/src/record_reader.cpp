@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <numeric>
+#include <set>
+
+#include "record.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+// Zeros behind the last tensor that a record may ask for: far above any writer's padding, far below a full disk.
+constexpr std::uint64_t kMostTailBytes = std::uint64_t{1} << 30;
+constexpr std::size_t kMostShards = 99999;
+
+struct Record {
+  std::vector<std::string_view> fused;
+  std::vector<std::uint64_t> part_counts;
+  std::vector<std::string_view> part_names;
+  std::vector<std::uint64_t> part_indices;
+  std::vector<std::uint64_t> part_rows;
+  std::vector<std::uint64_t> shard_tensors;
+  std::vector<std::uint64_t> shard_alignments;
+  std::vector<std::uint64_t> shard_tails;
+  std::vector<std::uint64_t> shard_keys;
+};
+
+class RecordReader {
+ public:
+  explicit RecordReader(const ModelInfo& model) : model_(model), metadata_(model.metadata()) {}
+
+  Result<LogicalModel> read() {
+    LogicalModel logical = stored_model(model_);
+    if (!metadata_.find(record_keys::kVersion)) return logical;
+    logical.has_record = true;
+    GGUF_FUSE_CHECK(check_version());
+    GGUF_FUSE_ASSIGN(const Record record, read_arrays());
+    GGUF_FUSE_CHECK(check_sizes(record, logical.tensors.size()));
+    GGUF_FUSE_ASSIGN(logical.tensors, restore_tensors(record, std::move(logical.tensors)));
+    GGUF_FUSE_ASSIGN(std::vector<KeyItem> keys, restore_keys());
+    GGUF_FUSE_ASSIGN(logical.shards, restore_shards(record, std::move(keys)));
+    return logical;
+  }
+
+ private:
+  [[nodiscard]] Error bad(std::string_view key, std::string expected, std::string actual = {}) const {
+    return {.code = ErrorCode::BadRecord,
+            .path = model_.shards.front().path,
+            .subject = std::string(key),
+            .expected = std::move(expected),
+            .actual = std::move(actual)};
+  }
+
+  Result<void> check_version() const {
+    GGUF_FUSE_ASSIGN(const std::uint64_t version, metadata_.get_unsigned(record_keys::kVersion));
+    if (version == 1) return {};
+    Error error = bad(record_keys::kVersion, "1", fmt::format("{}", version));
+    error.hint = "a newer gguf-fuse made this file; use that one";
+    return fail(std::move(error));
+  }
+
+  Result<Record> read_arrays() const {
+    Record record;
+    GGUF_FUSE_ASSIGN(record.fused, metadata_.get_string_array(record_keys::kFused));
+    GGUF_FUSE_ASSIGN(record.part_counts, metadata_.get_unsigned_array(record_keys::kPartCounts));
+    GGUF_FUSE_ASSIGN(record.part_names, metadata_.get_string_array(record_keys::kPartNames));
+    GGUF_FUSE_ASSIGN(record.part_indices, metadata_.get_unsigned_array(record_keys::kPartIndices));
+    GGUF_FUSE_ASSIGN(record.part_rows, metadata_.get_unsigned_array(record_keys::kPartRows));
+    GGUF_FUSE_ASSIGN(record.shard_tensors, metadata_.get_unsigned_array(record_keys::kShardTensors));
+    GGUF_FUSE_ASSIGN(record.shard_alignments, metadata_.get_unsigned_array(record_keys::kShardAlignments));
+    GGUF_FUSE_ASSIGN(record.shard_tails, metadata_.get_unsigned_array(record_keys::kShardTails));
+    GGUF_FUSE_ASSIGN(record.shard_keys, metadata_.get_unsigned_array(record_keys::kShardKeyCounts));
+    return record;
+  }
+
+  // Sums that stay small: every term is bounded before it is added.
+  static std::optional<std::uint64_t> sum(const std::vector<std::uint64_t>& values, std::uint64_t most) {
+    std::uint64_t total = 0;
+    for (const std::uint64_t value : values) {
+      if (value > most || total + value > most) return std::nullopt;
+      total += value;
+    }
+    return total;
+  }
+
+  Result<void> check_sizes(const Record& record, std::size_t stored) const {
+    const std::size_t parts = record.part_names.size();
+    if (record.part_counts.size() != record.fused.size() || sum(record.part_counts, parts) != parts ||
+        record.part_indices.size() != parts || record.part_rows.size() != parts) {
+      return fail(bad(record_keys::kPartCounts, "arrays of parts that agree in length"));
+    }
+    if (record.fused.size() > stored) {
+      return fail(bad(record_keys::kFused, fmt::format("at most {} tensors", stored), fmt::format("{}", record.fused.size())));
+    }
+    const std::size_t shards = record.shard_tensors.size();
+    if (shards == 0 || shards > kMostShards || record.shard_alignments.size() != shards || record.shard_tails.size() != shards ||
+        record.shard_keys.size() != shards) {
+      return fail(bad(record_keys::kShardTensors, "arrays of shards that agree in length"));
+    }
+    const std::uint64_t total = stored - record.fused.size() + parts;
+    if (sum(record.shard_tensors, total) != total) {
+      return fail(bad(record_keys::kShardTensors, fmt::format("{} tensors in all shards", total)));
+    }
+    for (std::size_t i = 0; i < shards; ++i) {
+      if (!std::has_single_bit(record.shard_alignments[i]) || record.shard_alignments[i] > Limits{}.alignment) {
+        return fail(bad(record_keys::kShardAlignments, "powers of two", fmt::format("{}", record.shard_alignments[i])));
+      }
+      if (record.shard_tails[i] > kMostTailBytes) {
+        return fail(bad(record_keys::kShardTails, fmt::format("at most {}", kMostTailBytes), fmt::format("{}", record.shard_tails[i])));
+      }
+    }
+    return {};
+  }
+
+  Result<std::vector<LogicalTensor>> restore_tensors(const Record& record, std::vector<LogicalTensor> stored) const {
+    const std::size_t total = stored.size() - record.fused.size() + record.part_names.size();
+    std::vector<std::optional<LogicalTensor>> placed(total);
+    std::set<std::size_t> taken_apart;
+    const TensorIndex by_name = index_by_name(stored);
+    std::size_t first_part = 0;
+    for (std::size_t i = 0; i < record.fused.size(); ++i) {
+      const auto found = by_name.find(record.fused[i]);
+      if (found == by_name.end() || !taken_apart.insert(found->second).second) {
+        return fail(bad(record_keys::kFused, "tensors of this file, once each", std::string(record.fused[i])));
+      }
+      GGUF_FUSE_CHECK(place_parts(record, first_part, record.part_counts[i], stored[found->second], placed));
+      first_part += record.part_counts[i];
+    }
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+      if (taken_apart.contains(i)) continue;
+      while (placed[next]) ++next;  // there are as many free places as tensors left, by check_sizes
+      placed[next] = std::move(stored[i]);
+    }
+    std::vector<LogicalTensor> tensors;
+    tensors.reserve(total);
+    for (std::size_t i = 0; i < total; ++i) {
+      placed[i]->index = static_cast<std::uint32_t>(i);
+      tensors.push_back(std::move(*placed[i]));
+    }
+    if (index_by_name(tensors).size() != total) return fail(bad(record_keys::kPartNames, "names that are not there yet"));
+    return tensors;
+  }
+
+  Result<void> place_parts(const Record& record, std::size_t first, std::uint64_t count, const LogicalTensor& fused,
+                           std::vector<std::optional<LogicalTensor>>& placed) const {
+    const auto begin = record.part_rows.begin() + static_cast<std::ptrdiff_t>(first);
+    const Cut cut{.rows = {begin, begin + static_cast<std::ptrdiff_t>(count)}, .along_elements = fused.name.ends_with(".bias")};
+    const std::uint64_t whole = fused.dims[cut.along_elements ? 0 : 1];
+    if (sum(cut.rows, whole) != whole || !can_cut(fused, cut)) {
+      return fail(bad(record_keys::kPartRows, fmt::format("{} rows of \"{}\" in whole groups", whole, fused.name)));
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::uint64_t index = record.part_indices[first + i];
+      const std::string_view name = record.part_names[first + i];
+      if (index >= placed.size() || placed[index] || name.empty() || name.size() > Limits{}.name_bytes) {
+        return fail(bad(record_keys::kPartIndices, fmt::format("places below {}, once each", placed.size()), fmt::format("{}", index)));
+      }
+      placed[index] = cut_part(fused, cut, i, std::string(name));
+    }
+    return {};
+  }
+
+  Result<std::vector<KeyItem>> restore_keys() const {
+    std::vector<std::string_view> added;
+    if (metadata_.find(record_keys::kAdded)) {
+      GGUF_FUSE_ASSIGN(added, metadata_.get_string_array(record_keys::kAdded));
+    }
+    std::vector<KeyItem> keys;
+    for (std::size_t i = 0; i < metadata_.size(); ++i) {
+      const Metadata::Entry entry = metadata_[i];
+      if (entry.key.starts_with(record_keys::kPrefix) || std::find(added.begin(), added.end(), entry.key) != added.end()) continue;
+      const Value value = metadata_.find(std::string(record_keys::kWas) + std::string(entry.key)).value_or(entry.value);
+      keys.push_back({.key = entry.key, .type = value.type(), .value = value.bytes()});
+    }
+    return keys;
+  }
+
+  Result<std::vector<LogicalShard>> restore_shards(const Record& record, std::vector<KeyItem> keys) const {
+    std::vector<LogicalShard> shards(record.shard_tensors.size());
+    shards.front().keys = std::move(keys);
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+      LogicalShard& shard = shards[i];
+      shard.tensor_count = static_cast<std::uint32_t>(record.shard_tensors[i]);
+      shard.alignment = record.shard_alignments[i];
+      shard.tail_bytes = record.shard_tails[i];
+      if (i != 0) {
+        GGUF_FUSE_CHECK(restore_section(i, record.shard_keys[i], shard));
+      }
+    }
+    return shards;
+  }
+
+  // The section becomes part of a header again, so it is read as one before it is believed.
+  Result<void> restore_section(std::size_t number, std::uint64_t key_count, LogicalShard& shard) const {
+    const std::string key = std::string(record_keys::kShardSection) + std::to_string(number);
+    const auto value = metadata_.find(key);
+    if (!value || value->type() != ValueType::Array || value->element_type() != ValueType::U8) {
+      return fail(bad(key, "an array of bytes"));
+    }
+    shard.section = value->bytes().subspan(12);
+    const Container& front = model_.shards.front();
+    HeaderWriter probe(front.version, front.big_endian);
+    probe.add_records(shard.section, key_count);
+    const std::vector<std::byte> header = probe.finish();
+    const auto source = memory_source(header, front.path);
+    const auto parsed = read_container(*source);
+    if (!parsed || parsed->metadata.section().size() != shard.section.size() || parsed->alignment != shard.alignment) {
+      return fail(bad(key, "the metadata of a shard"));
+    }
+    std::size_t at = 0;
+    for (std::size_t i = 0; i < parsed->metadata.size(); ++i) {
+      const Metadata::Entry entry = parsed->metadata[i];
+      const auto stored = shard.section.subspan(at, entry.record.size());
+      const auto* text = reinterpret_cast<const char*>(stored.data()) + 8;
+      shard.keys.push_back({.key = {text, entry.key.size()},
+                            .type = entry.value.type(),
+                            .value = stored.last(entry.value.bytes().size())});
+      at += entry.record.size();
+    }
+    return {};
+  }
+
+  const ModelInfo& model_;
+  const Metadata& metadata_;
+};
+
+}  // namespace
+
+Result<LogicalModel> original_model(const ModelInfo& model) { return RecordReader(model).read(); }
+
+}  // namespace gguf_fuse

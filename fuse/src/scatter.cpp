@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#include "scatter.hpp"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <mutex>
+
+#include "padding.hpp"
+#include "workers.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+/// Hands out windows of a stream: reading is serial by nature, what follows is not.
+class StreamReader {
+ public:
+  StreamReader(const Plan& plan, Model& model, std::uint64_t chunk_bytes)
+      : order_(plan), model_(model), container_(model.info.shards.front()), gaps_(gaps_of(container_)),
+        position_(container_.header->size()), end_(container_.tensors.empty() ? position_ : container_.data_offset + container_.data_bytes),
+        chunk_bytes_(chunk_bytes) {}
+
+  /// False at the end.
+  Result<bool> next(Window& window) {
+    const std::lock_guard lock(mutex_);
+    if (position_ == end_) return false;
+    window.begin = position_;
+    window.bytes.resize(std::min(chunk_bytes_, end_ - position_));
+    if (auto read = model_.sources.front()->read_at(position_, window.bytes); !read) return fail(named(std::move(read).error()));
+    position_ += window.bytes.size();
+    window.pieces = order_.window(window.begin, position_);
+    padding_zero_ = padding_zero_ && gaps_are_zero(window);
+    return true;
+  }
+
+  Result<bool> finish() {
+    GGUF_FUSE_ASSIGN(const Source::Tail tail, model_.sources.front()->read_tail(end_));
+    container_.file_bytes = end_ + tail.bytes;
+    return padding_zero_ && tail.all_zero;
+  }
+
+ private:
+  // A stream that ends early says where; which tensor that is, the table knows.
+  Error named(Error error) const {
+    const std::uint64_t at = error.offset.value_or(position_);
+    for (const TensorInfo& tensor : container_.tensors) {
+      const std::uint64_t begin = container_.data_offset + tensor.offset;
+      if (error.subject.empty() && at < begin + tensor.bytes) error.subject = tensor.name;
+    }
+    return error;
+  }
+
+  bool gaps_are_zero(const Window& window) {
+    const std::uint64_t end = window.begin + window.bytes.size();
+    for (; next_gap_ < gaps_.size() && gaps_[next_gap_].begin < end; ++next_gap_) {
+      const std::uint64_t from = std::max(gaps_[next_gap_].begin, window.begin);
+      const std::uint64_t to = std::min(gaps_[next_gap_].end, end);
+      if (!all_zero(std::span(window.bytes).subspan(from - window.begin, to - from))) return false;
+      if (gaps_[next_gap_].end > end) break;
+    }
+    return true;
+  }
+
+  std::mutex mutex_;
+  SourceOrder order_;
+  Model& model_;
+  Container& container_;
+  std::vector<Gap> gaps_;
+  std::size_t next_gap_ = 0;
+  bool padding_zero_ = true;
+  std::uint64_t position_;
+  std::uint64_t end_;
+  std::uint64_t chunk_bytes_;
+};
+
+}  // namespace
+
+SourceOrder::SourceOrder(const Plan& plan) {
+  for (std::size_t file = 0; file < plan.files.size(); ++file) {
+    for (const PlannedTensor& tensor : plan.files[file].tensors) {
+      for (const Run& run : tensor.runs) items_.push_back({run, static_cast<std::uint32_t>(file), &tensor});
+    }
+  }
+  std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) { return a.run.source_offset < b.run.source_offset; });
+}
+
+std::vector<ScatteredPiece> SourceOrder::window(std::uint64_t begin, std::uint64_t end) {
+  while (next_ < items_.size() && items_[next_].run.source_offset < end) active_.push_back(next_++);
+  std::vector<ScatteredPiece> pieces;
+  for (const std::size_t index : active_) {
+    const Item& item = items_[index];
+    for_each_piece_in_source(item.run, begin, end, [&](Piece piece) {
+      piece.offset += item.tensor->offset;
+      pieces.push_back({item.file, item.tensor, piece});
+    });
+  }
+  std::erase_if(active_, [&](std::size_t index) { return items_[index].source_end() <= end; });
+  return pieces;
+}
+
+Result<bool> walk_stream(const Plan& plan, Model& model, const PipelineOptions& options,
+                         const std::function<Result<void>(const Window&)>& consume) {
+  GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
+  StreamReader reader(plan, model, size.chunk_bytes);
+  GGUF_FUSE_CHECK(run_threads(size.threads, [&](FirstError& first) -> Result<void> {
+    Window window;
+    while (!first.is_set()) {
+      if (cancelled(options.control)) return fail(interrupted());
+      GGUF_FUSE_ASSIGN(const bool more, reader.next(window));
+      if (!more) break;
+      GGUF_FUSE_CHECK(consume(window));
+      count_bytes(options.control, window.bytes.size());
+    }
+    return {};
+  }));
+  return reader.finish();
+}
+
+Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks, const PipelineOptions& options) {
+  Execution execution;
+  std::mutex mutex;
+  GGUF_FUSE_ASSIGN(execution.padding_was_zero, walk_stream(plan, model, options, [&](const Window& window) -> Result<void> {
+    std::vector<Extent> extents;
+    for (const ScatteredPiece& item : window.pieces) {
+      const auto bytes = std::span(window.bytes).subspan(item.piece.source_offset - window.begin, item.piece.bytes);
+      GGUF_FUSE_CHECK(sinks[item.file]->write_at(item.piece.offset, bytes));
+      sinks[item.file]->settle(item.piece.offset, item.piece.bytes);
+      extents.push_back({item.file, item.piece.offset, item.piece.bytes, XXH64(bytes.data(), bytes.size(), 0)});
+    }
+    const std::lock_guard lock(mutex);
+    execution.extents.insert(execution.extents.end(), extents.begin(), extents.end());
+    return {};
+  }));
+  std::sort(execution.extents.begin(), execution.extents.end(),
+            [](const Extent& a, const Extent& b) { return std::pair(a.file, a.offset) < std::pair(b.file, b.offset); });
+  return execution;
+}
+
+}  // namespace gguf_fuse

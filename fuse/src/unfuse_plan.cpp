@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "layout.hpp"
+#include "legality.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+/// Takes tensors apart that came fused from elsewhere, by the rules and the model's own head counts.
+class UnfusePlanner {
+ public:
+  explicit UnfusePlanner(const ModelView& view) : view_(view) {}
+
+  Result<Plan> run(const SplitOptions& split) {
+    Plan plan;
+    plan.exact = false;
+    for (const Rule& rule : rules()) {
+      for (const std::uint32_t layer : view_.layers()) {
+        GGUF_FUSE_ASSIGN(auto decision, decide(rule, layer));
+        if (decision) plan.decisions.push_back(std::move(*decision));
+      }
+    }
+    if (parts_.empty()) return fail(nothing_to_unfuse(plan));
+    plan.files = lay_out(view_.logical(), take_tensors(), split);
+    return plan;
+  }
+
+ private:
+  Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
+    const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
+    if (fused == nullptr || find_parts(view_, rule, layer).weights[0] != nullptr) return std::optional<Decision>();
+    Decision decision{.rule = rule.id, .layer = layer, .fused = false, .reason = {}, .parts = {}, .result = std::string(rule.result), .bytes = fused->bytes};
+    GGUF_FUSE_ASSIGN(const UnfuseCut cut, natural_cut(view_, rule, layer, *fused));
+    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
+    if (result_is_part && !cut.reason.empty()) return std::optional<Decision>();
+    decision.reason = reason_against(rule, layer, *fused, cut);
+    if (decision.reason.empty()) {
+      decision.fused = true;
+      decision.reason = "by the rule read backwards";
+      take_apart(rule, layer, *fused, cut.cut, "weight", decision);
+      if (const LogicalTensor* bias = view_.find(layer, rule.result, "bias")) {
+        take_apart(rule, layer, *bias, {.rows = cut.cut.rows, .along_elements = true}, "bias", decision);
+      }
+    }
+    return std::optional(std::move(decision));
+  }
+
+  [[nodiscard]] std::string reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const UnfuseCut& cut) const {
+    if (!cut.reason.empty()) return cut.reason;
+    const Support mainline = support(Target::LlamaCpp, view_.architecture(), rule.id);
+    const Support ik = support(Target::IkLlamaCpp, view_.architecture(), rule.id);
+    if (mainline == Support::Required || (mainline == Support::Unknown && ik == Support::Required)) return "stored this way by design";
+    if (!can_cut(fused, cut.cut)) return "the cut falls inside a row group";
+    const LogicalTensor* bias = view_.find(layer, rule.result, "bias");
+    const Cut bias_cut{.rows = cut.cut.rows, .along_elements = true};
+    if (bias != nullptr && (bias->dims[0] != fused.dims[1] || !can_cut(*bias, bias_cut))) return "its bias does not fit its rows";
+    return {};
+  }
+
+  void take_apart(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const Cut& cut, std::string_view attribute, Decision& decision) {
+    std::vector<LogicalTensor>& parts = parts_[fused.index];
+    for (std::size_t i = 0; i < rule.part_count(); ++i) {
+      parts.push_back(cut_part(fused, cut, i, fmt::format("blk.{}.{}.{}", layer, rule.parts[i], attribute)));
+      if (attribute == "weight") decision.parts.emplace_back(rule.parts[i]);
+    }
+  }
+
+  [[nodiscard]] Error nothing_to_unfuse(const Plan& plan) const {
+    Error error{.code = ErrorCode::NothingToUnfuse, .path = view_.logical().path};
+    if (!plan.decisions.empty()) error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason);
+    return error;
+  }
+
+  std::vector<LogicalTensor> take_tensors() {
+    std::vector<LogicalTensor> tensors;
+    for (const LogicalTensor& tensor : view_.logical().tensors) {
+      const auto found = parts_.find(tensor.index);
+      if (found == parts_.end()) {
+        tensors.push_back(tensor);
+      } else {
+        std::move(found->second.begin(), found->second.end(), std::back_inserter(tensors));
+      }
+    }
+    // The parts share their fused tensor's index, and shards are filled by it: the order is already right.
+    return tensors;
+  }
+
+  const ModelView& view_;
+  std::unordered_map<std::uint32_t, std::vector<LogicalTensor>> parts_;
+};
+
+// Every fused tensor of the record, for the summary.
+std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalModel& original) {
+  std::vector<Decision> decisions;
+  const LogicalModel stored = stored_model(model);
+  const TensorIndex originals = index_by_name(original.tensors);
+  for (const LogicalTensor& tensor : stored.tensors) {
+    const auto layer = layer_of(tensor.name);
+    if (!layer || !tensor.name.ends_with(".weight")) continue;
+    for (const Rule& rule : rules()) {
+      if (tensor.name != fmt::format("blk.{}.{}.weight", *layer, rule.result)) continue;
+      const auto same = originals.find(tensor.name);
+      if (same != originals.end() && original.tensors[same->second].bytes == tensor.bytes) continue;
+      Decision decision{.rule = rule.id, .layer = *layer, .fused = true, .reason = "by the record", .parts = {}, .result = std::string(rule.result), .bytes = tensor.bytes};
+      for (std::size_t i = 0; i < rule.part_count(); ++i) decision.parts.emplace_back(rule.parts[i]);
+      decisions.push_back(std::move(decision));
+    }
+  }
+  std::stable_sort(decisions.begin(), decisions.end(), [](const Decision& a, const Decision& b) { return a.rule < b.rule; });
+  return decisions;
+}
+
+}  // namespace
+
+Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
+  GGUF_FUSE_ASSIGN(LogicalModel original, original_model(model));
+  SplitOptions wanted = split;
+  const bool as_recorded = split.max_bytes == 0 && split.max_tensors == 0;
+  if (as_recorded) wanted.keep = true;
+  if (!original.has_record) {
+    GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
+    return UnfusePlanner(view).run(wanted);
+  }
+  Plan plan;
+  plan.exact = as_recorded;
+  plan.decisions = recorded_decisions(model, original);
+  plan.files = lay_out(original, original.tensors, wanted);
+  return plan;
+}
+
+}  // namespace gguf_fuse

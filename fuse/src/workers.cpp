@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#include "workers.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace gguf_fuse {
+namespace {
+
+constexpr std::uint64_t kLeastChunk = std::uint64_t{64} << 10;
+// Larger chunks were no faster on ext4 and tmpfs (docs/performance.md), and the ring stays small.
+constexpr std::uint64_t kMostChunk = std::uint64_t{2} << 20;
+constexpr unsigned kMostThreads = 64;
+
+unsigned default_threads() { return std::clamp(std::thread::hardware_concurrency(), 2U, 8U); }
+
+Result<void> guarded(const std::function<Result<void>(FirstError&)>& work, FirstError& first) {
+  try {
+    return work(first);
+  } catch (const std::exception& exception) {
+    return fail({.code = ErrorCode::SystemFailed, .actual = exception.what()});
+  }
+}
+
+}  // namespace
+
+Result<WorkSize> work_size(const PipelineOptions& options, unsigned buffers) {
+  const std::uint64_t most_threads = options.max_memory / (buffers * kLeastChunk);
+  const unsigned wanted = std::min(options.threads != 0 ? options.threads : default_threads(), kMostThreads);
+  if (most_threads == 0) {
+    return fail({.code = ErrorCode::MemoryLimitTooSmall,
+                 .expected = fmt::format("at least {} bytes", buffers * kLeastChunk),
+                 .actual = fmt::format("{}", options.max_memory)});
+  }
+  WorkSize size;
+  size.threads = static_cast<unsigned>(std::min<std::uint64_t>(wanted, most_threads));
+  size.chunk_bytes = std::min(options.max_memory / (size.threads * buffers), kMostChunk) & ~std::uint64_t{4095};
+  return size;
+}
+
+void FirstError::set(Error error) {
+  const std::lock_guard lock(mutex_);
+  if (!error_) error_ = std::move(error);
+  set_.store(true, std::memory_order_release);
+}
+
+Result<void> FirstError::result() {
+  const std::lock_guard lock(mutex_);
+  if (error_) return fail(std::move(*error_));
+  return {};
+}
+
+Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work) {
+  FirstError first;
+  const auto body = [&] {
+    if (auto done = guarded(work, first); !done) first.set(std::move(done).error());
+  };
+  std::vector<std::thread> helpers;
+  helpers.reserve(threads);
+  for (unsigned i = 1; i < threads; ++i) {
+    try {
+      helpers.emplace_back(body);
+    } catch (const std::system_error&) {
+      break;
+    }
+  }
+  body();
+  for (std::thread& helper : helpers) helper.join();
+  return first.result();
+}
+
+Error interrupted() { return {.code = ErrorCode::Interrupted}; }
+
+}  // namespace gguf_fuse

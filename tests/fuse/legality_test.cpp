@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/memory_sink.hpp"
+#include "support/random_model.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using support::model_of;
+using support::RandomModel;
+using ::testing::HasSubstr;
+
+// The reason given for one rule in one layer; "fused" when there is none.
+std::string decision(const RandomModel& random, RuleId rule, Target target = Target::LlamaCpp, std::uint32_t layer = 0) {
+  const auto plan = plan_fuse(model_of(random.build()).info, {.target = target});
+  if (!plan) return plan.error().message();
+  for (const Decision& item : plan->decisions) {
+    if (item.rule == rule && item.layer == layer) return item.fused ? "fused" : item.reason;
+  }
+  return "no decision";
+}
+
+TEST(Legality, TypesMustBeEqual) {
+  EXPECT_THAT(decision(RandomModel("llama").type("attn_v", "Q5_0", 0), RuleId::Qkv), HasSubstr("types differ"));
+  EXPECT_EQ(decision(RandomModel("llama").type("attn_v", "Q5_0", 0), RuleId::Qkv, Target::LlamaCpp, 1), "fused");
+}
+
+TEST(Legality, EngineMustReadTheType) {
+  const RandomModel model = RandomModel("llama").wide().type("IQ4_K");
+  EXPECT_THAT(decision(model, RuleId::Qkv), HasSubstr("llama.cpp cannot read type IQ4_K"));
+  EXPECT_EQ(decision(model, RuleId::Qkv, Target::GgufFuse), "fused");
+}
+
+TEST(Legality, TensorWideScaleForbids) {
+  EXPECT_THAT(decision(RandomModel("llama").wide().type("I2_S"), RuleId::Qkv, Target::GgufFuse), HasSubstr("one scale for the whole tensor"));
+}
+
+TEST(Legality, BiasesAllOrNone) {
+  EXPECT_EQ(decision(RandomModel("llama").bias("attn_q").bias("attn_k").bias("attn_v"), RuleId::Qkv), "fused");
+  EXPECT_THAT(decision(RandomModel("llama").bias("attn_q"), RuleId::Qkv), HasSubstr("only attn_q has a bias"));
+  EXPECT_THAT(decision(RandomModel("llama").bias("attn_q").bias("attn_v"), RuleId::Qkv), HasSubstr("only attn_q, attn_v has a bias"));
+}
+
+TEST(Legality, ExpertBiasesOnlyInOurRuntime) {
+  const RandomModel model = RandomModel("granite_swa").bias("ffn_gate_exps").bias("ffn_up_exps");
+  EXPECT_THAT(decision(model, RuleId::GateUpExperts), HasSubstr("no place for biases"));
+  EXPECT_EQ(decision(model, RuleId::GateUpExperts, Target::GgufFuse), "fused");
+}
+
+TEST(Legality, FusedBiasesAreIgnoredInGemma4) {
+  const RandomModel model = RandomModel("gemma4").bias("attn_q").bias("attn_k").bias("attn_v");
+  EXPECT_THAT(decision(model, RuleId::Qkv), HasSubstr("ignores the bias"));
+}
+
+TEST(Legality, ScalesForbid) {
+  EXPECT_THAT(decision(RandomModel("llama").scale("attn_k"), RuleId::Qkv), HasSubstr("attn_k has a .scale"));
+  EXPECT_THAT(decision(RandomModel("llama").scale("attn_q", {}, "input_scale"), RuleId::Qkv), HasSubstr("attn_q has a .input_scale"));
+  EXPECT_THAT(decision(RandomModel("granite_swa").scale("ffn_up_exps"), RuleId::GateUpExperts), HasSubstr("has a .scale"));
+}
+
+TEST(Legality, ActivationsMustAgree) {
+  const auto model = [](std::vector<std::pair<std::string, bool>> list) { return RandomModel("llama").prec_a4(std::move(list)); };
+  EXPECT_THAT(decision(model({{"blk.0.attn_q.weight", false}}), RuleId::Qkv), HasSubstr("prec_a4"));
+  EXPECT_EQ(decision(model({{"blk.0.attn_q.weight", true}}), RuleId::Qkv), "fused");
+  EXPECT_EQ(decision(model({{"blk.0.attn_q.weight", false}, {"blk.0.attn_k.weight", false}, {"blk.0.attn_v.weight", false}}), RuleId::Qkv), "fused");
+}
+
+TEST(Legality, AllPartsMustBeThere) {
+  EXPECT_THAT(decision(RandomModel("llama").drop("attn_v", 0), RuleId::Qkv), HasSubstr("has attn_q, attn_k but no attn_v"));
+}
+
+TEST(Legality, QkNormBreaksOnlyBertsGraph) {
+  const auto with_norm = [](const char* architecture) {
+    return RandomModel(architecture).tensor({.name = "blk.0.attn_q_norm.weight", .type = "F32", .dims = {16}});
+  };
+  EXPECT_THAT(decision(with_norm("jina-bert-v2"), RuleId::Qkv), HasSubstr("attn_q_norm"));
+  EXPECT_EQ(decision(RandomModel("jina-bert-v2"), RuleId::Qkv), "fused");
+  EXPECT_EQ(decision(with_norm("llama"), RuleId::Qkv), "fused");
+}
+
+TEST(Legality, FilesThatWouldCrashAreRefused) {
+  for (const char* architecture : {"qwen4exp", "glm5-next", "bailingmoe3", "kimi-k3"}) {
+    EXPECT_THAT(decision(RandomModel(architecture), RuleId::Qkv), HasSubstr("reads tensors that are not there")) << architecture;
+  }
+}
+
+TEST(Legality, HeadCountsNotEmbeddingDecide) {
+  // 3 heads of 32 are 96 rows where the embedding is 64: legal. 5 heads do not divide them.
+  EXPECT_EQ(decision(RandomModel("llama").heads(3, 1, 32), RuleId::Qkv), "fused");
+}
+
+TEST(Legality, LayersWithoutHeadsAreAnError) {
+  EXPECT_THAT(decision(RandomModel("llama").key_value_heads({0, 1}), RuleId::Qkv), HasSubstr("hyperparameter is out of range"));
+}
+
+TEST(Legality, UnknownArchitectures) {
+  EXPECT_THAT(decision(RandomModel("frobnicator"), RuleId::Qkv), HasSubstr("not known to read fused tensors"));
+  EXPECT_EQ(decision(RandomModel("frobnicator"), RuleId::Qkv, Target::GgufFuse), "fused");
+}
+
+TEST(Legality, InterleavedRowsFuseInWholeGroups) {
+  EXPECT_EQ(decision(RandomModel("llama").wide().type("Q4_K_R4"), RuleId::Qkv, Target::GgufFuse), "fused");
+}
+
+}  // namespace
+}  // namespace gguf_fuse
