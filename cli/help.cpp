@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#include "help.hpp"
+
+#include <fmt/format.h>
+
+#include "gguf_fuse/loader/version.hpp"
+#include "option_set.hpp"
+#include "print.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+// help2man reads these texts: "Usage:" first, headings that end in a colon, options indented by two with two spaces
+// between the option and its description.
+constexpr std::size_t kWidth = 100;
+constexpr std::string_view kIndent = "  ";
+
+std::string usage_line(const CommandRow& row) {
+  std::string line = fmt::format("gguf-fuse {} [OPTIONS]", row.name);
+  for (const std::string_view argument : row.arguments) line += fmt::format(" {}", argument);
+  return line;
+}
+
+std::string paragraph(std::string_view text) {
+  Table table({{""}});
+  table.add({std::string(text)});
+  return table.render(kWidth);
+}
+
+/// `-t, --threads N`; options without a short form are indented as if they had one.
+std::string option_label(const CLI::Option& option) {
+  const auto& shorts = option.get_snames();
+  std::string label = shorts.empty() ? "    " : fmt::format("-{}, ", shorts.front());
+  label += fmt::format("--{}", option.get_lnames().front());
+  if (takes_value(option)) label += " " + option.get_type_name();
+  return label;
+}
+
+std::string option_lists(const CLI::App& app) {
+  std::string out;
+  Table arguments({{""}, {""}});
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_positional()) arguments.add({option->get_name(true), option->get_description()});
+  }
+  if (!arguments.empty()) out += "\nArguments:\n" + arguments.render(kWidth, kIndent);
+  for (const std::string& group : app.get_groups()) {
+    Table table({{""}, {""}});
+    for (const CLI::Option* option : app.get_options()) {
+      if (option->get_positional() || option->get_group() != group) continue;
+      table.add({option_label(*option), option->get_description()});
+    }
+    if (!table.empty()) out += fmt::format("\n{}:\n{}", group, table.render(kWidth, kIndent));
+  }
+  return out;
+}
+
+std::string example_lines(const std::vector<Example>& examples) {
+  std::string out = "\nExamples:\n";
+  for (const Example& example : examples) out += fmt::format("  {}\n      {}\n", example.command, example.what);
+  return out;
+}
+
+constexpr std::string_view kExitStatus =
+    "\nExit status:\n"
+    "  0    done\n"
+    "  1    the environment is at fault: a file cannot be read or written, the disk is full\n"
+    "  2    the command line is wrong\n"
+    "  3    the input is damaged or not a GGUF file\n"
+    "  4    nothing can be fused (with --strict) or unfused\n"
+    "  5    weights differ\n"
+    "  130  interrupted (SIGINT); 143 after SIGTERM. No partial file is left behind\n";
+
+}  // namespace
+
+std::string program_help() {
+  std::string out = "Usage: gguf-fuse COMMAND [OPTIONS] ARGUMENTS\n   or: gguf-fuse [OPTIONS] IN OUT\n\n";
+  out += paragraph(
+      "Fuses the tensors of GGUF models, losslessly and reversibly: Q, K and V of a layer become one tensor, gate and "
+      "up of its experts another. gguf-fuse IN OUT is short for gguf-fuse convert IN OUT.");
+  Table list({{""}, {""}});
+  for (const CommandRow& row : commands()) {
+    std::string label(row.name);
+    for (const std::string_view argument : row.arguments) label += fmt::format(" {}", argument);
+    list.add({label, std::string(row.summary)});
+  }
+  out += "\nCommands:\n" + list.render(kWidth, kIndent);
+  Table options({{""}, {""}});
+  options.add({"-h, --help", "print this help; after a command, the options of that command"});
+  options.add({"    --help-all", "print the help of all commands"});
+  options.add({"    --version", "print version and licence"});
+  out += "\nOptions:\n" + options.render(kWidth, kIndent);
+  out += example_lines({{"fuse, for llama.cpp", "gguf-fuse model.gguf fused.gguf"},
+                        {"first see what would be fused, and why not", "gguf-fuse plan --explain model.gguf"},
+                        {"get the original back, byte for byte", "gguf-fuse unfuse fused.gguf model.gguf"}});
+  out += kExitStatus;
+  return out;
+}
+
+std::string command_help(const CommandRow& row) {
+  RawOptions raw;
+  const auto app = option_parser(row, raw);
+  std::string out = "Usage: " + usage_line(row) + "\n";
+  if (row.command == Command::Convert) out += "   or: gguf-fuse [OPTIONS] IN OUT\n";
+  out += "\n" + paragraph(row.description) + option_lists(*app);
+  if (row.command == Command::Convert || row.command == Command::Unfuse) {
+    out += "\n" + paragraph("SIZE: 500M and 4G are decimal as in llama.cpp, 64MiB is binary.");
+  }
+  return out + example_lines(row.examples);
+}
+
+std::string all_help() {
+  std::string out = program_help();
+  for (const CommandRow& row : commands()) {
+    RawOptions raw;
+    const auto app = option_parser(row, raw);
+    out += fmt::format("\n*{}*\n\n{}{}", usage_line(row), paragraph(row.description), option_lists(*app));
+  }
+  return out;
+}
+
+std::string version_text() {
+  return fmt::format("gguf-fuse {}\nMIT license: free to use, change and share, without warranty.\n", version);
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#include "outlook.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "print.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+constexpr std::pair<Target, Engines> kEngines[] = {{Target::LlamaCpp, kMainline}, {Target::IkLlamaCpp, kIk}};
+
+/// What is fused, independent of the plan it is in.
+using FusedSet = std::set<std::pair<RuleId, std::uint32_t>>;
+
+FusedSet fused_set(const Plan& plan) {
+  FusedSet fused;
+  for (const Decision& decision : plan.decisions) {
+    if (decision.fused) fused.emplace(decision.rule, decision.layer);
+  }
+  return fused;
+}
+
+FusedSet without(const FusedSet& all, const FusedSet& some) {
+  FusedSet rest;
+  std::set_difference(all.begin(), all.end(), some.begin(), some.end(), std::inserter(rest, rest.end()));
+  return rest;
+}
+
+std::string count_text(const FusedSet& fused) {
+  std::vector<std::string> parts;
+  for (const Rule& row : rules()) {
+    const auto count =
+        std::count_if(fused.begin(), fused.end(), [&](const auto& item) { return item.first == row.id; });
+    if (count > 0) parts.push_back(fmt::format("{} x {} ({})", count, row.result, row.name));
+  }
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// The first tensor type that the engine cannot read.
+const TensorType* foreign_type(const Plan& plan, Engines engine) {
+  for (const PlannedFile& file : plan.files) {
+    for (const PlannedTensor& tensor : file.tensors) {
+      if (tensor.type != nullptr && (tensor.type->engines & engine) == 0) return tensor.type;
+    }
+  }
+  return nullptr;
+}
+
+std::string_view architecture_of(const ModelInfo& model) {
+  return model.metadata().get_string("general.architecture").value_or(std::string_view());
+}
+
+/// Why `engine` will not load what `plan` writes; nothing when it will. `own` is the plan made for that engine.
+std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, std::pair<Target, Engines> engine) {
+  const std::string_view name = target_name(engine.first);
+  if (const TensorType* type = foreign_type(plan, engine.second))
+    return fmt::format("{} does not know the type {}", name, type->name);
+  const std::string_view architecture = architecture_of(model);
+  if (support(engine.first, architecture, RuleId::Qkv) == Support::Unknown) {
+    return fmt::format("{} does not know the architecture {}", name, escape_text(architecture));
+  }
+  const FusedSet accepted = fused_set(own);
+  for (const Decision& decision : plan.decisions) {
+    const std::string_view result = rule(decision.rule).result;
+    if (!decision.fused) {
+      const bool required = support(engine.first, architecture, decision.rule) == Support::Required;
+      if (required) return fmt::format("{} reads only the fused {}", name, result);
+      continue;
+    }
+    if (accepted.count({decision.rule, decision.layer}) != 0) continue;
+    const auto same = std::find_if(own.decisions.begin(), own.decisions.end(), [&](const Decision& other) {
+      return other.rule == decision.rule && other.layer == decision.layer;
+    });
+    return same == own.decisions.end() ? fmt::format("{} does not read {}", name, result) : general_reason(*same);
+  }
+  return {};
+}
+
+bool is_matrix(std::string_view name, std::uint32_t dimension_count, bool has_output) {
+  const auto holds = [name](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  if (dimension_count < 2 || holds("norm") || holds("conv1d") || holds(".bias") || holds(".scale")) return false;
+  // with tied embeddings the table of tokens is the output matrix too
+  if (name == "token_embd.weight") return !has_output;
+  return name == "output.weight" || name.compare(0, 4, "blk.") == 0;
+}
+
+template <typename Files>
+std::uint64_t count_products(const Files& files) {
+  bool has_output = false;
+  for (const auto& file : files) {
+    for (const auto& tensor : file.tensors) has_output = has_output || tensor.name == "output.weight";
+  }
+  std::uint64_t count = 0;
+  for (const auto& file : files) {
+    for (const auto& tensor : file.tensors)
+      if (is_matrix(tensor.name, tensor.dimension_count, has_output)) ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+Outlook look_ahead(const Plan& plan, const ModelInfo& model, const FuseOptions& options) {
+  Outlook outlook;
+  const FusedSet fused = fused_set(plan);
+  const bool known = find_architecture(architecture_of(model)) != nullptr;  // of others nothing can be promised
+  for (const TargetRow& row : targets()) {
+    FuseOptions other = options;
+    other.target = row.target;
+    other.split = {};
+    const auto own = plan_fuse(model, other);
+    if (!own) continue;
+    for (const auto& engine : kEngines) {
+      if (!known || engine.first != row.target) continue;
+      const std::string reason = obstacle(plan, *own, model, engine);
+      outlook.engines.push_back({row.target, reason.empty(), reason});
+    }
+    const FusedSet theirs = fused_set(*own);
+    const FusedSet more = without(theirs, fused);
+    if (row.target == options.target || more.empty()) continue;
+    outlook.alternatives.push_back({row.target, count_text(more), count_text(without(fused, theirs))});
+  }
+  return outlook;
+}
+
+std::string fused_text(const Plan& plan) { return count_text(fused_set(plan)); }
+
+std::string engines_text(const Outlook& outlook) {
+  std::vector<std::string> loading, failing;
+  for (const EngineVerdict& verdict : outlook.engines) {
+    if (verdict.loads) {
+      loading.emplace_back(target_name(verdict.engine));
+      continue;
+    }
+    const std::string name(target_name(verdict.engine));
+    const bool about_engine = verdict.reason.compare(0, name.size() + 1, name + " ") == 0;
+    failing.push_back(about_engine ? fmt::format("not {}, which{}", name, verdict.reason.substr(name.size()))
+                                   : fmt::format("not {}: {}", name, verdict.reason));
+  }
+  std::string text = fmt::format("{}", fmt::join(loading, " and "));
+  for (const std::string& reason : failing) text += (text.empty() ? "" : "; ") + reason;
+  return text;
+}
+
+std::string alternative_text(const Alternative& alternative, bool also) {
+  const bool own = alternative.target == Target::GgufFuse;
+  return fmt::format("--target {}{} would {}fuse {}{}", target_name(alternative.target),
+                     own ? " (this project's own runtime)" : "", also && alternative.less.empty() ? "also " : "",
+                     alternative.more, alternative.less.empty() ? "" : ", but not " + alternative.less);
+}
+
+std::string general_reason(const Decision& decision) {
+  std::string reason = escape_text(decision.reason);
+  const std::string own = fmt::format("blk.{}.", decision.layer);
+  for (std::size_t at = reason.find(own); at != std::string::npos; at = reason.find(own, at)) {
+    reason.replace(at, own.size(), "blk.N.");
+  }
+  return reason;
+}
+
+std::string main_reason(const Plan& plan) {
+  std::map<std::string, std::uint64_t> counts;
+  for (const Decision& decision : plan.decisions) {
+    if (!decision.fused) ++counts[fmt::format("{}: {}", rule(decision.rule).name, general_reason(decision))];
+  }
+  const auto most =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == counts.end()) return {};
+  return fmt::format("{} ({})", most->first, plural(most->second, "layer"));
+}
+
+std::uint64_t merged_tensors(const Plan& plan) {
+  std::uint64_t count = 0;
+  for (const Decision& decision : plan.decisions) {
+    // parts holds weights and biases: each set of them becomes one tensor
+    if (decision.fused) count += decision.parts.size() - decision.parts.size() / rule(decision.rule).part_count();
+  }
+  return count;
+}
+
+std::uint64_t planned_tensors(const Plan& plan) {
+  std::uint64_t count = 0;
+  for (const PlannedFile& file : plan.files) count += file.tensors.size();
+  return count;
+}
+
+std::uint64_t matrix_products(const ModelInfo& model) { return count_products(model.shards); }
+std::uint64_t matrix_products(const Plan& plan) { return count_products(plan.files); }
+
+}  // namespace gguf_fuse::cli
