@@ -7,7 +7,7 @@ namespace gguf_fuse::cli {
 namespace {
 
 const std::array<CommandRow, 7>& table() {
-  static const std::array<CommandRow, 7> rows{{
+  static const std::array<CommandRow, 7> kRows{{
       {Command::Convert,
        "convert",
        {"IN", "OUT"},
@@ -64,7 +64,7 @@ const std::array<CommandRow, 7>& table() {
        "Prints, for every architecture, which fused tensors each engine reads.",
        {{"for the documentation", "gguf-fuse targets --markdown"}}},
   }};
-  return rows;
+  return kRows;
 }
 
 }  // namespace

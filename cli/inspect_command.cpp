@@ -52,8 +52,8 @@ Json container_json(const Container& file, std::uint64_t max_elements) {
 
 Json model_json(const Options& options, const ModelInfo& model) {
   // a vocabulary is most of a header and seldom what a script asks for: --kv brings it
-  constexpr std::uint64_t short_array = 64;
-  const std::uint64_t max_elements = options.show_keys ? ~std::uint64_t{0} : short_array;
+  constexpr std::uint64_t kShortArray = 64;
+  const std::uint64_t max_elements = options.show_keys ? ~std::uint64_t{0} : kShortArray;
   Json files = Json::array();
   for (const Container& file : model.shards) files.push_back(container_json(file, max_elements));
   return {{"command", "inspect"}, {"path", options.request.input}, {"files", std::move(files)}};

@@ -73,6 +73,7 @@ std::string types_text(const ModelInfo& model) {
   std::vector<std::pair<std::string_view, std::pair<std::uint64_t, std::uint64_t>>> sorted(types.begin(), types.end());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.first > b.second.first; });
   std::vector<std::string> texts;
+  texts.reserve(sorted.size());
   for (const auto& [name, size] : sorted)
     texts.push_back(fmt::format("{} x {} ({})", size.second, name, format_bytes(size.first)));
   return fmt::format("{}", fmt::join(texts, ", "));
@@ -184,14 +185,14 @@ std::string key_table(const ModelInfo& model, std::size_t width) {
   for (const Container& file : model.shards) {
     std::size_t longest = 0;
     for (std::size_t i = 0; i < file.metadata.size(); ++i) longest = std::max(longest, file.metadata[i].key.size());
-    constexpr std::size_t usual_width = 120, type_columns = 10, shortest_value = 30;
-    const std::size_t columns = width == 0 ? usual_width : width;
-    const std::size_t room = columns > longest + type_columns ? columns - longest - type_columns : 0;
+    constexpr std::size_t kUsualWidth = 120, kTypeColumns = 10, kShortestValue = 30;
+    const std::size_t columns = width == 0 ? kUsualWidth : width;
+    const std::size_t room = columns > longest + kTypeColumns ? columns - longest - kTypeColumns : 0;
     Table table({{"key"}, {"type"}, {"value"}});
     for (std::size_t i = 0; i < file.metadata.size(); ++i) {
       const auto entry = file.metadata[i];
       table.add({escape_text(entry.key), std::string(value_type_name(entry.value.type())),
-                 entry.value.display(std::max(room, shortest_value))});
+                 entry.value.display(std::max(room, kShortestValue))});
     }
     if (model.shards.size() > 1) out += fmt::format("{}\n", escape_text(file.path));
     out += table.render();

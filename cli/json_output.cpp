@@ -9,8 +9,8 @@
 namespace gguf_fuse::cli {
 
 void put_json(std::FILE* stream, const Json& value) {
-  constexpr int indent = 2;
-  put(stream, value.dump(indent, ' ', true, Json::error_handler_t::replace) + "\n");
+  constexpr int kIndent = 2;
+  put(stream, value.dump(kIndent, ' ', true, Json::error_handler_t::replace) + "\n");
 }
 
 Json decisions_json(const Plan& plan) {

@@ -21,8 +21,8 @@ void convert_fuse_options(const RawOptions& raw, FuseOptions& fuse) {
   if (!raw.layers.empty()) fuse.layers = parse_layers("--layers", raw.layers);
   if (!raw.split_max_size.empty()) fuse.split.max_bytes = parse_size("--split-max-size", raw.split_max_size);
   if (!raw.split_max_tensors.empty()) {
-    constexpr std::uint64_t most_tensors = std::uint64_t{1} << 32;
-    fuse.split.max_tensors = parse_count("--split-max-tensors", raw.split_max_tensors, 1, most_tensors);
+    constexpr std::uint64_t kMostTensors = std::uint64_t{1} << 32;
+    fuse.split.max_tensors = parse_count("--split-max-tensors", raw.split_max_tensors, 1, kMostTensors);
   }
   fuse.split.keep = raw.keep_split;
   if (raw.keep_split && (fuse.split.max_bytes != 0 || fuse.split.max_tensors != 0)) {
@@ -31,10 +31,10 @@ void convert_fuse_options(const RawOptions& raw, FuseOptions& fuse) {
 }
 
 void convert_pipeline_options(const RawOptions& raw, ConvertRequest& request) {
-  constexpr std::uint64_t most_threads = 256;
+  constexpr std::uint64_t kMostThreads = 256;
   PipelineOptions& pipeline = request.pipeline;
   if (!raw.threads.empty()) {
-    pipeline.threads = static_cast<unsigned>(parse_count("--threads", raw.threads, 1, most_threads));
+    pipeline.threads = static_cast<unsigned>(parse_count("--threads", raw.threads, 1, kMostThreads));
   }
   if (!raw.max_memory.empty()) pipeline.max_memory = parse_size("--max-memory", raw.max_memory);
   if (!raw.load_mode.empty()) {

@@ -57,6 +57,15 @@ std::string_view architecture_of(const ModelInfo& model) {
   return model.metadata().get_string("general.architecture").value_or(std::string_view());
 }
 
+/// Whether the first part is a tensor of its own: what is not fused may also have been stored fused by design.
+bool is_separate(const Plan& plan, const Decision& decision) {
+  const std::string part = fmt::format("blk.{}.{}.weight", decision.layer, rule(decision.rule).parts[0]);
+  return std::any_of(plan.files.begin(), plan.files.end(), [&](const PlannedFile& file) {
+    return std::any_of(file.tensors.begin(), file.tensors.end(),
+                       [&](const PlannedTensor& tensor) { return tensor.name == part; });
+  });
+}
+
 /// Why `engine` will not load what `plan` writes; nothing when it will. `own` is the plan made for that engine.
 std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, std::pair<Target, Engines> engine) {
   const std::string_view name = target_name(engine.first);
@@ -71,7 +80,7 @@ std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, 
     const std::string_view result = rule(decision.rule).result;
     if (!decision.fused) {
       const bool required = support(engine.first, architecture, decision.rule) == Support::Required;
-      if (required) return fmt::format("{} reads only the fused {}", name, result);
+      if (required && is_separate(plan, decision)) return fmt::format("{} reads only the fused {}", name, result);
       continue;
     }
     if (accepted.count({decision.rule, decision.layer}) != 0) continue;

@@ -48,15 +48,15 @@ std::string padded(const std::string& text, std::size_t width, Align align) {
 
 std::string format_bytes(std::uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} B", bytes);
-  constexpr std::array<std::string_view, 6> units{"kB", "MB", "GB", "TB", "PB", "EB"};
+  constexpr std::array<std::string_view, 6> kUnits{"kB", "MB", "GB", "TB", "PB", "EB"};
   double value = static_cast<double>(bytes) / 1000;
   std::size_t unit = 0;
   // 999.6 would be shown as 1000
-  while (value >= 999.5 && unit + 1 < units.size()) {
+  while (value >= 999.5 && unit + 1 < kUnits.size()) {
     value /= 1000;
     ++unit;
   }
-  return fmt::format("{} {}", three_digits(value), units[unit]);
+  return fmt::format("{} {}", three_digits(value), kUnits[unit]);
 }
 
 std::string format_rate(std::uint64_t bytes, double seconds) {
@@ -67,8 +67,8 @@ std::string format_rate(std::uint64_t bytes, double seconds) {
 std::string format_seconds(double seconds) {
   if (seconds < 0.005) return "under 0.01 s";
   if (seconds < 9.95) return fmt::format("{:.{}f} s", seconds, seconds < 0.995 ? 2 : 1);
-  constexpr double longest = 1e9;  // an estimate beyond decades is no estimate, and would not fit an integer
-  const auto whole = static_cast<std::uint64_t>(std::min(seconds, longest) + 0.5);
+  constexpr double kLongest = 1e9;  // an estimate beyond decades is no estimate, and would not fit an integer
+  const auto whole = static_cast<std::uint64_t>(std::llround(std::min(seconds, kLongest)));
   if (whole < 100) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
   return fmt::format("{}:{:02}:{:02} h", whole / 3600, whole / 60 % 60, whole % 60);
@@ -109,8 +109,8 @@ std::size_t terminal_width(std::FILE* stream) {
   const int descriptor = fileno(stream);
   if (isatty(descriptor) == 0) return 0;
   winsize size{};
-  constexpr std::size_t usual = 80;
-  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : usual;
+  constexpr std::size_t kUsual = 80;
+  return ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : kUsual;
 }
 
 bool use_colour(std::FILE* stream) {
@@ -123,8 +123,8 @@ bool use_colour(std::FILE* stream) {
 
 std::string coloured(std::FILE* stream, Colour colour, std::string_view text) {
   if (!use_colour(stream)) return std::string(text);
-  constexpr std::array codes{1, 2, 31, 32, 33};
-  return fmt::format("\x1b[{}m{}\x1b[0m", codes.at(static_cast<std::size_t>(colour)), text);
+  constexpr std::array kCodes{1, 2, 31, 32, 33};
+  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes.at(static_cast<std::size_t>(colour)), text);
 }
 
 void put(std::FILE* stream, std::string_view text) { std::fwrite(text.data(), 1, text.size(), stream); }
@@ -149,8 +149,8 @@ void Table::append(std::string& out, const std::vector<std::string>& cells, cons
   for (std::size_t i = 0; i + 1 < cells.size(); ++i) line += padded(cells[i], widths[i], columns_[i].align) + "  ";
   const std::size_t used = display_width(line);
   const std::string& last = cells.back();
-  constexpr std::size_t narrowest = 20;  // a narrower column reads worse than one that the terminal wraps
-  if (width < used + narrowest || used + display_width(last) <= width) {
+  constexpr std::size_t kNarrowest = 20;  // a narrower column reads worse than one that the terminal wraps
+  if (width < used + kNarrowest || used + display_width(last) <= width) {
     line += columns_.back().align == Align::Right ? padded(last, widths.back(), Align::Right) : last;
     line.erase(line.find_last_not_of(' ') + 1);
     out += line + '\n';

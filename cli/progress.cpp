@@ -31,8 +31,8 @@ std::string bar(double fraction, std::size_t width) {
 }
 
 std::string time_left(double seconds) {
-  constexpr double exact = 100;
-  return (seconds < exact ? fmt::format("{:.0f} s", std::ceil(seconds)) : format_seconds(seconds)) + " left";
+  constexpr double kExact = 100;
+  return (seconds < kExact ? fmt::format("{:.0f} s", std::ceil(seconds)) : format_seconds(seconds)) + " left";
 }
 
 }  // namespace
@@ -78,9 +78,9 @@ void Progress::look() {
     rate_ = 0;
     printed_tenth_ = 0;
   } else if (seconds > 0) {
-    constexpr double memory = 2.0;  // seconds until what was measured counts for little
+    constexpr double kMemory = 2.0;  // seconds until what was measured counts for little
     const double current = static_cast<double>(done - done_) / seconds;
-    rate_ = rate_ == 0 ? current : rate_ + (current - rate_) * (1 - std::exp(-seconds / memory));
+    rate_ = rate_ == 0 ? current : rate_ + (current - rate_) * (1 - std::exp(-seconds / kMemory));
   }
   done_ = done;
   looked_ = now;
@@ -97,21 +97,21 @@ std::string Progress::text(std::size_t width) const {
   const std::string bytes = fmt::format("{:>7} of {}", format_bytes(done_), format_bytes(total_));
   // fields have fixed widths, so that neither they nor the bar jump about
   const std::string end = fmt::format("{}  {:>10}  {:<13}", bytes, rate, waiting ? "finishing" : left);
-  constexpr std::size_t shortest_bar = 10, longest_bar = 40;
+  constexpr std::size_t kShortestBar = 10, kLongestBar = 40;
   const std::size_t used = begin.size() + end.size() + 6;
   if (width == 0) return fmt::format("{}  {}  {}  {}", begin, bytes, rate, waiting ? "finishing" : left);
-  if (width >= used + shortest_bar)
-    return begin + "  " + bar(fraction, std::min(width - used, longest_bar)) + "  " + end;
-  for (const std::string& shorter : {begin + "  " + end, begin + "  " + bytes, begin + "  " + rate}) {
-    if (shorter.size() <= width) return shorter;
+  if (width >= used + kShortestBar)
+    return begin + "  " + bar(fraction, std::min(width - used, kLongestBar)) + "  " + end;
+  for (const std::string* rest : {&end, &bytes, &rate}) {
+    if (begin.size() + 2 + rest->size() <= width) return fmt::format("{}  {}", begin, *rest);
   }
   return begin.substr(0, width);
 }
 
 void Progress::draw() const {
   // room for the ^C that a terminal echoes: a line that wraps is not erased by going back to its begin
-  constexpr std::size_t room = 3;
-  const std::size_t columns = std::max(terminal_width(stderr), 2 * room) - room;
+  constexpr std::size_t kRoom = 3;
+  const std::size_t columns = std::max(terminal_width(stderr), 2 * kRoom) - kRoom;
   put(stderr, "\r" + text(columns) + "\x1b[K");
   drawn_ = true;
 }

@@ -24,8 +24,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
-  constexpr std::size_t longest_name = 64;  // nothing longer is a slip of the finger
-  if (word.size() > longest_name) return {};
+  constexpr std::size_t kLongestName = 64;  // nothing longer is a slip of the finger
+  if (word.size() > kLongestName) return {};
   std::string best;
   std::size_t best_distance = 0;
   for (const std::string& candidate : candidates) {

@@ -26,9 +26,9 @@ std::optional<std::uint64_t> whole_number(std::string_view text) {
 /// What one unit of a size suffix stands for; nothing for unknown suffixes.
 std::optional<std::uint64_t> unit_bytes(std::string_view suffix) {
   if (suffix.empty() || suffix == "B") return 1;
-  constexpr std::string_view letters = "KMGT";
+  constexpr std::string_view kLetters = "KMGT";
   const char letter = suffix[0] >= 'a' ? static_cast<char>(suffix[0] - 'a' + 'A') : suffix[0];
-  const std::size_t power = letters.find(letter);
+  const std::size_t power = kLetters.find(letter);
   if (power == std::string_view::npos) return std::nullopt;
   const std::string_view rest = suffix.substr(1);
   const bool binary = rest == "iB" || rest == "ib" || rest == "i";
@@ -49,21 +49,21 @@ std::uint64_t parse_size(std::string_view option, std::string_view text) {
   const auto wrong = [&](std::string_view why) {
     return UsageError(fmt::format("{} {}: {}", option, quoted(text), why));
   };
-  constexpr std::string_view form = "give a size such as 500M, 4G (decimal) or 64MiB (binary)";
-  if (!unit || number.empty()) throw wrong(form);
-  constexpr double limit = 9.2e18;  // below 2^63
+  constexpr std::string_view kForm = "give a size such as 500M, 4G (decimal) or 64MiB (binary)";
+  if (!unit || number.empty()) throw wrong(kForm);
+  constexpr double kLimit = 9.2e18;  // below 2^63
   if (const auto whole = whole_number(number)) {
     if (*whole == 0) throw wrong("the size must be larger than 0");
-    if (static_cast<double>(*whole) * static_cast<double>(*unit) > limit) throw wrong("the size is too large");
+    if (static_cast<double>(*whole) * static_cast<double>(*unit) > kLimit) throw wrong("the size is too large");
     return *whole * *unit;
   }
   double fraction = 0;
   const char* end = number.data() + number.size();
   const auto [stop, error] = std::from_chars(number.data(), end, fraction, std::chars_format::fixed);
-  if (error != std::errc() || stop != end || !std::isfinite(fraction)) throw wrong(form);
+  if (error != std::errc() || stop != end || !std::isfinite(fraction)) throw wrong(kForm);
   const double bytes = fraction * static_cast<double>(*unit);
   if (bytes < 1) throw wrong("the size must be larger than 0");
-  if (bytes > limit) throw wrong("the size is too large");
+  if (bytes > kLimit) throw wrong("the size is too large");
   return static_cast<std::uint64_t>(bytes);
 }
 
@@ -77,14 +77,14 @@ std::uint64_t parse_count(std::string_view option, std::string_view text, std::u
 }
 
 std::pair<std::uint32_t, std::uint32_t> parse_layers(std::string_view option, std::string_view text) {
-  constexpr std::uint64_t last_layer = std::numeric_limits<std::uint32_t>::max();
+  constexpr std::uint64_t kLastLayer = std::numeric_limits<std::uint32_t>::max();
   const std::size_t dash = text.find('-');
   const auto first = whole_number(text.substr(0, dash));
   auto last = first;
   if (dash != std::string_view::npos) {
-    last = dash + 1 == text.size() ? std::optional(last_layer) : whole_number(text.substr(dash + 1));
+    last = dash + 1 == text.size() ? std::optional(kLastLayer) : whole_number(text.substr(dash + 1));
   }
-  if (!first || !last || *first > last_layer || *last > last_layer) {
+  if (!first || !last || *first > kLastLayer || *last > kLastLayer) {
     throw UsageError(
         fmt::format("{} {}: give one layer (3), a range (0-11) or all from one on (12-)", option, quoted(text)));
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # fuzz.sh SECONDS [FUZZER...]: runs the fuzzers of the fuzz preset, all when none is named, starting from the committed corpus.
-# New inputs go to build/fuzz/work/FUZZER, crashes to build/fuzz/work.
+# New inputs go to build/fuzz/found/FUZZER, crashes to build/fuzz/found.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,10 +11,10 @@ if [ "$#" = 0 ]; then
   for fuzzer in build/fuzz/bin/*_fuzzer; do set -- "$@" "$(basename "$fuzzer")"; done
 fi
 fuzz_one() {
-  work=build/fuzz/work/$1
-  mkdir -p "$work"
+  found=build/fuzz/found/$1
+  mkdir -p "$found"
   "build/fuzz/bin/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="$work-" "$work" "tests/fuzz/corpus/$1"
+    -dict=tests/fuzz/gguf.dict -artifact_prefix="$found-" "$found" "tests/fuzz/corpus/$1"
 }
 export -f fuzz_one
 # shellcheck disable=SC2016  # the inner shell expands it

@@ -12,7 +12,8 @@
 namespace gguf_fuse {
 namespace {
 
-Error difference(const Source& output, std::string_view tensor, std::uint64_t offset, std::string expected = {}, std::string actual = {}) {
+Error difference(const Source& output, std::string_view tensor, std::uint64_t offset, std::string expected = {},
+                 std::string actual = {}) {
   return {.code = ErrorCode::TensorsDiffer,
           .path = output.path(),
           .subject = tensor.empty() ? std::string("header or padding") : std::string(tensor),
@@ -23,8 +24,8 @@ Error difference(const Source& output, std::string_view tensor, std::uint64_t of
 
 std::string hex(std::byte value) { return fmt::format("{:#04x}", static_cast<unsigned>(value)); }
 
-Result<void> check_equal(const Source& output, const PlannedFile& file, std::uint64_t begin, std::span<const std::byte> expected,
-                         std::span<const std::byte> actual) {
+Result<void> check_equal(const Source& output, const PlannedFile& file, std::uint64_t begin,
+                         std::span<const std::byte> expected, std::span<const std::byte> actual) {
   if (std::memcmp(expected.data(), actual.data(), expected.size()) == 0) return {};
   const auto [left, right] = std::mismatch(expected.begin(), expected.end(), actual.begin());
   const std::uint64_t offset = begin + static_cast<std::uint64_t>(left - expected.begin());
@@ -102,7 +103,8 @@ Result<void> compare(const Plan& plan, Model& model, Sources& outputs, const Pip
   return model.check_unchanged();
 }
 
-Result<void> compare(const Plan& plan, const std::vector<Extent>& extents, Sources& outputs, const PipelineOptions& options) {
+Result<void> compare(const Plan& plan, const std::vector<Extent>& extents, Sources& outputs,
+                     const PipelineOptions& options) {
   std::uint64_t total = 0;
   for (const Extent& extent : extents) total += extent.bytes;
   start_count(options.control, total);

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "legality.hpp"
 #include "runs.hpp"
@@ -12,6 +13,8 @@ namespace {
 /// Cuts fused tensors of `model` wherever `other` has their parts, whose shapes say where.
 void match_parts(LogicalModel& model, const LogicalModel& other) {
   const TensorIndex others = index_by_name(other.tensors);
+  std::set<std::string, std::less<>> own;
+  for (const LogicalTensor& tensor : model.tensors) own.insert(tensor.name);
   std::vector<LogicalTensor> tensors;
   for (LogicalTensor& tensor : model.tensors) {
     const auto layer = layer_of(tensor.name);
@@ -25,11 +28,14 @@ void match_parts(LogicalModel& model, const LogicalModel& other) {
         for (std::size_t i = 0; i < rule.part_count(); ++i) {
           names.push_back(fmt::format("blk.{}.{}.{}", *layer, rule.parts[i], attribute));
           const auto found = others.find(names.back());
-          if (found == others.end()) break;
+          // A file may hold a tensor both ways; then each has its own counterpart.
+          if (found == others.end() || (names.back() != tensor.name && own.contains(names.back()))) break;
           cut.rows.push_back(other.tensors[found->second].dims[cut.along_elements ? 0 : 1]);
           rows += cut.rows.back();
         }
-        if (cut.rows.size() != rule.part_count() || rows != tensor.dims[cut.along_elements ? 0 : 1] || !can_cut(tensor, cut)) continue;
+        if (cut.rows.size() != rule.part_count() || rows != tensor.dims[cut.along_elements ? 0 : 1] ||
+            !can_cut(tensor, cut))
+          continue;
         for (std::size_t i = 0; i < rule.part_count(); ++i) tensors.push_back(cut_part(tensor, cut, i, names[i]));
         cut_done = true;
       }
@@ -48,7 +54,8 @@ Error differs(const ModelInfo& model, std::string_view tensor, std::string expec
 }
 
 std::string describe(const LogicalTensor& tensor) {
-  return fmt::format("{} [{}]", tensor.type->name, fmt::join(tensor.dims.begin(), tensor.dims.begin() + std::max(1U, tensor.dimension_count), ", "));
+  return fmt::format("{} [{}]", tensor.type->name,
+                     fmt::join(tensor.dims.begin(), tensor.dims.begin() + std::max(1U, tensor.dimension_count), ", "));
 }
 
 /// The tensors of the derived files with, for each, where its bytes are found in the original.
@@ -89,8 +96,9 @@ class Relation {
  private:
   PlannedTensor& tensor_at(std::uint32_t file, std::uint64_t offset) {
     auto& tensors = files_[file].tensors;
-    const auto after = std::upper_bound(tensors.begin(), tensors.end(), offset,
-                                        [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
+    const auto after =
+        std::upper_bound(tensors.begin(), tensors.end(), offset,
+                         [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
     return *(after - 1);
   }
 

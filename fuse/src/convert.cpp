@@ -8,7 +8,7 @@
 #include <chrono>
 #include <filesystem>
 
-#include "cancel_watch.hpp"
+#include "ticker.hpp"
 #include "workers.hpp"
 
 namespace gguf_fuse {
@@ -38,7 +38,11 @@ class Converter {
       GGUF_FUSE_ASSIGN(model_, open_model(request_.input, {.mode = request_.mode}));
       return convert_model();
     }
-    const CancelWatch watch(*source, request_.pipeline.control);
+    // A signal handler can only set a flag, and a read that waits for a pipe does not look at it.
+    Source* stream = source.get();
+    const Ticker watch(std::chrono::milliseconds(50), [stream, control = request_.pipeline.control] {
+      if (cancelled(control)) stream->cancel();
+    });
     GGUF_FUSE_ASSIGN(model_, open_model(std::move(source)));
     return convert_model();
   }
@@ -68,11 +72,13 @@ class Converter {
   [[nodiscard]] Result<void> check_output(const std::string& output) const {
     std::error_code ignored;
     if (output == kStream) {
-      if (isatty(STDOUT_FILENO) != 0 && !request_.dry_run) return fail({.code = ErrorCode::OutputIsTerminal, .path = "standard output"});
+      if (isatty(STDOUT_FILENO) != 0 && !request_.dry_run)
+        return fail({.code = ErrorCode::OutputIsTerminal, .path = "standard output"});
       return {};
     }
     if (same_file(request_.input, output)) return fail({.code = ErrorCode::SameFile, .path = output});
-    if (!request_.replace && !request_.dry_run && std::filesystem::exists(output, ignored)) return fail({.code = ErrorCode::OutputExists, .path = output});
+    if (!request_.replace && !request_.dry_run && std::filesystem::exists(output, ignored))
+      return fail({.code = ErrorCode::OutputExists, .path = output});
     return {};
   }
 
@@ -80,7 +86,10 @@ class Converter {
     const std::size_t count = report_.plan.files.size();
     if (count == 1) return std::vector<std::string>{request_.output};
     if (request_.output == kStream || is_gzip_name(request_.output)) {
-      return fail({.code = ErrorCode::InvalidArgument, .path = request_.output, .expected = "a file name for the shards", .actual = fmt::format("{} shards", count)});
+      return fail({.code = ErrorCode::InvalidArgument,
+                   .path = request_.output,
+                   .expected = "a file name for the shards",
+                   .actual = fmt::format("{} shards", count)});
     }
     std::string prefix = request_.output;
     if (const auto name = parse_shard_name(prefix)) {
@@ -106,7 +115,8 @@ class Converter {
 
   Result<void> produce() {
     GGUF_FUSE_ASSIGN(Sinks sinks, open_sinks());
-    const bool streamed_out = std::any_of(sinks.begin(), sinks.end(), [](const auto& sink) { return sink->sequential(); });
+    const bool streamed_out =
+        std::any_of(sinks.begin(), sinks.end(), [](const auto& sink) { return sink->sequential(); });
     if (model_.sequential() && streamed_out) {
       // What comes in order leaves in another, so a stream into a stream needs a file between them.
       Sinks files;
@@ -134,8 +144,9 @@ class Converter {
       }
       for (std::string& name : remove_stale_temporaries(path)) report_.removed_temporaries.push_back(std::move(name));
       const bool zip = is_gzip_name(path);
-      GGUF_FUSE_ASSIGN(std::unique_ptr<Sink> sink,
-                       file_sink(path, {.replace = request_.replace, .bytes = zip ? 0 : report_.plan.files[i].total_bytes}));
+      GGUF_FUSE_ASSIGN(
+          std::unique_ptr<Sink> sink,
+          file_sink(path, {.replace = request_.replace, .bytes = zip ? 0 : report_.plan.files[i].total_bytes}));
       sinks.push_back(zip ? gzip_sink(std::move(sink)) : std::move(sink));
     }
     return sinks;
@@ -152,7 +163,9 @@ class Converter {
     }
     report_.copy_seconds = seconds_since(start);
     if (!execution.padding_was_zero) {
-      report_.warnings.emplace_back("the input has bytes other than zero between or behind its tensors; they are not copied, and unfuse restores zeros there");
+      report_.warnings.emplace_back(
+          "the input has bytes other than zero between or behind its tensors; they are not copied, and unfuse restores "
+          "zeros there");
     }
     return request_.verify ? verify_sinks(sinks, execution) : Result<void>();
   }

@@ -6,6 +6,7 @@
 #include "kernel_copy.hpp"
 #include "padding.hpp"
 #include "scatter.hpp"
+#include "ticker.hpp"
 #include "workers.hpp"
 
 namespace gguf_fuse {
@@ -40,12 +41,22 @@ class Turns {
 /// Output of one file, chunk by chunk in output order; each thread owns one buffer of the ring.
 class FileGather {
  public:
-  FileGather(const PlannedFile& file, Model& model, Sink& sink, std::uint64_t chunk_bytes, const PipelineOptions& options)
+  FileGather(const PlannedFile& file, Model& model, Sink& sink, std::uint64_t chunk_bytes,
+             const PipelineOptions& options)
       : file_(file), model_(model), sink_(sink), chunk_bytes_(chunk_bytes), control_(options.control) {
-    const bool possible = sink.descriptor() >= 0 && !sink.sequential() &&
-                          std::all_of(model.sources.begin(), model.sources.end(), [](const auto& s) { return s->descriptor() >= 0; });
+    const bool possible =
+        sink.descriptor() >= 0 && !sink.sequential() &&
+        std::all_of(model.sources.begin(), model.sources.end(), [](const auto& s) { return s->descriptor() >= 0; });
     const bool wins = options.copy == CopyMode::Auto && possible && kernel_copy_wins(*model.sources.front(), sink);
     in_kernel_ = possible && (options.copy == CopyMode::Kernel || wins);
+  }
+
+  /// Starts writing back what was written since the last call; `threads` chunks may still be on their way.
+  void settle(unsigned threads) {
+    const std::uint64_t begun = next_chunk_.load(std::memory_order_relaxed);
+    const std::uint64_t end = begun > threads ? std::min((begun - threads) * chunk_bytes_, file_.total_bytes) : 0;
+    if (end > settled_) sink_.settle(settled_, end - settled_);
+    settled_ = std::max(settled_, end);
   }
 
   Result<void> work(FirstError& first) {
@@ -65,13 +76,13 @@ class FileGather {
       if (begin >= file_.total_bytes) break;
       const std::uint64_t bytes = std::min(chunk_bytes_, file_.total_bytes - begin);
       GGUF_FUSE_CHECK(move_chunk(first, chunk, begin, bytes, buffer));
-      sink_.settle(begin, bytes);
       count_bytes(control_, bytes);
     }
     return {};
   }
 
-  Result<void> move_chunk(FirstError& first, std::uint64_t chunk, std::uint64_t begin, std::uint64_t bytes, std::vector<std::byte>& buffer) {
+  Result<void> move_chunk(FirstError& first, std::uint64_t chunk, std::uint64_t begin, std::uint64_t bytes,
+                          std::vector<std::byte>& buffer) {
     if (in_kernel_.load(std::memory_order_relaxed)) {
       GGUF_FUSE_ASSIGN(const bool copied, kernel_copy(file_, model_, sink_, begin, begin + bytes));
       if (copied) return {};
@@ -93,17 +104,20 @@ class FileGather {
   Control* control_;
   std::atomic<bool> in_kernel_{false};
   std::atomic<std::uint64_t> next_chunk_{0};
+  std::uint64_t settled_ = 0;
   Turns turns_;
 };
 
 }  // namespace
 
-Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks, const PipelineOptions& options) {
+Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,
+                          const PipelineOptions& options) {
   start_count(options.control, plan.total_bytes());
   if (model.sequential()) return scatter(plan, model, sinks, options);
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     FileGather gather_file(plan.files[i], model, *sinks[i], size.chunk_bytes, options);
+    const Ticker write_back(kWriteBackPeriod, [&] { gather_file.settle(size.threads); });
     GGUF_FUSE_CHECK(run_threads(size.threads, [&](FirstError& first) { return gather_file.work(first); }));
   }
   Execution execution;
@@ -113,14 +127,19 @@ Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std:
 }
 
 Result<void> write_headers(const Plan& plan, const std::vector<std::unique_ptr<Sink>>& sinks) {
+  // In pieces: a record may ask for a gigabyte of padding.
+  const std::vector<std::byte> zeros(std::size_t{64} << 10, std::byte{0});
   for (std::size_t i = 0; i < plan.files.size(); ++i) {
     const PlannedFile& file = plan.files[i];
     GGUF_FUSE_CHECK(sinks[i]->write_at(0, file.header));
     std::uint64_t end = file.header.size();
     const auto pad_to = [&](std::uint64_t stop) -> Result<void> {
-      if (stop <= end) return {};
-      const std::vector<std::byte> zeros(stop - end, std::byte{0});
-      return sinks[i]->write_at(end, zeros);
+      while (end < stop) {
+        const std::uint64_t count = std::min<std::uint64_t>(stop - end, zeros.size());
+        GGUF_FUSE_CHECK(sinks[i]->write_at(end, std::span(zeros).first(count)));
+        end += count;
+      }
+      return {};
     };
     for (const PlannedTensor& tensor : file.tensors) {
       GGUF_FUSE_CHECK(pad_to(tensor.offset));

@@ -42,7 +42,8 @@ Result<void> gather_tensors(const PlannedFile& file, Model& model, std::uint64_t
 Result<void> gather(const PlannedFile& file, Model& model, std::uint64_t begin, std::span<std::byte> out) {
   std::fill(out.begin(), out.end(), std::byte{0});
   if (begin < file.header.size()) {
-    const auto part = std::span(file.header).subspan(begin, std::min<std::uint64_t>(file.header.size() - begin, out.size()));
+    const auto part =
+        std::span(file.header).subspan(begin, std::min<std::uint64_t>(file.header.size() - begin, out.size()));
     std::copy(part.begin(), part.end(), out.begin());
   }
   return gather_tensors(file, model, begin, out);

@@ -30,10 +30,14 @@ bool copies_on_its_own(int descriptor) {
   struct statfs information {};
   if (descriptor < 0 || fstatfs(descriptor, &information) != 0) return false;
   const auto magic = static_cast<unsigned long>(information.f_type) & 0xffffffffUL;
-  return std::any_of(kServerSide.begin(), kServerSide.end(), [magic](const FilesystemRow& row) { return row.magic == magic; });
+  return std::any_of(kServerSide.begin(), kServerSide.end(),
+                     [magic](const FilesystemRow& row) { return row.magic == magic; });
 }
 
-bool unsupported(int error) { return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EBADF || error == EPERM; }
+bool unsupported(int error) {
+  return error == EXDEV || error == EINVAL || error == ENOSYS || error == EOPNOTSUPP || error == EBADF ||
+         error == EPERM;
+}
 
 Result<bool> copy_piece(Source& source, Sink& sink, const Piece& piece) {
   auto from = static_cast<off_t>(piece.source_offset);
@@ -43,7 +47,8 @@ Result<bool> copy_piece(Source& source, Sink& sink, const Piece& piece) {
     const ssize_t copied = copy_file_range(source.descriptor(), &from, sink.descriptor(), &to, left, 0);
     if (copied < 0 && errno == EINTR) continue;
     if (copied < 0 && unsupported(errno)) return false;
-    if (copied < 0) return fail(system_error(ErrorCode::WriteFailed, sink.path(), errno, static_cast<std::uint64_t>(to)));
+    if (copied < 0)
+      return fail(system_error(ErrorCode::WriteFailed, sink.path(), errno, static_cast<std::uint64_t>(to)));
     if (copied == 0) {
       return fail({.code = ErrorCode::Truncated, .path = source.path(), .offset = static_cast<std::uint64_t>(from)});
     }

@@ -33,9 +33,29 @@ std::vector<std::byte> stored_integer(ValueType type, std::uint64_t value, bool 
   return bytes;
 }
 
+// Whether an integer type holds the value; whoever wrote the key may have had fewer shards or tensors.
+bool holds(ValueType type, std::uint64_t value) {
+  switch (type) {
+    case ValueType::U8:
+    case ValueType::U16:
+    case ValueType::U32:
+      return value >> (8 * value_type_bytes(type)) == 0;
+    case ValueType::I8:
+    case ValueType::I16:
+    case ValueType::I32:
+    case ValueType::I64:
+      return value >> (8 * value_type_bytes(type) - 1) == 0;
+    case ValueType::U64:
+      return true;
+    default:
+      return false;
+  }
+}
+
 }  // namespace
 
-std::vector<ChangedKey> split_changes(const std::vector<KeyItem>& keys, const ShardPlace& place, bool shards_change, bool big_endian) {
+std::vector<ChangedKey> split_changes(const std::vector<KeyItem>& keys, const ShardPlace& place, bool shards_change,
+                                      bool big_endian) {
   struct Wanted {
     std::string_view key;
     ValueType type;
@@ -50,9 +70,11 @@ std::vector<ChangedKey> split_changes(const std::vector<KeyItem>& keys, const Sh
   for (const Wanted& wanted : all) {
     const auto item = find_item(keys, wanted.key);
     if (!wanted.wanted || (!item && (place.count == 0 || !shards_change))) continue;
-    const ValueType type = item && value_type_bytes(item->type) != 0 && item->type != ValueType::F32 && item->type != ValueType::F64 ? item->type : wanted.type;
-    ChangedKey change{.key = wanted.key, .original = item, .type = type, .value = stored_integer(type, wanted.value, big_endian)};
-    const bool same = item && item->type == type && std::equal(item->value.begin(), item->value.end(), change.value.begin(), change.value.end());
+    const ValueType type = item && holds(item->type, wanted.value) ? item->type : wanted.type;
+    ChangedKey change{
+        .key = wanted.key, .original = item, .type = type, .value = stored_integer(type, wanted.value, big_endian)};
+    const bool same = item && item->type == type &&
+                      std::equal(item->value.begin(), item->value.end(), change.value.begin(), change.value.end());
     if (!same) changes.push_back(std::move(change));
   }
   return changes;
@@ -62,10 +84,13 @@ std::vector<ChangedKey> tensor_extra_changes(const LogicalModel& original, std::
   const auto names = find_item(original.keys(), kExtraNames);
   const auto flags = find_item(original.keys(), kExtraFlags);
   if (!names || !flags) return {};
-  std::unordered_map<std::string_view, std::string_view> fused_name;
+  std::unordered_map<std::string_view, std::vector<std::string_view>> renamed;
   for (const LogicalTensor& tensor : tensors) {
-    for (const FusedPart& part : tensor.parts) fused_name.emplace(part.name, tensor.name);
+    for (const FusedPart& part : tensor.parts) renamed[part.name] = {tensor.name};
+    if (!tensor.taken_from.empty()) renamed[tensor.taken_from].push_back(tensor.name);
   }
+  // Nothing fused, nothing to rename; and only a model that is fused had its keys looked at (ModelView).
+  if (renamed.empty()) return {};
   std::vector<std::string_view> new_names;
   std::vector<char> new_flags;
   std::unordered_set<std::string_view> listed;
@@ -73,19 +98,22 @@ std::vector<ChangedKey> tensor_extra_changes(const LogicalModel& original, std::
   auto flag = Value(flags->type, flags->value, original.big_endian).elements();
   for (auto name = Value(names->type, names->value, original.big_endian).elements(); !name.done(); ++name, ++flag) {
     const std::string_view old_name = *(*name).as_string();
-    const auto found = fused_name.find(old_name);
-    const std::string_view new_name = found != fused_name.end() ? found->second : old_name;
-    changed = changed || found != fused_name.end();
-    if (found != fused_name.end() && !listed.insert(new_name).second) continue;
-    new_names.push_back(new_name);
-    new_flags.push_back(*(*flag).as_bool() ? 1 : 0);
+    const auto found = renamed.find(old_name);
+    const bool kept = found == renamed.end();
+    changed = changed || !kept;
+    for (const std::string_view new_name : kept ? std::vector{old_name} : found->second) {
+      if (!kept && !listed.insert(new_name).second) continue;
+      new_names.push_back(new_name);
+      new_flags.push_back(*(*flag).as_bool() ? 1 : 0);
+    }
   }
   if (!changed) return {};
   HeaderWriter writer(original.version, original.big_endian);
   writer.add_string_array(kExtraNames, new_names);
   writer.add_bool_array(kExtraFlags, std::span(reinterpret_cast<const bool*>(new_flags.data()), new_flags.size()));
-  return {{.key = kExtraNames, .original = names, .type = ValueType::Array, .value = stored_value(writer, kExtraNames)},
-          {.key = kExtraFlags, .original = flags, .type = ValueType::Array, .value = stored_value(writer, kExtraFlags)}};
+  return {
+      {.key = kExtraNames, .original = names, .type = ValueType::Array, .value = stored_value(writer, kExtraNames)},
+      {.key = kExtraFlags, .original = flags, .type = ValueType::Array, .value = stored_value(writer, kExtraFlags)}};
 }
 
 }  // namespace gguf_fuse

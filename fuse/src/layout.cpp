@@ -28,10 +28,12 @@ std::vector<Draft> keep_shards(const LogicalModel& original, std::vector<Logical
   return drafts;
 }
 
-std::vector<Draft> cut_shards(const LogicalModel& original, std::vector<LogicalTensor>& tensors, const SplitOptions& split) {
+std::vector<Draft> cut_shards(const LogicalModel& original, std::vector<LogicalTensor>& tensors,
+                              const SplitOptions& split) {
   const std::uint64_t most_bytes = split.max_bytes == 0 ? ~std::uint64_t{0} : split.max_bytes;
   const std::uint64_t most_tensors = split.max_tensors == 0 ? ~std::uint64_t{0} : split.max_tensors;
-  std::vector<Draft> drafts = {{.tensors = {}, .shard = &original.shards.front(), .alignment = original.shards.front().alignment}};
+  std::vector<Draft> drafts = {
+      {.tensors = {}, .shard = &original.shards.front(), .alignment = original.shards.front().alignment}};
   std::uint64_t bytes = 0;
   for (LogicalTensor& tensor : tensors) {
     const std::uint64_t padded = align_up(tensor.bytes, original.shards.front().alignment);
@@ -47,7 +49,8 @@ std::vector<Draft> cut_shards(const LogicalModel& original, std::vector<LogicalT
 }
 
 const ChangedKey* find_change(const std::vector<ChangedKey>& changes, std::string_view key) {
-  const auto found = std::find_if(changes.begin(), changes.end(), [key](const ChangedKey& change) { return change.key == key; });
+  const auto found =
+      std::find_if(changes.begin(), changes.end(), [key](const ChangedKey& change) { return change.key == key; });
   return found != changes.end() ? &*found : nullptr;
 }
 
@@ -55,7 +58,8 @@ void write_keys(HeaderWriter& header, const Draft& draft, const std::vector<Chan
   if (draft.shard != nullptr) {
     for (const KeyItem& item : draft.shard->keys) {
       const ChangedKey* change = find_change(changes, item.key);
-      header.add_value(item.key, change != nullptr ? change->type : item.type, change != nullptr ? change->value : item.value);
+      header.add_value(item.key, change != nullptr ? change->type : item.type,
+                       change != nullptr ? change->value : item.value);
     }
   }
   for (const ChangedKey& change : changes) {
@@ -81,21 +85,30 @@ PlannedFile finish_file(const Draft& draft, HeaderWriter& header, bool as_origin
   for (PlannedTensor& tensor : file.tensors) tensor.offset += data;
   const std::uint64_t end = header.data_bytes();
   file.total_bytes = data + (as_original ? end + draft.shard->tail_bytes : align_up(end, draft.alignment));
+  if (as_original && file.tensors.empty() && draft.shard->file_bytes) {
+    // A header alone needs no padding, and some writers end the file there.
+    file.total_bytes = *draft.shard->file_bytes;
+    file.header.resize(std::min<std::uint64_t>(file.header.size(), file.total_bytes));
+  }
   return file;
 }
 
 }  // namespace
 
-std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors, const SplitOptions& split) {
+std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors,
+                                 const SplitOptions& split) {
   const bool cut = split.max_bytes != 0 || split.max_tensors != 0;
   const bool keep = !cut && (split.keep || original.shards.size() == 1);
-  std::vector<Draft> drafts = keep ? keep_shards(original, tensors) : cut_shards(original, tensors, cut ? split : SplitOptions{});
+  std::vector<Draft> drafts =
+      keep ? keep_shards(original, tensors) : cut_shards(original, tensors, cut ? split : SplitOptions{});
   const bool shards_change = !keep && (drafts.size() != 1 || original.shards.size() != 1);
   std::vector<const LogicalTensor*> fused;
   for (const LogicalTensor& tensor : tensors) {
     if (!tensor.parts.empty()) fused.push_back(&tensor);
   }
   const bool as_original = fused.empty() && !shards_change;
+  // Taken apart by the rules: these are other tensors than the original's, and no record leads back from them.
+  const bool taken_apart = tensors.size() > original.tensors.size();
 
   std::vector<ChangedKey> extra = tensor_extra_changes(original, tensors);
   std::vector<PlannedFile> files;
@@ -104,13 +117,13 @@ std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<Logic
     static const std::vector<KeyItem> kNoKeys;
     const auto& keys = drafts[i].shard != nullptr ? drafts[i].shard->keys : kNoKeys;
     std::vector<ChangedKey> changes;
-    if (!as_original) changes = split_changes(keys, place, shards_change, original.big_endian);
+    if (!as_original || taken_apart) changes = split_changes(keys, place, shards_change, original.big_endian);
     if (i == 0) changes.insert(changes.end(), extra.begin(), extra.end());
 
     HeaderWriter header(original.version, original.big_endian);
     header.set_alignment(drafts[i].alignment);
     write_keys(header, drafts[i], changes);
-    if (i == 0 && !as_original) write_record(header, original, fused, changes);
+    if (i == 0 && !as_original && !taken_apart) write_record(header, original, fused, changes);
     files.push_back(finish_file(drafts[i], header, as_original));
   }
   return files;

@@ -11,7 +11,12 @@ namespace {
 
 using Refusal = std::optional<std::string>;
 
-std::string_view engine_name(Target target) { return target == Target::Both ? "one of the engines" : target_name(target); }
+// Dimensions are below 2^63; tensors without elements may have any number of rows.
+constexpr std::uint64_t kMostRows = std::uint64_t{1} << 62;
+
+std::string_view engine_name(Target target) {
+  return target == Target::Both ? "one of the engines" : target_name(target);
+}
 
 std::string join_parts(const Rule& rule, const std::array<const LogicalTensor*, 3>& parts, bool present) {
   std::string names;
@@ -29,7 +34,8 @@ Refusal refuse_target(const ModelView& view, const Rule& rule, Target target) {
     case Support::Required:
       return std::nullopt;
     case Support::Unknown:
-      return fmt::format("{} is not known to read fused tensors of \"{}\"", engine_name(target), escape_text(view.architecture()));
+      return fmt::format("{} is not known to read fused tensors of \"{}\"", engine_name(target),
+                         escape_text(view.architecture()));
     case Support::Crashes:
       return fmt::format("{}", trap.empty() ? "the engine would go wrong on it" : trap);
     case Support::No:
@@ -44,11 +50,15 @@ Refusal refuse_type(const Rule& rule, const Parts& parts, Target target) {
   for (std::size_t i = 1; i < rule.part_count(); ++i) {
     if (parts.weights[i]->type == &type) continue;
     std::string text = "types differ:";
-    for (std::size_t j = 0; j < rule.part_count(); ++j) text += fmt::format("{} {} {}", j ? "," : "", rule.parts[j], parts.weights[j]->type->name);
+    for (std::size_t j = 0; j < rule.part_count(); ++j)
+      text += fmt::format("{} {} {}", j ? "," : "", rule.parts[j], parts.weights[j]->type->name);
     return text;
   }
   if (!type.rows_are_self_contained()) return fmt::format("{} keeps one scale for the whole tensor", type.name);
-  const std::uint8_t wanted = target == Target::LlamaCpp ? kMainline : target == Target::IkLlamaCpp ? kIk : target == Target::Both ? kBothEngines : 0;
+  const std::uint8_t wanted = target == Target::LlamaCpp     ? kMainline
+                              : target == Target::IkLlamaCpp ? kIk
+                              : target == Target::Both       ? kBothEngines
+                                                             : 0;
   if ((type.engines & wanted) != wanted) return fmt::format("{} cannot read type {}", engine_name(target), type.name);
   return std::nullopt;
 }
@@ -56,24 +66,34 @@ Refusal refuse_type(const Rule& rule, const Parts& parts, Target target) {
 Refusal refuse_shape(const Rule& rule, const Parts& parts) {
   const LogicalTensor& first = *parts.weights[0];
   const bool experts = rule.id == RuleId::GateUpExperts;
-  if (first.dimension_count != (experts ? 3U : 2U)) return fmt::format("{} has {} dimensions", rule.parts[0], first.dimension_count);
+  if (first.dimension_count != (experts ? 3U : 2U))
+    return fmt::format("{} has {} dimensions", rule.parts[0], first.dimension_count);
   for (std::size_t i = 1; i < rule.part_count(); ++i) {
     const LogicalTensor& part = *parts.weights[i];
     const bool equal_rows = rule.family == "qkv" || part.dims[1] == first.dims[1];
-    if (part.dims[0] != first.dims[0] || part.dims[2] != first.dims[2] || part.dimension_count != first.dimension_count || !equal_rows) {
-      return fmt::format("shapes differ: {} [{}], {} [{}]", rule.parts[0], fmt::join(first.dims, ", "), rule.parts[i], fmt::join(part.dims, ", "));
+    if (part.dims[0] != first.dims[0] || part.dims[2] != first.dims[2] ||
+        part.dimension_count != first.dimension_count || !equal_rows) {
+      return fmt::format("shapes differ: {} [{}], {} [{}]", rule.parts[0], fmt::join(first.dims, ", "), rule.parts[i],
+                         fmt::join(part.dims, ", "));
     }
   }
+  Dimensions whole = first.dims;
+  for (std::size_t i = 1; i < rule.part_count(); ++i)
+    whole[1] = std::min(whole[1] + parts.weights[i]->dims[1], kMostRows);
+  if (whole[1] == kMostRows || !tensor_bytes(*first.type, whole))
+    return "the fused tensor would be too large for any file";
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
     const LogicalTensor& part = *parts.weights[i];
-    if (!can_cut(part, {.rows = {part.dims[1]}})) return fmt::format("{} is not made of whole row groups", rule.parts[i]);
+    if (!can_cut(part, {.rows = {part.dims[1]}}))
+      return fmt::format("{} is not made of whole row groups", rule.parts[i]);
   }
   return std::nullopt;
 }
 
 bool bias_fits(const LogicalTensor& bias, const LogicalTensor& weight, const LogicalTensor& first_bias) {
-  return bias.type == first_bias.type && bias.dimension_count == first_bias.dimension_count && bias.dims[0] == weight.dims[1] &&
-         bias.dims[1] == weight.dims[2] && bias.dims[2] == 1 && bias.dims[3] == 1 && can_cut(bias, {.rows = {bias.dims[0]}, .along_elements = true});
+  return bias.type == first_bias.type && bias.dimension_count == first_bias.dimension_count &&
+         bias.dims[0] == weight.dims[1] && bias.dims[1] == weight.dims[2] && bias.dims[2] == 1 && bias.dims[3] == 1 &&
+         can_cut(bias, {.rows = {bias.dims[0]}, .along_elements = true});
 }
 
 Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& parts, Target target) {
@@ -81,10 +101,13 @@ Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& part
   if (parts.bias_count != rule.part_count()) {
     return fmt::format("only {} has a bias, which engines would ignore", join_parts(rule, parts.biases, true));
   }
-  if (target != Target::GgufFuse && rule.family != "qkv") return fmt::format("{} has no place for biases", engine_name(target));
-  if (target != Target::GgufFuse && view.has_trait(kNoFusedBias)) return fmt::format("{} ignores the bias of {}", engine_name(target), rule.result);
+  if (target != Target::GgufFuse && rule.family != "qkv")
+    return fmt::format("{} has no place for biases", engine_name(target));
+  if (target != Target::GgufFuse && view.has_trait(kNoFusedBias))
+    return fmt::format("{} ignores the bias of {}", engine_name(target), rule.result);
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
-    if (!bias_fits(*parts.biases[i], *parts.weights[i], *parts.biases[0])) return fmt::format("the bias of {} does not fit its rows", rule.parts[i]);
+    if (!bias_fits(*parts.biases[i], *parts.weights[i], *parts.biases[0]))
+      return fmt::format("the bias of {} does not fit its rows", rule.parts[i]);
   }
   return std::nullopt;
 }
@@ -93,7 +116,8 @@ Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& part
 Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts) {
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
     for (const std::string_view attribute : {"scale", "input_scale"}) {
-      if (view.find(layer, rule.parts[i], attribute) != nullptr) return fmt::format("{} has a .{} of its own", rule.parts[i], attribute);
+      if (view.find(layer, rule.parts[i], attribute) != nullptr)
+        return fmt::format("{} has a .{} of its own", rule.parts[i], attribute);
     }
   }
   const bool precise = view.wants_precise_activations(parts.weights[0]->name);
@@ -110,7 +134,8 @@ Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t
   return std::nullopt;
 }
 
-Result<Refusal> refuse_heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts, Target target) {
+Result<Refusal> refuse_heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts,
+                             Target target) {
   if (rule.family != "qkv") return Refusal{};
   if (target != Target::GgufFuse && view.has_trait(kQkNormBreaks) &&
       (view.find(layer, "attn_q_norm", "weight") != nullptr || view.find(layer, "attn_k_norm", "weight") != nullptr)) {
@@ -131,7 +156,8 @@ Result<Refusal> refuse_heads(const ModelView& view, const Rule& rule, std::uint3
   const std::array<std::uint64_t, 3> counts = {*heads, key_heads, key_heads};
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
     const std::uint64_t rows = parts.weights[i]->dims[1];
-    if (rows % counts[i] != 0) return Refusal(fmt::format("{} has {} rows, not a multiple of {} heads", rule.parts[i], rows, counts[i]));
+    if (rows % counts[i] != 0)
+      return Refusal(fmt::format("{} has {} rows, not a multiple of {} heads", rule.parts[i], rows, counts[i]));
   }
   return Refusal{};
 }
@@ -153,7 +179,8 @@ Result<Refusal> refusal(const ModelView& view, const Rule& rule, std::uint32_t l
   if (auto reason = refuse_target(view, rule, target)) return reason;
   const Parts parts = find_parts(view, rule, layer);
   if (parts.weight_count != rule.part_count()) {
-    return Refusal(fmt::format("has {} but no {}", join_parts(rule, parts.weights, true), join_parts(rule, parts.weights, false)));
+    return Refusal(
+        fmt::format("has {} but no {}", join_parts(rule, parts.weights, true), join_parts(rule, parts.weights, false)));
   }
   if (auto reason = refuse_type(rule, parts, target)) return reason;
   if (auto reason = refuse_shape(rule, parts)) return reason;

@@ -31,18 +31,22 @@ class ModelView {
   [[nodiscard]] bool recurrent(std::uint32_t layer) const;
   /// Whether the layer uses keys and values of an earlier one.
   [[nodiscard]] bool borrows_keys(std::uint32_t layer) const;
-  /// ARCH.key, possibly an array with an entry a layer. Nothing when the key is missing; errors: WrongValueType, BadHyperparameter.
+  /// ARCH.key, possibly an array with an entry a layer. Nothing when the key is missing; errors: WrongValueType,
+  /// BadHyperparameter.
   [[nodiscard]] Result<std::optional<std::uint64_t>> hyperparameter(std::string_view key, std::uint32_t layer) const;
   /// Whether general.tensor_extra asks for 8-bit activations with this tensor.
   [[nodiscard]] bool wants_precise_activations(std::string_view tensor) const;
 
  private:
+  [[nodiscard]] std::optional<Value> find_key(std::string_view key) const;
+
   const LogicalModel* logical_ = nullptr;
+  std::unordered_map<std::string_view, const KeyItem*> keys_;
   std::string_view architecture_;
   TensorIndex index_;
   std::vector<std::uint32_t> layers_;
   std::vector<std::uint32_t> recurrent_;
-  std::vector<std::string_view> precise_;
+  std::vector<std::string_view> precise_;  ///< sorted
 };
 
 /// The number in `blk.N.`, when the name starts so.
@@ -59,13 +63,15 @@ struct Parts {
 
 /// Why `rule` must not be applied to `layer` for `target`, in one clause; nothing when it may.
 /// Errors: those of ModelView::hyperparameter.
-[[nodiscard]] Result<std::optional<std::string>> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Target target);
+[[nodiscard]] Result<std::optional<std::string>> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
+                                                         Target target);
 
 /// The rows of a rule's parts in a fused tensor that has no record; a reason when they cannot be told.
 struct UnfuseCut {
   Cut cut;
   std::string reason;  ///< empty when `cut` holds
 };
-[[nodiscard]] Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused);
+[[nodiscard]] Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,
+                                            const LogicalTensor& fused);
 
 }  // namespace gguf_fuse

@@ -17,7 +17,8 @@ struct Matrices {
 };
 
 Matrices matrices_of(const TensorType& type, const Dimensions& dims, bool along_elements) {
-  if (along_elements) return {.count = dims[1] * dims[2] * dims[3], .rows = dims[0], .row_bytes = row_bytes(type, 1).value_or(0)};
+  if (along_elements)
+    return {.count = dims[1] * dims[2] * dims[3], .rows = dims[0], .row_bytes = row_bytes(type, 1).value_or(0)};
   return {.count = dims[2] * dims[3], .rows = dims[1], .row_bytes = row_bytes(type, dims[0]).value_or(0)};
 }
 
@@ -33,6 +34,7 @@ LogicalShard stored_shard(const Container& container) {
   shard.tensor_count = static_cast<std::uint32_t>(container.tensors.size());
   shard.alignment = container.alignment;
   shard.tail_bytes = tail_of(container);
+  shard.file_bytes = container.file_bytes;
   shard.section = container.metadata.section();
   for (std::size_t i = 0; i < container.metadata.size(); ++i) {
     const Metadata::Entry entry = container.metadata[i];
@@ -83,16 +85,20 @@ LogicalModel stored_model(const ModelInfo& model) {
 bool can_cut(const LogicalTensor& tensor, const Cut& cut) {
   const std::uint64_t elements_per_block = cut.along_elements ? tensor.type->block_elements : 1;
   const std::uint64_t group = cut.along_elements ? 1 : tensor.type->rows_per_group;
-  const bool whole_groups = std::all_of(cut.rows.begin(), cut.rows.end(), [group](std::uint64_t rows) { return rows % group == 0; });
+  const bool whole_groups =
+      std::all_of(cut.rows.begin(), cut.rows.end(), [group](std::uint64_t rows) { return rows % group == 0; });
   const Dimensions& dims = tensor.dims;
   const bool few = dims[2] <= kMostMatrices && dims[3] <= kMostMatrices / std::max<std::uint64_t>(dims[2], 1) &&
                    (!cut.along_elements || dims[1] <= kMostMatrices / std::max<std::uint64_t>(dims[2] * dims[3], 1));
-  return whole_groups && elements_per_block == 1 && tensor.type->rows_are_self_contained() && few;
+  // A tensor without that dimension could not say how many rows its parts have.
+  const bool has_axis = tensor.dimension_count > (cut.along_elements ? 0U : 1U);
+  return has_axis && whole_groups && elements_per_block == 1 && tensor.type->rows_are_self_contained() && few;
 }
 
 LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name) {
   const Matrices whole = matrices_of(*tensor.type, tensor.dims, cut.along_elements);
-  const std::uint64_t first_row = std::accumulate(cut.rows.begin(), cut.rows.begin() + static_cast<std::ptrdiff_t>(part), std::uint64_t{0});
+  const std::uint64_t first_row =
+      std::accumulate(cut.rows.begin(), cut.rows.begin() + static_cast<std::ptrdiff_t>(part), std::uint64_t{0});
   const std::uint64_t begin = first_row * whole.row_bytes;
   const std::uint64_t bytes = cut.rows[part] * whole.row_bytes;
 
@@ -105,7 +111,7 @@ LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t 
   out.bytes = bytes * whole.count;
   out.index = tensor.index;
   RunBuilder runs;
-  for (std::uint64_t i = 0; i < whole.count; ++i) {
+  for (std::uint64_t i = 0; bytes != 0 && i < whole.count; ++i) {
     add_slice(runs, tensor.runs, i * whole.rows * whole.row_bytes + begin, bytes, i * bytes);
   }
   out.runs = runs.take();
@@ -132,7 +138,7 @@ LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool alon
   for (const LogicalTensor* part : parts) {
     const std::uint64_t bytes = part->dims[axis] * whole.row_bytes;
     RunBuilder runs;
-    for (std::uint64_t i = 0; i < whole.count; ++i) {
+    for (std::uint64_t i = 0; bytes != 0 && i < whole.count; ++i) {
       add_slice(runs, part->runs, i * bytes, bytes, (i * whole.rows + first_row) * whole.row_bytes);
     }
     first_row += part->dims[axis];

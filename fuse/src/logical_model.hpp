@@ -34,6 +34,7 @@ struct LogicalTensor {
   std::vector<Run> runs;
   std::uint32_t index = 0;       ///< in the original tensor table
   std::vector<FusedPart> parts;  ///< of a tensor that this plan fuses; empty otherwise
+  std::string taken_from{};      ///< the fused tensor that a part was taken from by the rules; empty otherwise
 };
 
 /// A metadata value as stored; refers into the header's bytes.
@@ -47,7 +48,8 @@ struct KeyItem {
 struct LogicalShard {
   std::uint32_t tensor_count = 0;
   std::uint64_t alignment = kDefaultAlignment;
-  std::uint64_t tail_bytes = 0;        ///< behind the last tensor
+  std::uint64_t tail_bytes = 0;               ///< behind the last tensor
+  std::optional<std::uint64_t> file_bytes{};  ///< of a file as stored
   std::vector<KeyItem> keys;
   std::span<const std::byte> section{};  ///< the keys as stored; empty for the first shard of a record
 };
@@ -75,8 +77,8 @@ using TensorIndex = std::unordered_map<std::string_view, std::size_t>;
 /// As stored_model, with fused tensors that a record describes taken apart again. Errors: BadRecord, WrongValueType.
 [[nodiscard]] Result<LogicalModel> original_model(const ModelInfo& model);
 
-/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as runs. Rows of 1-D tensors and of
-/// biases per expert are elements along ne[0].
+/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as runs. Rows of 1-D tensors and
+/// of biases per expert are elements along ne[0].
 struct Cut {
   std::vector<std::uint64_t> rows;
   bool along_elements = false;
@@ -87,6 +89,7 @@ struct Cut {
 [[nodiscard]] LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name);
 
 /// `parts` concatenated along their rows (elements for biases) within each matrix.
-[[nodiscard]] LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements, std::string name);
+[[nodiscard]] LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements,
+                                        std::string name);
 
 }  // namespace gguf_fuse

@@ -11,8 +11,13 @@ namespace {
 
 constexpr std::string_view kLayerPrefix = "blk.";
 
-Error key_error(const LogicalModel& logical, ErrorCode code, std::string key, std::string expected, std::string actual = {}) {
-  return {.code = code, .path = logical.path, .subject = std::move(key), .expected = std::move(expected), .actual = std::move(actual)};
+Error key_error(const LogicalModel& logical, ErrorCode code, std::string key, std::string expected,
+                std::string actual = {}) {
+  return {.code = code,
+          .path = logical.path,
+          .subject = std::move(key),
+          .expected = std::move(expected),
+          .actual = std::move(actual)};
 }
 
 // Names in general.tensor_extra.name whose prec_a4 is false: llama.cpp gives them 8-bit activations.
@@ -27,7 +32,8 @@ Result<std::vector<std::string_view>> read_precise_names(const LogicalModel& log
     return fail(key_error(logical, ErrorCode::WrongValueType, std::string(kNames), "an array of strings"));
   }
   if (!flags || flags->element_type() != ValueType::Bool || flags->count() != names->count()) {
-    return fail(key_error(logical, ErrorCode::WrongValueType, std::string(kFlags), fmt::format("an array of {} bools", names->count())));
+    return fail(key_error(logical, ErrorCode::WrongValueType, std::string(kFlags),
+                          fmt::format("an array of {} bools", names->count())));
   }
   auto flag = flags->elements();
   for (auto name = names->elements(); !name.done(); ++name, ++flag) {
@@ -58,10 +64,12 @@ Result<ModelView> ModelView::make(const LogicalModel& logical) {
   view.logical_ = &logical;
   const auto architecture = logical.find_key("general.architecture");
   if (architecture && architecture->type() != ValueType::String) {
-    return fail(key_error(logical, ErrorCode::WrongValueType, "general.architecture", "a string", architecture->display()));
+    return fail(
+        key_error(logical, ErrorCode::WrongValueType, "general.architecture", "a string", architecture->display()));
   }
   if (architecture) view.architecture_ = *architecture->as_string();
   view.index_ = index_by_name(logical.tensors);
+  for (const KeyItem& item : logical.keys()) view.keys_.emplace(item.key, &item);
   for (const LogicalTensor& tensor : logical.tensors) {
     const auto layer = layer_of(tensor.name);
     if (!layer) continue;
@@ -71,7 +79,15 @@ Result<ModelView> ModelView::make(const LogicalModel& logical) {
   sort_unique(view.layers_);
   sort_unique(view.recurrent_);
   GGUF_FUSE_ASSIGN(view.precise_, read_precise_names(logical));
+  std::sort(view.precise_.begin(), view.precise_.end());
   return view;
+}
+
+// Asked for every layer, so that looking through all keys would take the square of the file's size.
+std::optional<Value> ModelView::find_key(std::string_view key) const {
+  const auto found = keys_.find(key);
+  if (found == keys_.end()) return std::nullopt;
+  return Value(found->second->type, found->second->value, logical_->big_endian);
 }
 
 const LogicalTensor* ModelView::find(std::uint32_t layer, std::string_view base, std::string_view attribute) const {
@@ -79,11 +95,13 @@ const LogicalTensor* ModelView::find(std::uint32_t layer, std::string_view base,
   return found != index_.end() ? &logical_->tensors[found->second] : nullptr;
 }
 
-bool ModelView::recurrent(std::uint32_t layer) const { return std::binary_search(recurrent_.begin(), recurrent_.end(), layer); }
+bool ModelView::recurrent(std::uint32_t layer) const {
+  return std::binary_search(recurrent_.begin(), recurrent_.end(), layer);
+}
 
 bool ModelView::borrows_keys(std::uint32_t layer) const {
-  const auto shared = logical_->find_key(fmt::format("{}.attention.shared_kv_layers", architecture_));
-  const auto blocks = logical_->find_key(fmt::format("{}.block_count", architecture_));
+  const auto shared = find_key(fmt::format("{}.attention.shared_kv_layers", architecture_));
+  const auto blocks = find_key(fmt::format("{}.block_count", architecture_));
   if (!shared || !blocks) return false;
   const std::uint64_t count = shared->as_unsigned().value_or(0);
   const std::uint64_t all = blocks->as_unsigned().value_or(0);
@@ -92,11 +110,13 @@ bool ModelView::borrows_keys(std::uint32_t layer) const {
 
 Result<std::optional<std::uint64_t>> ModelView::hyperparameter(std::string_view key, std::uint32_t layer) const {
   const std::string name = fmt::format("{}.{}", architecture_, key);
-  const auto value = logical_->find_key(name);
+  const auto value = find_key(name);
   if (!value) return std::optional<std::uint64_t>();
   if (value->type() != ValueType::Array) {
     const auto number = value->as_unsigned();
-    if (!number) return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an integer or an array of integers", value->display()));
+    if (!number)
+      return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an integer or an array of integers",
+                            value->display()));
     return number;
   }
   if (value->count() <= layer) {
@@ -104,14 +124,18 @@ Result<std::optional<std::uint64_t>> ModelView::hyperparameter(std::string_view 
                           fmt::format("{} entries", value->count())));
   }
   const std::size_t bytes = value_type_bytes(value->element_type());
-  const auto number = bytes == 0 ? std::nullopt
-                                 : Value(value->element_type(), value->bytes().subspan(12 + layer * bytes, bytes), logical_->big_endian).as_unsigned();
-  if (!number) return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an array of integers of at least 0", value->display()));
+  const auto number =
+      bytes == 0 ? std::nullopt
+                 : Value(value->element_type(), value->bytes().subspan(12 + layer * bytes, bytes), logical_->big_endian)
+                       .as_unsigned();
+  if (!number)
+    return fail(
+        key_error(*logical_, ErrorCode::WrongValueType, name, "an array of integers of at least 0", value->display()));
   return number;
 }
 
 bool ModelView::wants_precise_activations(std::string_view tensor) const {
-  return std::find(precise_.begin(), precise_.end(), tensor) != precise_.end();
+  return std::binary_search(precise_.begin(), precise_.end(), tensor);
 }
 
 }  // namespace gguf_fuse

@@ -17,8 +17,10 @@ UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
 }
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
-Result<UnfuseCut> halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  const std::string_view key = rule.id == RuleId::GateUpDense ? "feed_forward_length" : "expert_shared_feed_forward_length";
+Result<UnfuseCut> halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer,
+                               const LogicalTensor& fused) {
+  const std::string_view key =
+      rule.id == RuleId::GateUpDense ? "feed_forward_length" : "expert_shared_feed_forward_length";
   GGUF_FUSE_ASSIGN(const auto length, view.hyperparameter(key, layer));
   if (!length || fused.dims[1] != 2 * *length) return unknown(fmt::format("{} is not fused", rule.result));
   return halves(rule, fused);
@@ -47,7 +49,8 @@ bool product_fits(std::uint64_t a, std::uint64_t b) { return b == 0 || a <= (std
 Result<UnfuseCut> heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   if (view.row() == nullptr) return unknown("the order inside attn_qkv is not known for this architecture");
   if (view.recurrent(layer)) return unknown("a recurrent layer stores attn_qkv in its own shape");
-  if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers()) return unknown("some layers of this architecture order attn_qkv per head");
+  if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers())
+    return unknown("some layers of this architecture order attn_qkv per head");
   GGUF_FUSE_ASSIGN(const auto query_heads, view.hyperparameter("attention.head_count", layer));
   GGUF_FUSE_ASSIGN(const auto stated, view.hyperparameter("attention.head_count_kv", layer));
   const std::uint64_t key_heads = stated.value_or(query_heads.value_or(0));
@@ -58,18 +61,23 @@ Result<UnfuseCut> heads(const ModelView& view, const Rule& rule, std::uint32_t l
   for (const HeadSizes& size : sizes) {
     for (const std::uint64_t factor : {std::uint64_t{1}, std::uint64_t{2}}) {
       if (factor == 2 && !view.has_trait(kGatedQueries)) continue;
-      if (!product_fits(*query_heads, size.key) || !product_fits(key_heads, size.key) || !product_fits(key_heads, size.value)) continue;
-      const std::vector<std::uint64_t> rows = {factor * *query_heads * size.key, key_heads * size.key, key_heads * size.value};
+      if (!product_fits(*query_heads, size.key) || !product_fits(key_heads, size.key) ||
+          !product_fits(key_heads, size.value))
+        continue;
+      const std::vector<std::uint64_t> rows = {factor * *query_heads * size.key, key_heads * size.key,
+                                               key_heads * size.value};
       if (rows[0] + rows[1] + rows[2] == fused.dims[1]) fitting.insert(rows);
     }
   }
-  if (fitting.size() != 1) return unknown(fmt::format("the {} rows of {} do not follow from the head counts", fused.dims[1], rule.result));
+  if (fitting.size() != 1)
+    return unknown(fmt::format("the {} rows of {} do not follow from the head counts", fused.dims[1], rule.result));
   return UnfuseCut{.cut = {.rows = *fitting.begin()}, .reason = {}};
 }
 
 }  // namespace
 
-Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,
+                              const LogicalTensor& fused) {
   if (rule.family == "qkv") return heads(view, rule, layer, fused);
   if (rule.id == RuleId::GateUpExperts) return halves(rule, fused);
   return halves_of_up(view, rule, layer, fused);

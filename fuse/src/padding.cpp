@@ -39,7 +39,8 @@ Result<bool> padding_is_zero(Model& model) {
   for (std::size_t i = 0; i < model.sources.size(); ++i) {
     const Container& container = model.info.shards[i];
     std::vector<Gap> gaps = gaps_of(container);
-    const std::uint64_t end = container.tensors.empty() ? container.header->size() : container.data_offset + container.data_bytes;
+    const std::uint64_t end =
+        container.tensors.empty() ? container.header->size() : container.data_offset + container.data_bytes;
     gaps.push_back({.begin = end, .end = container.file_bytes.value_or(end)});
     for (const Gap& gap : gaps) {
       GGUF_FUSE_ASSIGN(const bool zero, range_is_zero(*model.sources[i], gap));

@@ -21,7 +21,8 @@ struct Fusions {
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
            const std::array<const LogicalTensor*, 3>& parts) {
     const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
-    LogicalTensor fused = concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
+    LogicalTensor fused =
+        concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
     for (const LogicalTensor* part : used) consumed.insert(part->name);
     at.emplace(fused.index, std::move(fused));
   }
@@ -48,7 +49,13 @@ class FusePlanner {
   Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
     const Parts parts = find_parts(view_, rule, layer);
     const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
-    Decision decision{.rule = rule.id, .layer = layer, .fused = false, .reason = {}, .parts = {}, .result = std::string(rule.result), .bytes = 0};
+    Decision decision{.rule = rule.id,
+                      .layer = layer,
+                      .fused = false,
+                      .reason = {},
+                      .parts = {},
+                      .result = std::string(rule.result),
+                      .bytes = 0};
     if (parts.weight_count == 0) {
       const LogicalTensor* stored = result_is_part ? nullptr : view_.find(layer, rule.result, "weight");
       if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::optional<Decision>();
@@ -96,17 +103,20 @@ class FusePlanner {
       const Support support_here = support(options_.target, view_.architecture(), rule.id);
       const bool read = support_here == Support::Yes || support_here == Support::Required;
       const auto of_rule = [&rule](const Decision& decision) { return decision.rule == rule.id; };
-      const bool stored = std::any_of(plan.decisions.begin(), plan.decisions.end(),
-                                      [&](const Decision& d) { return of_rule(d) && d.reason == "stored fused already"; });
+      const bool stored = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
+        return of_rule(d) && d.reason == "stored fused already";
+      });
       if (stored && !read && view_.row() != nullptr) {
-        plan.warnings.push_back(fmt::format("the file holds {} fused, which {} does not read in {}; `gguf-fuse unfuse` takes it apart",
-                                            rule.result, target_name(options_.target), view_.architecture()));
+        plan.warnings.push_back(
+            fmt::format("the file holds {} fused, which {} does not read in {}; `gguf-fuse unfuse` takes it apart",
+                        rule.result, target_name(options_.target), view_.architecture()));
       }
       const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
         return of_rule(d) && !d.fused && d.parts.size() == rule.part_count();
       });
       if (separate && support_here == Support::Required) {
-        plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be", target_name(options_.target), rule.result));
+        plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be",
+                                            target_name(options_.target), rule.result));
       }
     }
   }
@@ -137,7 +147,8 @@ std::uint64_t Plan::total_bytes() const {
 }
 
 std::size_t Plan::fused_count() const {
-  return static_cast<std::size_t>(std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.fused; }));
+  return static_cast<std::size_t>(
+      std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.fused; }));
 }
 
 Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {

@@ -46,7 +46,8 @@ void write_record(HeaderWriter& header, const LogicalModel& original, std::span<
   }
   for (const ChangedKey& change : changes) {
     if (change.original) {
-      header.add_value(std::string(record_keys::kWas) + std::string(change.key), change.original->type, change.original->value);
+      header.add_value(std::string(record_keys::kWas) + std::string(change.key), change.original->type,
+                       change.original->value);
     } else {
       added.push_back(change.key);
     }

@@ -35,7 +35,7 @@ struct ChangedKey {
   std::string_view key;
   std::optional<KeyItem> original;  ///< nothing when the output adds the key
   ValueType type = ValueType::U8;
-  std::vector<std::byte> value;     ///< as stored in the output
+  std::vector<std::byte> value;  ///< as stored in the output
 };
 
 /// Appends the record of `fused` (those tensors that have parts) to the header.

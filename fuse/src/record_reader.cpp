@@ -14,6 +14,9 @@ namespace {
 // Zeros behind the last tensor that a record may ask for: far above any writer's padding, far below a full disk.
 constexpr std::uint64_t kMostTailBytes = std::uint64_t{1} << 30;
 constexpr std::size_t kMostShards = 99999;
+// No rule joins more tensors; only keys of a split are ever added.
+constexpr std::size_t kMostParts = 3;
+constexpr std::size_t kMostAdded = 16;
 
 struct Record {
   std::vector<std::string_view> fused;
@@ -33,13 +36,17 @@ class RecordReader {
 
   Result<LogicalModel> read() {
     LogicalModel logical = stored_model(model_);
-    if (!metadata_.find(record_keys::kVersion)) return logical;
+    if (!metadata_.find(record_keys::kVersion)) {
+      GGUF_FUSE_CHECK(check_no_keys());
+      return logical;
+    }
     logical.has_record = true;
     GGUF_FUSE_CHECK(check_version());
-    GGUF_FUSE_ASSIGN(const Record record, read_arrays());
+    GGUF_FUSE_ASSIGN(const Record record, read_arrays(logical.tensors.size()));
     GGUF_FUSE_CHECK(check_sizes(record, logical.tensors.size()));
     GGUF_FUSE_ASSIGN(logical.tensors, restore_tensors(record, std::move(logical.tensors)));
     GGUF_FUSE_ASSIGN(std::vector<KeyItem> keys, restore_keys());
+    GGUF_FUSE_CHECK(check_alignment(keys, record.shard_alignments.front()));
     GGUF_FUSE_ASSIGN(logical.shards, restore_shards(record, std::move(keys)));
     return logical;
   }
@@ -53,6 +60,16 @@ class RecordReader {
             .actual = std::move(actual)};
   }
 
+  // Keys of a record without a record would appear twice in what is written next.
+  Result<void> check_no_keys() const {
+    for (std::size_t i = 0; i < metadata_.size(); ++i) {
+      const std::string_view key = metadata_[i].key;
+      if (key.starts_with(record_keys::kPrefix))
+        return fail(bad(record_keys::kVersion, "a version", fmt::format("only {}", key)));
+    }
+    return {};
+  }
+
   Result<void> check_version() const {
     GGUF_FUSE_ASSIGN(const std::uint64_t version, metadata_.get_unsigned(record_keys::kVersion));
     if (version == 1) return {};
@@ -61,17 +78,32 @@ class RecordReader {
     return fail(std::move(error));
   }
 
-  Result<Record> read_arrays() const {
+  // Arrays are decoded only as far as they can be right: a byte of the file may become a tensor in memory.
+  Result<std::vector<std::uint64_t>> numbers(std::string_view key, std::size_t most) const {
+    GGUF_FUSE_CHECK(check_count(key, most));
+    return metadata_.get_unsigned_array(key);
+  }
+  Result<std::vector<std::string_view>> strings(std::string_view key, std::size_t most) const {
+    GGUF_FUSE_CHECK(check_count(key, most));
+    return metadata_.get_string_array(key);
+  }
+  Result<void> check_count(std::string_view key, std::size_t most) const {
+    const auto value = metadata_.find(key);
+    if (!value || value->count() <= most) return {};
+    return fail(bad(key, fmt::format("at most {} entries", most), fmt::format("{}", value->count())));
+  }
+
+  Result<Record> read_arrays(std::size_t stored) const {
     Record record;
-    GGUF_FUSE_ASSIGN(record.fused, metadata_.get_string_array(record_keys::kFused));
-    GGUF_FUSE_ASSIGN(record.part_counts, metadata_.get_unsigned_array(record_keys::kPartCounts));
-    GGUF_FUSE_ASSIGN(record.part_names, metadata_.get_string_array(record_keys::kPartNames));
-    GGUF_FUSE_ASSIGN(record.part_indices, metadata_.get_unsigned_array(record_keys::kPartIndices));
-    GGUF_FUSE_ASSIGN(record.part_rows, metadata_.get_unsigned_array(record_keys::kPartRows));
-    GGUF_FUSE_ASSIGN(record.shard_tensors, metadata_.get_unsigned_array(record_keys::kShardTensors));
-    GGUF_FUSE_ASSIGN(record.shard_alignments, metadata_.get_unsigned_array(record_keys::kShardAlignments));
-    GGUF_FUSE_ASSIGN(record.shard_tails, metadata_.get_unsigned_array(record_keys::kShardTails));
-    GGUF_FUSE_ASSIGN(record.shard_keys, metadata_.get_unsigned_array(record_keys::kShardKeyCounts));
+    GGUF_FUSE_ASSIGN(record.fused, strings(record_keys::kFused, stored));
+    GGUF_FUSE_ASSIGN(record.part_counts, numbers(record_keys::kPartCounts, stored));
+    GGUF_FUSE_ASSIGN(record.part_names, strings(record_keys::kPartNames, kMostParts * stored));
+    GGUF_FUSE_ASSIGN(record.part_indices, numbers(record_keys::kPartIndices, kMostParts * stored));
+    GGUF_FUSE_ASSIGN(record.part_rows, numbers(record_keys::kPartRows, kMostParts * stored));
+    GGUF_FUSE_ASSIGN(record.shard_tensors, numbers(record_keys::kShardTensors, kMostShards));
+    GGUF_FUSE_ASSIGN(record.shard_alignments, numbers(record_keys::kShardAlignments, kMostShards));
+    GGUF_FUSE_ASSIGN(record.shard_tails, numbers(record_keys::kShardTails, kMostShards));
+    GGUF_FUSE_ASSIGN(record.shard_keys, numbers(record_keys::kShardKeyCounts, kMostShards));
     return record;
   }
 
@@ -91,11 +123,8 @@ class RecordReader {
         record.part_indices.size() != parts || record.part_rows.size() != parts) {
       return fail(bad(record_keys::kPartCounts, "arrays of parts that agree in length"));
     }
-    if (record.fused.size() > stored) {
-      return fail(bad(record_keys::kFused, fmt::format("at most {} tensors", stored), fmt::format("{}", record.fused.size())));
-    }
     const std::size_t shards = record.shard_tensors.size();
-    if (shards == 0 || shards > kMostShards || record.shard_alignments.size() != shards || record.shard_tails.size() != shards ||
+    if (shards == 0 || record.shard_alignments.size() != shards || record.shard_tails.size() != shards ||
         record.shard_keys.size() != shards) {
       return fail(bad(record_keys::kShardTensors, "arrays of shards that agree in length"));
     }
@@ -108,7 +137,8 @@ class RecordReader {
         return fail(bad(record_keys::kShardAlignments, "powers of two", fmt::format("{}", record.shard_alignments[i])));
       }
       if (record.shard_tails[i] > kMostTailBytes) {
-        return fail(bad(record_keys::kShardTails, fmt::format("at most {}", kMostTailBytes), fmt::format("{}", record.shard_tails[i])));
+        return fail(bad(record_keys::kShardTails, fmt::format("at most {}", kMostTailBytes),
+                        fmt::format("{}", record.shard_tails[i])));
       }
     }
     return {};
@@ -140,14 +170,16 @@ class RecordReader {
       placed[i]->index = static_cast<std::uint32_t>(i);
       tensors.push_back(std::move(*placed[i]));
     }
-    if (index_by_name(tensors).size() != total) return fail(bad(record_keys::kPartNames, "names that are not there yet"));
+    if (index_by_name(tensors).size() != total)
+      return fail(bad(record_keys::kPartNames, "names that are not there yet"));
     return tensors;
   }
 
   Result<void> place_parts(const Record& record, std::size_t first, std::uint64_t count, const LogicalTensor& fused,
                            std::vector<std::optional<LogicalTensor>>& placed) const {
     const auto begin = record.part_rows.begin() + static_cast<std::ptrdiff_t>(first);
-    const Cut cut{.rows = {begin, begin + static_cast<std::ptrdiff_t>(count)}, .along_elements = fused.name.ends_with(".bias")};
+    const Cut cut{.rows = {begin, begin + static_cast<std::ptrdiff_t>(count)},
+                  .along_elements = fused.name.ends_with(".bias")};
     const std::uint64_t whole = fused.dims[cut.along_elements ? 0 : 1];
     if (sum(cut.rows, whole) != whole || !can_cut(fused, cut)) {
       return fail(bad(record_keys::kPartRows, fmt::format("{} rows of \"{}\" in whole groups", whole, fused.name)));
@@ -155,8 +187,13 @@ class RecordReader {
     for (std::size_t i = 0; i < count; ++i) {
       const std::uint64_t index = record.part_indices[first + i];
       const std::string_view name = record.part_names[first + i];
-      if (index >= placed.size() || placed[index] || name.empty() || name.size() > Limits{}.name_bytes) {
-        return fail(bad(record_keys::kPartIndices, fmt::format("places below {}, once each", placed.size()), fmt::format("{}", index)));
+      if (index >= placed.size() || placed[index]) {
+        return fail(bad(record_keys::kPartIndices, fmt::format("places below {}, once each", placed.size()),
+                        fmt::format("{}", index)));
+      }
+      // The rules name parts plainly; the header would hold anything.
+      if (name.empty() || name.size() > Limits{}.name_bytes || escape_text(name) != name) {
+        return fail(bad(record_keys::kPartNames, "names of tensors", std::string(name)));
       }
       placed[index] = cut_part(fused, cut, i, std::string(name));
     }
@@ -166,16 +203,30 @@ class RecordReader {
   Result<std::vector<KeyItem>> restore_keys() const {
     std::vector<std::string_view> added;
     if (metadata_.find(record_keys::kAdded)) {
-      GGUF_FUSE_ASSIGN(added, metadata_.get_string_array(record_keys::kAdded));
+      GGUF_FUSE_ASSIGN(added, strings(record_keys::kAdded, kMostAdded));
     }
     std::vector<KeyItem> keys;
     for (std::size_t i = 0; i < metadata_.size(); ++i) {
       const Metadata::Entry entry = metadata_[i];
-      if (entry.key.starts_with(record_keys::kPrefix) || std::find(added.begin(), added.end(), entry.key) != added.end()) continue;
+      if (entry.key.starts_with(record_keys::kPrefix) ||
+          std::find(added.begin(), added.end(), entry.key) != added.end())
+        continue;
       const Value value = metadata_.find(std::string(record_keys::kWas) + std::string(entry.key)).value_or(entry.value);
       keys.push_back({.key = entry.key, .type = value.type(), .value = value.bytes()});
     }
     return keys;
+  }
+
+  // The data of the first file is laid out as the record says, so its keys must say the same.
+  Result<void> check_alignment(const std::vector<KeyItem>& keys, std::uint64_t alignment) const {
+    const auto item =
+        std::find_if(keys.begin(), keys.end(), [](const KeyItem& key) { return key.key == "general.alignment"; });
+    const bool stored_as_number = item != keys.end() && item->type == ValueType::U32;
+    const auto stated = item == keys.end() ? std::optional(kDefaultAlignment)
+                        : stored_as_number ? Value(item->type, item->value, metadata_.big_endian()).as_unsigned()
+                                           : std::nullopt;
+    if (stated == alignment) return {};
+    return fail(bad(record_keys::kShardAlignments, "the first file's general.alignment", fmt::format("{}", alignment)));
   }
 
   Result<std::vector<LogicalShard>> restore_shards(const Record& record, std::vector<KeyItem> keys) const {

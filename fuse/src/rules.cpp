@@ -4,10 +4,15 @@
 namespace gguf_fuse {
 namespace {
 
-// In the order in which they are applied; the row's place is its RuleId. Parts are in the order of their rows in the result.
+// In the order in which they are applied; the row's place is its RuleId. Parts are in the order of their rows in the
+// result.
 constexpr std::array kRules = {
     Rule{RuleId::GateUpExperts, "gate+up experts", "gate-up", {"ffn_gate_exps", "ffn_up_exps"}, "ffn_gate_up_exps"},
-    Rule{RuleId::GateUpSharedExpert, "gate+up shared expert", "gate-up", {"ffn_gate_shexp", "ffn_up_shexp"}, "ffn_up_shexp"},
+    Rule{RuleId::GateUpSharedExpert,
+         "gate+up shared expert",
+         "gate-up",
+         {"ffn_gate_shexp", "ffn_up_shexp"},
+         "ffn_up_shexp"},
     Rule{RuleId::GateUpDense, "gate+up dense", "gate-up", {"ffn_gate", "ffn_up"}, "ffn_up"},
     Rule{RuleId::Qkv, "Q+K+V", "qkv", {"attn_q", "attn_k", "attn_v"}, "attn_qkv"},
 };

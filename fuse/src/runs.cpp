@@ -8,14 +8,16 @@ namespace gguf_fuse {
 
 bool RunBuilder::extend(const Piece& piece) {
   Run& run = runs_.back();
-  if (run.count != 1 || run.source_offset + run.bytes != piece.source_offset || run.offset + run.bytes != piece.offset) return false;
+  if (run.count != 1 || run.source_offset + run.bytes != piece.source_offset || run.offset + run.bytes != piece.offset)
+    return false;
   run.bytes += piece.bytes;
   return true;
 }
 
 bool RunBuilder::repeat(const Piece& piece) {
   Run& run = runs_.back();
-  if (run.bytes != piece.bytes || piece.source_offset < run.source_offset + run.bytes || piece.offset < run.offset + run.bytes) {
+  if (run.bytes != piece.bytes || piece.source_offset < run.source_offset + run.bytes ||
+      piece.offset < run.offset + run.bytes) {
     return false;
   }
   if (run.count == 1) {
@@ -43,8 +45,8 @@ void RunBuilder::add(const Piece& piece) {
 
 std::vector<Run> RunBuilder::take() { return std::exchange(runs_, {}); }
 
-PieceRange pieces_in(std::uint64_t start, std::uint64_t stride, std::uint64_t bytes, std::uint64_t count, std::uint64_t begin,
-                     std::uint64_t end) {
+PieceRange pieces_in(std::uint64_t start, std::uint64_t stride, std::uint64_t bytes, std::uint64_t count,
+                     std::uint64_t begin, std::uint64_t end) {
   if (end <= start || begin >= end) return {};
   if (count == 1) return begin < start + bytes ? PieceRange{0, 1} : PieceRange{};
   // The first piece that ends after `begin`, and the first that starts at or after `end`.
@@ -53,7 +55,8 @@ PieceRange pieces_in(std::uint64_t start, std::uint64_t stride, std::uint64_t by
   return {std::min(first, count), std::max(std::min(first, count), std::min(last, count))};
 }
 
-void add_slice(RunBuilder& out, std::span<const Run> runs, std::uint64_t begin, std::uint64_t bytes, std::uint64_t destination) {
+void add_slice(RunBuilder& out, std::span<const Run> runs, std::uint64_t begin, std::uint64_t bytes,
+               std::uint64_t destination) {
   std::vector<Piece> pieces;
   for (const Run& run : runs) {
     for_each_piece_in_output(run, begin, begin + bytes, [&](const Piece& piece) { pieces.push_back(piece); });

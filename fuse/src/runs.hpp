@@ -31,7 +31,8 @@ class RunBuilder {
 };
 
 /// Bytes [begin, begin + bytes) of the tensor that `runs` describe, written from `destination` on, added to `out`.
-void add_slice(RunBuilder& out, std::span<const Run> runs, std::uint64_t begin, std::uint64_t bytes, std::uint64_t destination);
+void add_slice(RunBuilder& out, std::span<const Run> runs, std::uint64_t begin, std::uint64_t bytes,
+               std::uint64_t destination);
 
 /// Indices [first, last) of the pieces of a run that touch the window [begin, end), where piece i lies at
 /// start + i * stride.

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "padding.hpp"
+#include "ticker.hpp"
 #include "workers.hpp"
 
 namespace gguf_fuse {
@@ -16,8 +17,12 @@ namespace {
 class StreamReader {
  public:
   StreamReader(const Plan& plan, Model& model, std::uint64_t chunk_bytes)
-      : order_(plan), model_(model), container_(model.info.shards.front()), gaps_(gaps_of(container_)),
-        position_(container_.header->size()), end_(container_.tensors.empty() ? position_ : container_.data_offset + container_.data_bytes),
+      : order_(plan),
+        model_(model),
+        container_(model.info.shards.front()),
+        gaps_(gaps_of(container_)),
+        position_(container_.header->size()),
+        end_(container_.tensors.empty() ? position_ : container_.data_offset + container_.data_bytes),
         chunk_bytes_(chunk_bytes) {}
 
   /// False at the end.
@@ -26,7 +31,11 @@ class StreamReader {
     if (position_ == end_) return false;
     window.begin = position_;
     window.bytes.resize(std::min(chunk_bytes_, end_ - position_));
-    if (auto read = model_.sources.front()->read_at(position_, window.bytes); !read) return fail(named(std::move(read).error()));
+    if (auto read = model_.sources.front()->read_at(position_, window.bytes); !read) {
+      Error error = named(std::move(read).error());
+      position_ = end_;  // another thread must not try a stream that failed
+      return fail(std::move(error));
+    }
     position_ += window.bytes.size();
     window.pieces = order_.window(window.begin, position_);
     padding_zero_ = padding_zero_ && gaps_are_zero(window);
@@ -81,7 +90,8 @@ SourceOrder::SourceOrder(const Plan& plan) {
       for (const Run& run : tensor.runs) items_.push_back({run, static_cast<std::uint32_t>(file), &tensor});
     }
   }
-  std::sort(items_.begin(), items_.end(), [](const Item& a, const Item& b) { return a.run.source_offset < b.run.source_offset; });
+  std::sort(items_.begin(), items_.end(),
+            [](const Item& a, const Item& b) { return a.run.source_offset < b.run.source_offset; });
 }
 
 std::vector<ScatteredPiece> SourceOrder::window(std::uint64_t begin, std::uint64_t end) {
@@ -116,21 +126,25 @@ Result<bool> walk_stream(const Plan& plan, Model& model, const PipelineOptions& 
   return reader.finish();
 }
 
-Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks, const PipelineOptions& options) {
+Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,
+                          const PipelineOptions& options) {
   Execution execution;
   std::mutex mutex;
-  GGUF_FUSE_ASSIGN(execution.padding_was_zero, walk_stream(plan, model, options, [&](const Window& window) -> Result<void> {
-    std::vector<Extent> extents;
-    for (const ScatteredPiece& item : window.pieces) {
-      const auto bytes = std::span(window.bytes).subspan(item.piece.source_offset - window.begin, item.piece.bytes);
-      GGUF_FUSE_CHECK(sinks[item.file]->write_at(item.piece.offset, bytes));
-      sinks[item.file]->settle(item.piece.offset, item.piece.bytes);
-      extents.push_back({item.file, item.piece.offset, item.piece.bytes, XXH64(bytes.data(), bytes.size(), 0)});
-    }
-    const std::lock_guard lock(mutex);
-    execution.extents.insert(execution.extents.end(), extents.begin(), extents.end());
-    return {};
-  }));
+  const Ticker write_back(kWriteBackPeriod, [&] {
+    for (std::size_t i = 0; i < sinks.size(); ++i) sinks[i]->settle(0, plan.files[i].total_bytes);
+  });
+  GGUF_FUSE_ASSIGN(
+      execution.padding_was_zero, walk_stream(plan, model, options, [&](const Window& window) -> Result<void> {
+        std::vector<Extent> extents;
+        for (const ScatteredPiece& item : window.pieces) {
+          const auto bytes = std::span(window.bytes).subspan(item.piece.source_offset - window.begin, item.piece.bytes);
+          GGUF_FUSE_CHECK(sinks[item.file]->write_at(item.piece.offset, bytes));
+          extents.push_back({item.file, item.piece.offset, item.piece.bytes, XXH64(bytes.data(), bytes.size(), 0)});
+        }
+        const std::lock_guard lock(mutex);
+        execution.extents.insert(execution.extents.end(), extents.begin(), extents.end());
+        return {};
+      }));
   std::sort(execution.extents.begin(), execution.extents.end(),
             [](const Extent& a, const Extent& b) { return std::pair(a.file, a.offset) < std::pair(b.file, b.offset); });
   return execution;

@@ -27,7 +27,9 @@ class SourceOrder {
     Run run;
     std::uint32_t file;
     const PlannedTensor* tensor;
-    [[nodiscard]] std::uint64_t source_end() const { return run.source_offset + (run.count - 1) * run.source_stride + run.bytes; }
+    [[nodiscard]] std::uint64_t source_end() const {
+      return run.source_offset + (run.count - 1) * run.source_stride + run.bytes;
+    }
   };
   std::vector<Item> items_;
   std::vector<std::size_t> active_;

@@ -51,20 +51,23 @@ bool reads(Support support) { return support == Support::Yes || support == Suppo
 std::span<const TargetRow> targets() { return kTargets; }
 
 std::optional<Target> find_target(std::string_view name) {
-  const auto* found = std::find_if(kTargets.begin(), kTargets.end(), [name](const TargetRow& row) { return row.name == name; });
+  const auto* found =
+      std::find_if(kTargets.begin(), kTargets.end(), [name](const TargetRow& row) { return row.name == name; });
   return found != kTargets.end() ? std::optional(found->target) : std::nullopt;
 }
 
 std::string_view target_name(Target target) {
-  return std::find_if(kTargets.begin(), kTargets.end(), [target](const TargetRow& row) { return row.target == target; })->name;
+  return std::find_if(kTargets.begin(), kTargets.end(), [target](const TargetRow& row) { return row.target == target; })
+      ->name;
 }
 
 std::span<const ArchitectureRow> architectures() { return architecture_rows(); }
 
 const ArchitectureRow* find_architecture(std::string_view name) {
   const auto rows = architecture_rows();
-  const auto found = std::lower_bound(rows.begin(), rows.end(), name,
-                                      [](const ArchitectureRow& row, std::string_view wanted) { return row.name < wanted; });
+  const auto found =
+      std::lower_bound(rows.begin(), rows.end(), name,
+                       [](const ArchitectureRow& row, std::string_view wanted) { return row.name < wanted; });
   return found != rows.end() && found->name == name ? &*found : nullptr;
 }
 
@@ -76,7 +79,8 @@ Support support(Target target, std::string_view architecture, RuleId rule) {
   if (target == Target::IkLlamaCpp) return ik(*row, rule);
   const Support first = mainline(*row, rule);
   const Support second = ik(*row, rule);
-  if (reads(first) && reads(second)) return first == Support::Required || second == Support::Required ? Support::Required : Support::Yes;
+  if (reads(first) && reads(second))
+    return first == Support::Required || second == Support::Required ? Support::Required : Support::Yes;
   if (first == Support::Crashes || second == Support::Crashes) return Support::Crashes;
   return reads(first) ? second : first;
 }

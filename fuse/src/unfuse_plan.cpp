@@ -33,7 +33,13 @@ class UnfusePlanner {
   Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
     const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
     if (fused == nullptr || find_parts(view_, rule, layer).weights[0] != nullptr) return std::optional<Decision>();
-    Decision decision{.rule = rule.id, .layer = layer, .fused = false, .reason = {}, .parts = {}, .result = std::string(rule.result), .bytes = fused->bytes};
+    Decision decision{.rule = rule.id,
+                      .layer = layer,
+                      .fused = false,
+                      .reason = {},
+                      .parts = {},
+                      .result = std::string(rule.result),
+                      .bytes = fused->bytes};
     GGUF_FUSE_ASSIGN(const UnfuseCut cut, natural_cut(view_, rule, layer, *fused));
     const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     if (result_is_part && !cut.reason.empty()) return std::optional<Decision>();
@@ -49,29 +55,35 @@ class UnfusePlanner {
     return std::optional(std::move(decision));
   }
 
-  [[nodiscard]] std::string reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const UnfuseCut& cut) const {
+  [[nodiscard]] std::string reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused,
+                                           const UnfuseCut& cut) const {
     if (!cut.reason.empty()) return cut.reason;
     const Support mainline = support(Target::LlamaCpp, view_.architecture(), rule.id);
     const Support ik = support(Target::IkLlamaCpp, view_.architecture(), rule.id);
-    if (mainline == Support::Required || (mainline == Support::Unknown && ik == Support::Required)) return "stored this way by design";
+    if (mainline == Support::Required || (mainline == Support::Unknown && ik == Support::Required))
+      return "stored this way by design";
     if (!can_cut(fused, cut.cut)) return "the cut falls inside a row group";
     const LogicalTensor* bias = view_.find(layer, rule.result, "bias");
     const Cut bias_cut{.rows = cut.cut.rows, .along_elements = true};
-    if (bias != nullptr && (bias->dims[0] != fused.dims[1] || !can_cut(*bias, bias_cut))) return "its bias does not fit its rows";
+    if (bias != nullptr && (bias->dims[0] != fused.dims[1] || !can_cut(*bias, bias_cut)))
+      return "its bias does not fit its rows";
     return {};
   }
 
-  void take_apart(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const Cut& cut, std::string_view attribute, Decision& decision) {
+  void take_apart(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const Cut& cut,
+                  std::string_view attribute, Decision& decision) {
     std::vector<LogicalTensor>& parts = parts_[fused.index];
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
       parts.push_back(cut_part(fused, cut, i, fmt::format("blk.{}.{}.{}", layer, rule.parts[i], attribute)));
+      parts.back().taken_from = fused.name;
       if (attribute == "weight") decision.parts.emplace_back(rule.parts[i]);
     }
   }
 
   [[nodiscard]] Error nothing_to_unfuse(const Plan& plan) const {
     Error error{.code = ErrorCode::NothingToUnfuse, .path = view_.logical().path};
-    if (!plan.decisions.empty()) error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason);
+    if (!plan.decisions.empty())
+      error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason);
     return error;
   }
 
@@ -105,12 +117,19 @@ std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalMo
       if (tensor.name != fmt::format("blk.{}.{}.weight", *layer, rule.result)) continue;
       const auto same = originals.find(tensor.name);
       if (same != originals.end() && original.tensors[same->second].bytes == tensor.bytes) continue;
-      Decision decision{.rule = rule.id, .layer = *layer, .fused = true, .reason = "by the record", .parts = {}, .result = std::string(rule.result), .bytes = tensor.bytes};
+      Decision decision{.rule = rule.id,
+                        .layer = *layer,
+                        .fused = true,
+                        .reason = "by the record",
+                        .parts = {},
+                        .result = std::string(rule.result),
+                        .bytes = tensor.bytes};
       for (std::size_t i = 0; i < rule.part_count(); ++i) decision.parts.emplace_back(rule.parts[i]);
       decisions.push_back(std::move(decision));
     }
   }
-  std::stable_sort(decisions.begin(), decisions.end(), [](const Decision& a, const Decision& b) { return a.rule < b.rule; });
+  std::stable_sort(decisions.begin(), decisions.end(),
+                   [](const Decision& a, const Decision& b) { return a.rule < b.rule; });
   return decisions;
 }
 

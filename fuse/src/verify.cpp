@@ -17,7 +17,8 @@ Result<Model> open_for_random_access(const std::string& path, LoadMode mode) {
   return open_model(std::move(file));
 }
 
-Result<std::vector<std::uint64_t>> hash_one(Model& model, const std::vector<std::pair<std::size_t, const TensorInfo*>>& tensors,
+Result<std::vector<std::uint64_t>> hash_one(Model& model,
+                                            const std::vector<std::pair<std::size_t, const TensorInfo*>>& tensors,
                                             const PipelineOptions& options) {
   // A stream is read by one thread in order; tensors of files are hashed side by side.
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
@@ -45,10 +46,12 @@ Result<std::vector<std::uint64_t>> hash_one(Model& model, const std::vector<std:
 
 }  // namespace
 
-Result<VerifyReport> verify(const std::string& derived, const std::string& original, LoadMode mode, const PipelineOptions& options) {
+Result<VerifyReport> verify(const std::string& derived, const std::string& original, LoadMode mode,
+                            const PipelineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   GGUF_FUSE_ASSIGN(Model right, open_model(original, {.mode = mode}));
-  GGUF_FUSE_ASSIGN(Model left, right.sequential() ? open_for_random_access(derived, mode) : open_model(derived, {.mode = mode}));
+  GGUF_FUSE_ASSIGN(Model left,
+                   right.sequential() ? open_for_random_access(derived, mode) : open_model(derived, {.mode = mode}));
   GGUF_FUSE_ASSIGN(const Plan plan, plan_compare(left.info, right.info));
   GGUF_FUSE_CHECK(compare(plan, right, left.sources, options));
   VerifyReport report;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -10,6 +11,10 @@
 #include "gguf_fuse/fuse/pipeline.hpp"
 
 namespace gguf_fuse {
+
+/// How often the disk is given what was written meanwhile, so that fsync finds little left. Once a chunk is too often:
+/// the calls wait for the disk's queue, and with them the copying (docs/performance.md).
+inline constexpr std::chrono::milliseconds kWriteBackPeriod{20};
 
 /// How much of the memory limit each thread gets, and how large the pieces of work are.
 struct WorkSize {
@@ -34,12 +39,14 @@ class FirstError {
   std::optional<Error> error_;
 };
 
-/// Runs `work(thread)` on `threads` threads (the caller's is one) until all return. A thread that cannot be started is done
-/// without; an exception (bad_alloc) becomes SystemFailed.
+/// Runs `work(thread)` on `threads` threads (the caller's is one) until all return. A thread that cannot be started is
+/// done without; an exception (bad_alloc) becomes SystemFailed.
 [[nodiscard]] Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work);
 
 [[nodiscard]] Error interrupted();
-[[nodiscard]] inline bool cancelled(const Control* control) { return control != nullptr && control->cancelled.load(std::memory_order_relaxed); }
+[[nodiscard]] inline bool cancelled(const Control* control) {
+  return control != nullptr && control->cancelled.load(std::memory_order_relaxed);
+}
 inline void count_bytes(Control* control, std::uint64_t bytes) {
   if (control != nullptr) control->bytes_done.fetch_add(bytes, std::memory_order_relaxed);
 }

@@ -13,7 +13,8 @@
 namespace gguf_fuse {
 namespace {
 
-// A key takes at least 13 bytes (length, one character, type, a byte), a tensor 24 (length, dimension count, type, offset).
+// A key takes at least 13 bytes (length, one character, type, a byte), a tensor 24 (length, dimension count, type,
+// offset).
 constexpr std::uint64_t kLeastKeyBytes = 13;
 constexpr std::uint64_t kLeastTensorBytes = 24;
 
@@ -62,9 +63,10 @@ Result<std::uint64_t> read_alignment(const HeaderReader& reader, const Container
   if (!value) return kDefaultAlignment;
   const auto alignment = value->type() == ValueType::U32 ? value->as_unsigned() : std::nullopt;
   if (alignment && std::has_single_bit(*alignment) && *alignment <= reader.limits().alignment) return *alignment;
-  return fail(reader.error(ErrorCode::BadAlignment, static_cast<std::uint64_t>(value->bytes().data() - container.header->data()),
-                           fmt::format("a uint32 power of two up to {}", reader.limits().alignment),
-                           fmt::format("{} {}", value_type_name(value->type()), value->display()), "general.alignment"));
+  return fail(reader.error(
+      ErrorCode::BadAlignment, static_cast<std::uint64_t>(value->bytes().data() - container.header->data()),
+      fmt::format("a uint32 power of two up to {}", reader.limits().alignment),
+      fmt::format("{} {}", value_type_name(value->type()), value->display()), "general.alignment"));
 }
 
 // Offsets must follow from the sizes, as every engine's own reader demands: no gaps, no overlaps, no surprises.
@@ -138,7 +140,8 @@ Result<Container> read_container(Source& source, const Limits& limits) {
   }
   table.resolve_names(*container.header);
   if (const auto index = table.duplicate()) {
-    return fail(reader.error(ErrorCode::DuplicateTensor, table.records[*index], {}, {}, std::string(table.tensors[*index].name)));
+    return fail(reader.error(ErrorCode::DuplicateTensor, table.records[*index], {}, {},
+                             std::string(table.tensors[*index].name)));
   }
   container.tensors = std::move(table.tensors);
   GGUF_FUSE_ASSIGN(container.alignment, read_alignment(reader, container));

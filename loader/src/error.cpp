@@ -27,6 +27,17 @@ constexpr std::array kErrors = {
 
 const ErrorRow& row(ErrorCode code) { return kErrors[static_cast<std::size_t>(code)]; }
 
+// C0, DEL and C1 control terminals; line and paragraph separators break a line, and marks that turn the direction of
+// writing let text appear as another one.
+bool is_control(std::string_view character) {
+  const auto byte = [character](std::size_t i) { return static_cast<unsigned char>(character[i]); };
+  if (character.size() == 1) return byte(0) < 0x20 || byte(0) == 0x7f;
+  if (character.size() == 2) return byte(0) == 0xc2 && byte(1) < 0xa0;
+  if (character.size() != 3 || byte(0) != 0xe2) return false;
+  const bool general = byte(1) == 0x80 && (byte(2) == 0x8e || byte(2) == 0x8f || (byte(2) >= 0xa8 && byte(2) <= 0xae));
+  return general || (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9);
+}
+
 // The errno values that mean the same whatever was being done.
 ErrorCode code_of(int error_number, ErrorCode fallback) {
   switch (error_number) {
@@ -69,10 +80,7 @@ Error system_error(ErrorCode fallback, std::string path, int error_number, std::
   std::array<char, 256> buffer{};
   // GNU's strerror_r: the text is returned, and may or may not be in the buffer.
   const char* text = strerror_r(error_number, buffer.data(), buffer.size());
-  return Error{.code = code_of(error_number, fallback),
-               .path = std::move(path),
-               .offset = offset,
-               .actual = text};
+  return Error{.code = code_of(error_number, fallback), .path = std::move(path), .offset = offset, .actual = text};
 }
 
 std::string escape_text(std::string_view text) {
@@ -80,9 +88,7 @@ std::string escape_text(std::string_view text) {
   out.reserve(text.size());
   while (!text.empty()) {
     const std::size_t length = utf8_length(text);
-    const auto first = static_cast<unsigned char>(text.front());
-    const bool control = first < 0x20 || first == 0x7f || (length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0);
-    if (length == 0 || control) {
+    if (length == 0 || is_control(text.substr(0, length))) {
       const std::size_t bad = length == 0 ? 1 : length;
       for (std::size_t i = 0; i < bad; ++i) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));
       text.remove_prefix(bad);

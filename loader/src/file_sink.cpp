@@ -50,11 +50,10 @@ class FileSink final : public Sink {
     return fail(system_error(ErrorCode::OpenFailed, path(), errno));
   }
 
-  [[nodiscard]] Result<void> reserve(std::uint64_t bytes) { return file_.reserve(bytes); }
+  [[nodiscard]] Result<void> check_limit(std::uint64_t bytes) const { return file_.check_limit(bytes); }
 
  private:
   Result<void> publish() {
-    GGUF_FUSE_CHECK(file_.trim());
     GGUF_FUSE_CHECK(sync_file(file_.descriptor().get(), path()));
     GGUF_FUSE_CHECK(check_close());
     GGUF_FUSE_CHECK(replace_ ? rename_over() : rename_new());
@@ -123,7 +122,7 @@ Result<std::unique_ptr<Sink>> file_sink(const std::string& path, const FileSinkO
   auto sink = std::make_unique<FileSink>(OutputFile(std::move(temporary.descriptor), path), std::move(folder),
                                          std::move(temporary.name), std::move(output), options.replace);
   GGUF_FUSE_CHECK(sink->copy_attributes());
-  GGUF_FUSE_CHECK(sink->reserve(options.bytes));
+  GGUF_FUSE_CHECK(sink->check_limit(options.bytes));
   return sink;
 }
 

@@ -50,7 +50,8 @@ Result<void> HeaderReader::fill(std::uint64_t end) {
   while (bytes_.size() < end) {
     const std::uint64_t have = bytes_.size();
     // A stream cannot give back what was read too much, so it is asked for no more than is needed.
-    const std::uint64_t wanted = source_.sequential() ? std::min(end - have, kReadAhead) : std::min(kReadAhead, end_ - have);
+    const std::uint64_t wanted =
+        source_.sequential() ? std::min(end - have, kReadAhead) : std::min(kReadAhead, end_ - have);
     bytes_.resize(have + wanted);
     GGUF_FUSE_CHECK(source_.read_at(have, std::span(bytes_).subspan(have)));
   }

@@ -11,8 +11,8 @@
 
 namespace gguf_fuse {
 
-/// A cursor over the start of a source that keeps every byte it passed. Nothing is read or allocated for a length that the
-/// file (or the metadata limit) has no room for.
+/// A cursor over the start of a source that keeps every byte it passed. Nothing is read or allocated for a length that
+/// the file (or the metadata limit) has no room for.
 class HeaderReader {
  public:
   HeaderReader(Source& source, const Limits& limits);

@@ -8,7 +8,9 @@
 namespace gguf_fuse {
 namespace {
 
-void append(std::vector<std::byte>& out, std::span<const std::byte> bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+void append(std::vector<std::byte>& out, std::span<const std::byte> bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
+}
 
 }  // namespace
 
@@ -60,7 +62,9 @@ void HeaderWriter::add_u32(std::string_view key, std::uint32_t value) { add_scal
 void HeaderWriter::add_u64(std::string_view key, std::uint64_t value) { add_scalar(key, ValueType::U64, value); }
 void HeaderWriter::add_i32(std::string_view key, std::int32_t value) { add_scalar(key, ValueType::I32, value); }
 void HeaderWriter::add_f32(std::string_view key, float value) { add_scalar(key, ValueType::F32, value); }
-void HeaderWriter::add_bool(std::string_view key, bool value) { add_scalar(key, ValueType::Bool, static_cast<std::uint8_t>(value)); }
+void HeaderWriter::add_bool(std::string_view key, bool value) {
+  add_scalar(key, ValueType::Bool, static_cast<std::uint8_t>(value));
+}
 
 void HeaderWriter::add_string(std::string_view key, std::string_view value) {
   std::vector<std::byte> stored;
@@ -68,12 +72,24 @@ void HeaderWriter::add_string(std::string_view key, std::string_view value) {
   add_value(key, ValueType::String, stored);
 }
 
-void HeaderWriter::add_u8_array(std::string_view key, std::span<const std::byte> values) { add_array(key, ValueType::U8, values); }
-void HeaderWriter::add_u32_array(std::string_view key, std::span<const std::uint32_t> values) { add_array(key, ValueType::U32, values); }
-void HeaderWriter::add_i32_array(std::string_view key, std::span<const std::int32_t> values) { add_array(key, ValueType::I32, values); }
-void HeaderWriter::add_u64_array(std::string_view key, std::span<const std::uint64_t> values) { add_array(key, ValueType::U64, values); }
-void HeaderWriter::add_f32_array(std::string_view key, std::span<const float> values) { add_array(key, ValueType::F32, values); }
-void HeaderWriter::add_bool_array(std::string_view key, std::span<const bool> values) { add_array(key, ValueType::Bool, values); }
+void HeaderWriter::add_u8_array(std::string_view key, std::span<const std::byte> values) {
+  add_array(key, ValueType::U8, values);
+}
+void HeaderWriter::add_u32_array(std::string_view key, std::span<const std::uint32_t> values) {
+  add_array(key, ValueType::U32, values);
+}
+void HeaderWriter::add_i32_array(std::string_view key, std::span<const std::int32_t> values) {
+  add_array(key, ValueType::I32, values);
+}
+void HeaderWriter::add_u64_array(std::string_view key, std::span<const std::uint64_t> values) {
+  add_array(key, ValueType::U64, values);
+}
+void HeaderWriter::add_f32_array(std::string_view key, std::span<const float> values) {
+  add_array(key, ValueType::F32, values);
+}
+void HeaderWriter::add_bool_array(std::string_view key, std::span<const bool> values) {
+  add_array(key, ValueType::Bool, values);
+}
 
 void HeaderWriter::add_string_array(std::string_view key, std::span<const std::string_view> values) {
   std::vector<std::byte> stored;

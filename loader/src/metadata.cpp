@@ -51,7 +51,10 @@ std::string_view text_of(std::span<const std::byte> bytes) {
 
 std::string shorten(std::string text, std::size_t max_length) {
   if (text.size() <= max_length) return text;
-  text.resize(max_length > 3 ? max_length - 3 : 0);
+  std::size_t end = max_length > 3 ? max_length - 3 : 0;
+  // Not inside a character.
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  text.resize(end);
   return text + "...";
 }
 
@@ -146,7 +149,8 @@ std::string Value::display(std::size_t max_length) const {
     return shorten(fmt::format("\"{}\"", escape_text(text->substr(0, max_length + 1))), max_length);
   }
   if (const auto flag = as_bool()) return *flag ? "true" : "false";
-  if (const auto number = as_double()) return type_ == ValueType::F32 ? fmt::format("{}", static_cast<float>(*number)) : fmt::format("{}", *number);
+  if (const auto number = as_double())
+    return type_ == ValueType::F32 ? fmt::format("{}", static_cast<float>(*number)) : fmt::format("{}", *number);
   if (const auto number = as_unsigned()) return fmt::format("{}", *number);
   if (const auto number = as_signed()) return fmt::format("{}", *number);
   std::string text = fmt::format("[{} x {}]", value_type_name(element_type()), count());
@@ -158,10 +162,15 @@ std::string Value::display(std::size_t max_length) const {
 }
 
 Metadata::Metadata(HeaderBytes bytes, std::vector<std::uint64_t> begins, bool big_endian, std::string path)
-    : bytes_(std::move(bytes)), begins_(std::move(begins)), sorted_(size()), big_endian_(big_endian), path_(std::move(path)) {
+    : bytes_(std::move(bytes)),
+      begins_(std::move(begins)),
+      sorted_(size()),
+      big_endian_(big_endian),
+      path_(std::move(path)) {
   std::iota(sorted_.begin(), sorted_.end(), 0U);
-  std::sort(sorted_.begin(), sorted_.end(),
-            [this](std::uint32_t a, std::uint32_t b) { return std::pair((*this)[a].key, a) < std::pair((*this)[b].key, b); });
+  std::sort(sorted_.begin(), sorted_.end(), [this](std::uint32_t a, std::uint32_t b) {
+    return std::pair((*this)[a].key, a) < std::pair((*this)[b].key, b);
+  });
 }
 
 Metadata::Entry Metadata::operator[](std::size_t index) const {
@@ -176,8 +185,9 @@ Metadata::Entry Metadata::operator[](std::size_t index) const {
 }
 
 std::optional<std::size_t> Metadata::index_of(std::string_view key) const {
-  const auto found = std::lower_bound(sorted_.begin(), sorted_.end(), key,
-                                      [this](std::uint32_t index, std::string_view wanted) { return (*this)[index].key < wanted; });
+  const auto found =
+      std::lower_bound(sorted_.begin(), sorted_.end(), key,
+                       [this](std::uint32_t index, std::string_view wanted) { return (*this)[index].key < wanted; });
   if (found == sorted_.end() || (*this)[*found].key != key) return std::nullopt;
   return *found;
 }
@@ -201,7 +211,8 @@ Error Metadata::missing(std::string_view key) const {
 Error Metadata::wrong_type(std::size_t index, std::string expected) const {
   const Entry entry = (*this)[index];
   std::string actual(value_type_name(entry.value.type()));
-  if (entry.value.type() == ValueType::Array) actual += fmt::format(" of {}", value_type_name(entry.value.element_type()));
+  if (entry.value.type() == ValueType::Array)
+    actual += fmt::format(" of {}", value_type_name(entry.value.element_type()));
   return {.code = ErrorCode::WrongValueType,
           .path = path_,
           .subject = std::string(entry.key),

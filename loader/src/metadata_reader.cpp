@@ -53,7 +53,8 @@ class ValueReader {
 
  private:
   [[nodiscard]] Error error(ErrorCode code, std::uint64_t begin, std::string expected, std::string actual) const {
-    return reader_.error(code, begin, std::move(expected), std::move(actual), std::string(reader_.text(key_begin_, key_length_)));
+    return reader_.error(code, begin, std::move(expected), std::move(actual),
+                         std::string(reader_.text(key_begin_, key_length_)));
   }
 
   Result<void> pass_string() {
@@ -61,7 +62,8 @@ class ValueReader {
     GGUF_FUSE_ASSIGN(const std::uint64_t length, reader_.read<std::uint64_t>());
     if (length > reader_.limits().string_bytes || length > reader_.left()) {
       const std::uint64_t most = std::min(reader_.limits().string_bytes, reader_.left());
-      return fail(error(ErrorCode::StringTooLong, begin, fmt::format("at most {} bytes", most), fmt::format("{}", length)));
+      return fail(
+          error(ErrorCode::StringTooLong, begin, fmt::format("at most {} bytes", most), fmt::format("{}", length)));
     }
     return reader_.skip(length);
   }
@@ -79,11 +81,14 @@ class ValueReader {
   Result<void> pass_array(std::uint32_t depth) {
     const std::uint64_t begin = reader_.position();
     if (depth > reader_.limits().array_depth) {
-      return fail(error(ErrorCode::ArrayTooDeep, begin, fmt::format("at most {} levels", reader_.limits().array_depth), "more"));
+      return fail(error(ErrorCode::ArrayTooDeep, begin, fmt::format("at most {} levels", reader_.limits().array_depth),
+                        "more"));
     }
     GGUF_FUSE_ASSIGN(const ValueType element, read_type());
     GGUF_FUSE_ASSIGN(const std::uint64_t count, reader_.read<std::uint64_t>());
-    const std::uint64_t least = element == ValueType::Array ? 12 : element == ValueType::String ? 8 : value_type_bytes(element);
+    const std::uint64_t least = element == ValueType::Array    ? 12
+                                : element == ValueType::String ? 8
+                                                               : value_type_bytes(element);
     if (count > reader_.left() / least) {
       return fail(error(ErrorCode::ArrayTooLong, begin, fmt::format("at most {} elements", reader_.left() / least),
                         fmt::format("{}", count)));

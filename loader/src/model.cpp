@@ -149,7 +149,8 @@ Result<Model> open_model(const std::string& path, const OpenOptions& options) {
   if (count <= 1) return model;
   const auto name = parse_shard_name(path);
   if (name && name->count == count) return open_shards(*name, options);
-  return fail(split_error(model.info.shards.front(), "split.count", fmt::format("a file named ...-00001-of-{:05}.gguf", count),
+  return fail(split_error(model.info.shards.front(), "split.count",
+                          fmt::format("a file named ...-00001-of-{:05}.gguf", count),
                           fmt::format("one of {} shards under another name", count)));
 }
 

@@ -31,35 +31,6 @@ OutputFile::OutputFile(FileDescriptor descriptor, std::string path, std::string 
       space_hint_(std::move(space_hint)),
       limit_(file_size_limit()) {}
 
-// KEEP_SIZE, so that the file's length is always what was written, be it by us or by copies inside the kernel. Not
-// posix_fallocate: where the filesystem cannot, glibc writes into every block instead, which is slower than the
-// conversion.
-Result<void> OutputFile::reserve(std::uint64_t bytes) {
-  if (bytes == 0) return {};
-  GGUF_FUSE_CHECK(check_limit(bytes));
-  int result = 0;
-  do {
-    result = ::fallocate(descriptor_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(bytes));
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) {
-    reserved_ = bytes;
-  } else if (!is_unsupported(errno)) {
-    return fail(with_space(system_error(ErrorCode::WriteFailed, path_, errno), bytes));
-  }
-  return {};
-}
-
-Result<void> OutputFile::trim() {
-  if (reserved_ == 0) return {};
-  struct stat status {};
-  if (::fstat(descriptor_.get(), &status) != 0) return fail(system_error(ErrorCode::WriteFailed, path_, errno));
-  // Cutting a file at its end releases the blocks behind it.
-  if (static_cast<std::uint64_t>(status.st_size) >= reserved_) return {};
-  if (::ftruncate(descriptor_.get(), status.st_size) != 0)
-    return fail(system_error(ErrorCode::WriteFailed, path_, errno));
-  return {};
-}
-
 Result<void> OutputFile::write_at(std::uint64_t offset, std::span<const std::byte> bytes) const {
   GGUF_FUSE_CHECK(check_limit(offset + bytes.size()));
   auto written = pwrite_fully(descriptor_.get(), offset, bytes, path_);

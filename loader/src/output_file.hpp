@@ -16,10 +16,8 @@ class OutputFile {
   /// `path` is for messages; `space_hint` replaces the hint of NoSpace when set.
   OutputFile(FileDescriptor descriptor, std::string path, std::string space_hint = {});
 
-  /// Takes room for `bytes` on the disk, where the filesystem can; the file stays as long as it is.
-  [[nodiscard]] Result<void> reserve(std::uint64_t bytes);
-  /// Gives back what was reserved and not used.
-  [[nodiscard]] Result<void> trim();
+  /// FileTooLarge when a file of `end` bytes is beyond this process's limit.
+  [[nodiscard]] Result<void> check_limit(std::uint64_t end) const;
   [[nodiscard]] Result<void> write_at(std::uint64_t offset, std::span<const std::byte> bytes) const;
   void settle(std::uint64_t offset, std::uint64_t bytes) const;
   /// What the file holds now; null when out of descriptors.
@@ -29,14 +27,12 @@ class OutputFile {
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  [[nodiscard]] Result<void> check_limit(std::uint64_t end) const;
   [[nodiscard]] Error with_space(Error error, std::uint64_t wanted) const;
 
   FileDescriptor descriptor_;
   std::string path_;
   std::string space_hint_;
   std::uint64_t limit_;
-  std::uint64_t reserved_ = 0;
 };
 
 /// Bytes this process may use on the filesystem of an open file or folder; nothing where it does not tell.

@@ -75,7 +75,9 @@ Result<std::unique_ptr<Source>> spool(std::unique_ptr<Source> stream) {
 
 Result<std::unique_ptr<Sink>> temporary_sink(std::uint64_t bytes) {
   GGUF_FUSE_ASSIGN(OutputFile file, temporary_file());
-  GGUF_FUSE_CHECK(file.reserve(bytes));
+  GGUF_FUSE_CHECK(file.check_limit(bytes));
+  const auto available = free_space(file.descriptor().get());
+  if (available && *available < bytes) return fail(no_space(file.path(), bytes, *available, kTemporarySpaceHint));
   return std::make_unique<TemporarySink>(std::move(file));
 }
 

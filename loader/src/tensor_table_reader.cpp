@@ -27,13 +27,15 @@ class RowReader {
 
  private:
   [[nodiscard]] Error error(ErrorCode code, std::string expected, std::string actual) const {
-    return reader_.error(code, begin_, std::move(expected), std::move(actual), std::string(reader_.text(begin_ + 8, name_length_)));
+    return reader_.error(code, begin_, std::move(expected), std::move(actual),
+                         std::string(reader_.text(begin_ + 8, name_length_)));
   }
 
   Result<void> pass_name() {
     GGUF_FUSE_ASSIGN(const std::uint64_t length, reader_.read<std::uint64_t>());
     if (length == 0 || length > reader_.limits().name_bytes) {
-      return fail(error(ErrorCode::BadTensorName, fmt::format("1 to {} bytes", reader_.limits().name_bytes), fmt::format("{}", length)));
+      return fail(error(ErrorCode::BadTensorName, fmt::format("1 to {} bytes", reader_.limits().name_bytes),
+                        fmt::format("{}", length)));
     }
     GGUF_FUSE_CHECK(reader_.skip(length));
     name_length_ = length;
@@ -56,7 +58,8 @@ class RowReader {
     }
     const auto rows = row_count(tensor.dims);
     if (!rows || !checked_multiply(*rows, tensor.dims[0])) {
-      return fail(error(ErrorCode::SizeOverflow, "fewer than 2^63 elements", fmt::format("{}", fmt::join(tensor.dims, " x "))));
+      return fail(
+          error(ErrorCode::SizeOverflow, "fewer than 2^63 elements", fmt::format("{}", fmt::join(tensor.dims, " x "))));
     }
     return {};
   }
@@ -67,16 +70,19 @@ class RowReader {
     if (tensor.type == nullptr) return fail(error(ErrorCode::UnknownType, {}, fmt::format("type {}", id)));
     const TensorType& type = *tensor.type;
     if (tensor.dims[0] % type.block_elements != 0) {
-      return fail(error(ErrorCode::PartialBlock, fmt::format("rows of a multiple of {} elements ({})", type.block_elements, type.name),
+      return fail(error(ErrorCode::PartialBlock,
+                        fmt::format("rows of a multiple of {} elements ({})", type.block_elements, type.name),
                         fmt::format("{}", tensor.dims[0])));
     }
     if (tensor.dims[1] % type.rows_per_group != 0) {
-      return fail(error(ErrorCode::PartialGroup, fmt::format("a multiple of {} rows ({})", type.rows_per_group, type.name),
+      return fail(error(ErrorCode::PartialGroup,
+                        fmt::format("a multiple of {} rows ({})", type.rows_per_group, type.name),
                         fmt::format("{}", tensor.dims[1])));
     }
     const auto bytes = tensor_bytes(type, tensor.dims);
     if (!bytes) {
-      return fail(error(ErrorCode::SizeOverflow, "fewer than 2^63 bytes", fmt::format("{} of {}", fmt::join(tensor.dims, " x "), type.name)));
+      return fail(error(ErrorCode::SizeOverflow, "fewer than 2^63 bytes",
+                        fmt::format("{} of {}", fmt::join(tensor.dims, " x "), type.name)));
     }
     tensor.bytes = *bytes;
     return {};

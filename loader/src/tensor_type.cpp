@@ -8,9 +8,10 @@
 namespace gguf_fuse {
 namespace {
 
-// Ids, block sizes and row layouts are facts of ggml (ggml.h, ggml-common.h) and of ik_llama.cpp (ggml.h, iqk_quantize.cpp);
-// docs/format.md says at which revisions. An id that the two engines use for different layouts carries mainline's.
-// Columns: id, name, elements and bytes of a block, row header, rows per group, tensor tail, engines.
+// Ids, block sizes and row layouts are facts of ggml (ggml.h, ggml-common.h) and of ik_llama.cpp (ggml.h,
+// iqk_quantize.cpp); docs/format.md says at which revisions. An id that the two engines use for different layouts
+// carries mainline's. Columns: id, name, elements and bytes of a block, row header, rows per group, tensor tail,
+// engines.
 constexpr std::array kTypes = {
     TensorType{0, "F32", 1, 4, 0, 1, 0, kBothEngines},
     TensorType{1, "F16", 1, 2, 0, 1, 0, kBothEngines},
@@ -149,7 +150,8 @@ const TensorType* find_tensor_type(std::uint32_t id) {
 }
 
 const TensorType* find_tensor_type(std::string_view name) {
-  const auto* found = std::find_if(kTypes.begin(), kTypes.end(), [name](const TensorType& t) { return t.name == name; });
+  const auto* found =
+      std::find_if(kTypes.begin(), kTypes.end(), [name](const TensorType& t) { return t.name == name; });
   return found != kTypes.end() ? found : nullptr;
 }
 

@@ -105,5 +105,18 @@ TEST(Plan, JsonHoldsEveryDecision) {
   }
 }
 
+TEST(Plan, TellsWhichEnginesWillLoadTheResult) {
+  const auto loads = [](std::vector<std::string> arguments, const char* engine) {
+    arguments.insert(arguments.begin(), {"plan", "--json"});
+    return parsed(gguf_fuse(arguments).out).at("engines").at(engine).at("loads").get<bool>();
+  };
+  // ik_llama.cpp reads only fused tensors here, which the first model has by design and the second only when they are
+  // made
+  EXPECT_TRUE(loads({model("phi3-q4_k.gguf")}, "ik_llama.cpp"));
+  EXPECT_FALSE(loads({model("gemma4-moe-q8_0.gguf"), "--only", "qkv"}, "ik_llama.cpp"));
+  EXPECT_TRUE(loads({model("gemma4-moe-q8_0.gguf"), "--only", "gate-up"}, "ik_llama.cpp"));
+  EXPECT_FALSE(loads({model("qwen3moe-q2_k.gguf"), "--target", "ik_llama.cpp"}, "llama.cpp"));
+}
+
 }  // namespace
 }  // namespace gguf_fuse::test_support

@@ -126,7 +126,8 @@ TEST_F(Convert, OneFileCutIntoShardsBySizeAndByCount) {
       EXPECT_TRUE(split.max_tensors == 0 || shard.tensors.size() <= split.max_tensors);
       EXPECT_TRUE(split.max_bytes == 0 || shard.data_bytes <= split.max_bytes || shard.tensors.size() == 1);
     }
-    value_of(convert({.input = report.outputs[0], .output = path("back.gguf"), .direction = Direction::Unfuse, .replace = true}));
+    value_of(convert(
+        {.input = report.outputs[0], .output = path("back.gguf"), .direction = Direction::Unfuse, .replace = true}));
     EXPECT_EQ(difference(input, path("back.gguf")), "");
     for (const std::string& output : report.outputs) std::filesystem::remove(output);
   }
@@ -138,7 +139,8 @@ TEST_F(Convert, TheInputIsNeverTheOutput) {
   std::filesystem::create_hard_link(input, path("hard.gguf"));
   std::filesystem::create_symlink(input, path("soft.gguf"));
   std::filesystem::create_directory(path("sub"));
-  for (const std::string& alias : {input, path("hard.gguf"), path("soft.gguf"), path("sub/../in.gguf"), path("./in.gguf")}) {
+  for (const std::string& alias :
+       {input, path("hard.gguf"), path("soft.gguf"), path("sub/../in.gguf"), path("./in.gguf")}) {
     ConvertRequest wanted = request(input, alias);
     wanted.replace = true;
     EXPECT_EQ(error_of(wanted), ErrorCode::SameFile) << alias;

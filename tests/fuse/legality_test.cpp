@@ -13,7 +13,8 @@ using support::RandomModel;
 using ::testing::HasSubstr;
 
 // The reason given for one rule in one layer; "fused" when there is none.
-std::string decision(const RandomModel& random, RuleId rule, Target target = Target::LlamaCpp, std::uint32_t layer = 0) {
+std::string decision(const RandomModel& random, RuleId rule, Target target = Target::LlamaCpp,
+                     std::uint32_t layer = 0) {
   const auto plan = plan_fuse(model_of(random.build()).info, {.target = target});
   if (!plan) return plan.error().message();
   for (const Decision& item : plan->decisions) {
@@ -34,13 +35,15 @@ TEST(Legality, EngineMustReadTheType) {
 }
 
 TEST(Legality, TensorWideScaleForbids) {
-  EXPECT_THAT(decision(RandomModel("llama").wide().type("I2_S"), RuleId::Qkv, Target::GgufFuse), HasSubstr("one scale for the whole tensor"));
+  EXPECT_THAT(decision(RandomModel("llama").wide().type("I2_S"), RuleId::Qkv, Target::GgufFuse),
+              HasSubstr("one scale for the whole tensor"));
 }
 
 TEST(Legality, BiasesAllOrNone) {
   EXPECT_EQ(decision(RandomModel("llama").bias("attn_q").bias("attn_k").bias("attn_v"), RuleId::Qkv), "fused");
   EXPECT_THAT(decision(RandomModel("llama").bias("attn_q"), RuleId::Qkv), HasSubstr("only attn_q has a bias"));
-  EXPECT_THAT(decision(RandomModel("llama").bias("attn_q").bias("attn_v"), RuleId::Qkv), HasSubstr("only attn_q, attn_v has a bias"));
+  EXPECT_THAT(decision(RandomModel("llama").bias("attn_q").bias("attn_v"), RuleId::Qkv),
+              HasSubstr("only attn_q, attn_v has a bias"));
 }
 
 TEST(Legality, ExpertBiasesOnlyInOurRuntime) {
@@ -56,19 +59,27 @@ TEST(Legality, FusedBiasesAreIgnoredInGemma4) {
 
 TEST(Legality, ScalesForbid) {
   EXPECT_THAT(decision(RandomModel("llama").scale("attn_k"), RuleId::Qkv), HasSubstr("attn_k has a .scale"));
-  EXPECT_THAT(decision(RandomModel("llama").scale("attn_q", {}, "input_scale"), RuleId::Qkv), HasSubstr("attn_q has a .input_scale"));
-  EXPECT_THAT(decision(RandomModel("granite_swa").scale("ffn_up_exps"), RuleId::GateUpExperts), HasSubstr("has a .scale"));
+  EXPECT_THAT(decision(RandomModel("llama").scale("attn_q", {}, "input_scale"), RuleId::Qkv),
+              HasSubstr("attn_q has a .input_scale"));
+  EXPECT_THAT(decision(RandomModel("granite_swa").scale("ffn_up_exps"), RuleId::GateUpExperts),
+              HasSubstr("has a .scale"));
 }
 
 TEST(Legality, ActivationsMustAgree) {
-  const auto model = [](std::vector<std::pair<std::string, bool>> list) { return RandomModel("llama").prec_a4(std::move(list)); };
+  const auto model = [](std::vector<std::pair<std::string, bool>> list) {
+    return RandomModel("llama").prec_a4(std::move(list));
+  };
   EXPECT_THAT(decision(model({{"blk.0.attn_q.weight", false}}), RuleId::Qkv), HasSubstr("prec_a4"));
   EXPECT_EQ(decision(model({{"blk.0.attn_q.weight", true}}), RuleId::Qkv), "fused");
-  EXPECT_EQ(decision(model({{"blk.0.attn_q.weight", false}, {"blk.0.attn_k.weight", false}, {"blk.0.attn_v.weight", false}}), RuleId::Qkv), "fused");
+  EXPECT_EQ(
+      decision(model({{"blk.0.attn_q.weight", false}, {"blk.0.attn_k.weight", false}, {"blk.0.attn_v.weight", false}}),
+               RuleId::Qkv),
+      "fused");
 }
 
 TEST(Legality, AllPartsMustBeThere) {
-  EXPECT_THAT(decision(RandomModel("llama").drop("attn_v", 0), RuleId::Qkv), HasSubstr("has attn_q, attn_k but no attn_v"));
+  EXPECT_THAT(decision(RandomModel("llama").drop("attn_v", 0), RuleId::Qkv),
+              HasSubstr("has attn_q, attn_k but no attn_v"));
 }
 
 TEST(Legality, QkNormBreaksOnlyBertsGraph) {
@@ -82,7 +93,8 @@ TEST(Legality, QkNormBreaksOnlyBertsGraph) {
 
 TEST(Legality, FilesThatWouldCrashAreRefused) {
   for (const char* architecture : {"qwen4exp", "glm5-next", "bailingmoe3", "kimi-k3"}) {
-    EXPECT_THAT(decision(RandomModel(architecture), RuleId::Qkv), HasSubstr("reads tensors that are not there")) << architecture;
+    EXPECT_THAT(decision(RandomModel(architecture), RuleId::Qkv), HasSubstr("reads tensors that are not there"))
+        << architecture;
   }
 }
 
@@ -92,7 +104,8 @@ TEST(Legality, HeadCountsNotEmbeddingDecide) {
 }
 
 TEST(Legality, LayersWithoutHeadsAreAnError) {
-  EXPECT_THAT(decision(RandomModel("llama").key_value_heads({0, 1}), RuleId::Qkv), HasSubstr("hyperparameter is out of range"));
+  EXPECT_THAT(decision(RandomModel("llama").key_value_heads({0, 1}), RuleId::Qkv),
+              HasSubstr("hyperparameter is out of range"));
 }
 
 TEST(Legality, UnknownArchitectures) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "gguf_fuse/loader/header_writer.hpp"
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
 
@@ -31,7 +32,8 @@ void expect_same_tensors(const Bytes& actual, const Bytes& expected) {
   const Container& b = right.info.shards.front();
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (const TensorInfo& wanted : b.tensors) {
-    const auto found = std::find_if(a.tensors.begin(), a.tensors.end(), [&](const TensorInfo& t) { return t.name == wanted.name; });
+    const auto found =
+        std::find_if(a.tensors.begin(), a.tensors.end(), [&](const TensorInfo& t) { return t.name == wanted.name; });
     ASSERT_NE(found, a.tensors.end()) << wanted.name;
     EXPECT_EQ(found->type, wanted.type) << wanted.name;
     EXPECT_EQ(found->dims, wanted.dims) << wanted.name;
@@ -161,6 +163,33 @@ TEST(Plan, OnlyAndLayersSelect) {
   for (const Decision& d : qkv.decisions) EXPECT_EQ(d.fused, d.rule == RuleId::Qkv) << d.reason;
   for (const Decision& d : gate_up.decisions) EXPECT_EQ(d.fused, d.rule == RuleId::GateUpExperts) << d.reason;
   EXPECT_EQ(middle.fused_count(), 4U);
+}
+
+TEST(Plan, ActivationFlagsFollowTheNames) {
+  const auto names = [](const Bytes& file) {
+    const Model model = model_of(file);
+    const auto list = value_of(model.info.metadata().get_string_array("general.tensor_extra.name"));
+    return std::vector<std::string>(list.begin(), list.end());
+  };
+  const std::vector<std::string> separate = {"output.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight",
+                                             "blk.0.attn_v.weight"};
+  const std::vector<std::string> fused = {"output.weight", "blk.0.attn_qkv.weight"};
+  const auto model = [](const std::vector<std::string>& list) {
+    std::vector<std::pair<std::string, bool>> entries;
+    for (const std::string& name : list) entries.emplace_back(name, false);
+    return RandomModel("llama").prec_a4(entries);
+  };
+  EXPECT_EQ(names(fuse(model(separate).build())), fused);
+  EXPECT_EQ(names(unfuse(fuse(model(separate).build()))), separate);
+  EXPECT_EQ(names(unfuse(model(fused).fused(RuleId::Qkv).build())), separate) << "without a record";
+}
+
+TEST(Plan, AHeaderAloneIsCopiedAsItIs) {
+  HeaderWriter writer;
+  writer.add_string("general.architecture", "llama");
+  Bytes header = writer.finish();
+  header.resize(24 + 8 + 20 + 4 + 8 + 5);  // counts, key, type, value: no padding
+  EXPECT_TRUE(fuse(header) == header);
 }
 
 TEST(Plan, FusingIsAPureFunction) {

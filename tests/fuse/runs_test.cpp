@@ -38,7 +38,13 @@ TEST(Runs, EqualStridesAreCounted) {
   for (std::uint64_t i = 0; i < 64; ++i) builder.add({0, 1000 + 20 * i, 10 * i, 10});
   const auto runs = builder.take();
   ASSERT_EQ(runs.size(), 1U);
-  EXPECT_EQ(runs[0], (TensorRun{.source = 0, .source_offset = 1000, .source_stride = 20, .offset = 0, .stride = 10, .bytes = 10, .count = 64}));
+  EXPECT_EQ(runs[0], (TensorRun{.source = 0,
+                                .source_offset = 1000,
+                                .source_stride = 20,
+                                .offset = 0,
+                                .stride = 10,
+                                .bytes = 10,
+                                .count = 64}));
 }
 
 TEST(Runs, OtherFilesAndOtherStridesStayApart) {
@@ -57,7 +63,8 @@ TEST(Runs, EmptyPiecesVanish) {
 }
 
 TEST(Runs, PiecesInWindowsOfEveryPlace) {
-  const TensorRun run{.source = 0, .source_offset = 1000, .source_stride = 50, .offset = 7, .stride = 13, .bytes = 9, .count = 6};
+  const TensorRun run{
+      .source = 0, .source_offset = 1000, .source_stride = 50, .offset = 7, .stride = 13, .bytes = 9, .count = 6};
   for (std::uint64_t begin = 0; begin < 100; ++begin) {
     for (std::uint64_t end = begin; end < 100; ++end) {
       std::uint64_t covered = 0;
@@ -88,7 +95,13 @@ TEST(Runs, SliceEqualsBruteForce) {
     std::vector<TensorRun> runs;
     for (std::uint64_t p = 0; p < parts; ++p) {
       const std::uint64_t source_stride = bytes + random() % 3;
-      runs.push_back({.source = 0, .source_offset = 1000 * (p + 1), .source_stride = source_stride, .offset = p * bytes, .stride = parts * bytes, .bytes = bytes, .count = count});
+      runs.push_back({.source = 0,
+                      .source_offset = 1000 * (p + 1),
+                      .source_stride = source_stride,
+                      .offset = p * bytes,
+                      .stride = parts * bytes,
+                      .bytes = bytes,
+                      .count = count});
     }
     const std::uint64_t size = parts * count * bytes;
     const auto whole = bytes_of(runs, size);
@@ -97,7 +110,8 @@ TEST(Runs, SliceEqualsBruteForce) {
     RunBuilder builder;
     add_slice(builder, runs, begin, length, 0);
     const auto slice = bytes_of(builder.take(), length);
-    for (std::uint64_t i = 0; i < length; ++i) ASSERT_EQ(slice[i], whole[begin + i]) << "round " << round << " byte " << i;
+    for (std::uint64_t i = 0; i < length; ++i)
+      ASSERT_EQ(slice[i], whole[begin + i]) << "round " << round << " byte " << i;
   }
 }
 

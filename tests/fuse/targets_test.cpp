@@ -74,8 +74,8 @@ TEST(Targets, TenArchitecturesOfMainlineReadFusedExperts) {
   for (const ArchitectureRow& row : architectures()) {
     if (support(Target::LlamaCpp, row.name, RuleId::GateUpExperts) == Support::Yes) names.push_back(row.name);
   }
-  EXPECT_EQ(names, (std::vector<std::string_view>{"cohere2moe", "deepseek2", "deepseek2-ocr", "gemma4", "granite_swa", "hy_v3", "mistral4",
-                                                  "qwen35moe", "qwen3next", "qwen4exp"}));
+  EXPECT_EQ(names, (std::vector<std::string_view>{"cohere2moe", "deepseek2", "deepseek2-ocr", "gemma4", "granite_swa",
+                                                  "hy_v3", "mistral4", "qwen35moe", "qwen3next", "qwen4exp"}));
 }
 
 TEST(Targets, UnknownArchitecturesAreNotFusedForEngines) {
@@ -83,7 +83,9 @@ TEST(Targets, UnknownArchitecturesAreNotFusedForEngines) {
   EXPECT_EQ(support(Target::GgufFuse, "no-such-model", RuleId::Qkv), Support::Yes);
 }
 
-TEST(Targets, CrashesWinInBoth) { EXPECT_EQ(support(Target::Both, "gpt-oss", RuleId::GateUpExperts), Support::Crashes); }
+TEST(Targets, CrashesWinInBoth) {
+  EXPECT_EQ(support(Target::Both, "gpt-oss", RuleId::GateUpExperts), Support::Crashes);
+}
 
 TEST(Targets, NamesAreFoundAgain) {
   for (const TargetRow& row : targets()) {

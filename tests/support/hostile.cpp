@@ -70,8 +70,8 @@ void HostileRows::tensors(std::string name, ErrorCode code, std::uint64_t count,
   });
 }
 
-void HostileRows::tensor(std::string name, ErrorCode code, std::initializer_list<std::uint64_t> dims, std::uint32_t type,
-                         std::uint64_t offset) {
+void HostileRows::tensor(std::string name, ErrorCode code, std::initializer_list<std::uint64_t> dims,
+                         std::uint32_t type, std::uint64_t offset) {
   // An initializer_list does not own its elements, so the row is written now.
   RawBytes row;
   row.row("blk.0.attn_q.weight", dims, type, offset);

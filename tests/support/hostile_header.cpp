@@ -85,12 +85,12 @@ void add_counts(HostileRows& rows) {
             [](RawBytes& raw) { raw.header(2, 0).row("a", {4}, 0, 0).zeros(64); });
   rows.file("header_n_kv_one_too_many", ErrorCode::BadKey,
             [](RawBytes& raw) { raw.header(0, 2).key("a", ValueType::U32).u32(1).zeros(64); });
-  rows.file("header_counts_of_the_other_order", ErrorCode::TooManyTensors, [](RawBytes& raw) {
-    raw.text("GGUF").u32(3).text("\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1"sv).zeros(64);
-  });
+  rows.file("header_counts_of_the_other_order", ErrorCode::TooManyTensors,
+            [](RawBytes& raw) { raw.text("GGUF").u32(3).text("\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1"sv).zeros(64); });
   rows.file("header_big_endian_version_alone", ErrorCode::TooManyTensors,
             [](RawBytes& raw) { raw.text("GGUF\0\0\0\3"sv).u64(1).u64(1).zeros(64); });
-  rows.file("header_negative_counts", ErrorCode::TooManyTensors, [](RawBytes& raw) { raw.header(kMax64, kMax64).zeros(64); });
+  rows.file("header_negative_counts", ErrorCode::TooManyTensors,
+            [](RawBytes& raw) { raw.header(kMax64, kMax64).zeros(64); });
 }
 
 }  // namespace
@@ -100,7 +100,8 @@ void add_header_rows(HostileRows& rows) {
     rows.file(std::string(name), ErrorCode::BadMagic, [bytes = text](RawBytes& raw) { raw.text(bytes); });
   }
   for (const auto& [name, version] : kVersions) {
-    rows.file(std::string(name), ErrorCode::BadVersion, [v = version](RawBytes& raw) { raw.header(0, 0, v).zeros(64); });
+    rows.file(std::string(name), ErrorCode::BadVersion,
+              [v = version](RawBytes& raw) { raw.header(0, 0, v).zeros(64); });
   }
   // A whole header of 24 bytes, less and less of it.
   for (const std::size_t left : {0U, 1U, 2U, 3U, 4U, 5U, 7U, 8U, 12U, 15U, 16U, 17U, 20U, 23U}) {

@@ -7,6 +7,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kName = "general.some_key_of_a_usual_length";
+constexpr std::string_view kAlignment = "general.alignment";
 
 void add_keys(HostileRows& rows) {
   constexpr std::pair<std::string_view, std::uint64_t> kLengths[] = {{"0", 0},
@@ -17,18 +18,26 @@ void add_keys(HostileRows& rows) {
                                                                      {"max_minus_7", kMax64 - 7},
                                                                      {"max", kMax64}};
   for (const auto& [name, length] : kLengths) {
-    rows.key("kv_key_len_" + std::string(name), ErrorCode::BadKey, [n = length](RawBytes& raw) { raw.u64(n).text(kName).zeros(64); });
+    rows.key("kv_key_len_" + std::string(name), ErrorCode::BadKey,
+             [n = length](RawBytes& raw) { raw.u64(n).text(kName).zeros(64); });
   }
   rows.key("kv_key_65536_bytes_there", ErrorCode::BadKey,
            [](RawBytes& raw) { raw.key(std::string(65536, 'k'), ValueType::U8).u8(0); });
   rows.key("kv_key_len_past_end", ErrorCode::Truncated, [](RawBytes& raw) { raw.u64(kName.size() + 1).text(kName); });
   rows.key("kv_key_len_65535_past_end", ErrorCode::Truncated, [](RawBytes& raw) { raw.u64(65535).text(kName); });
-  constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
-      {"nul_alone", "\0"sv},          {"nul_first", "\0key"sv},        {"nul_inside", "general\0name"sv},
-      {"nul_last", "key\0"sv},        {"latin1", "schl\xfcssel"sv},    {"byte_ff", "\xff\xfe"sv},
-      {"overlong_nul", "a\xc0\x80"sv}, {"overlong_slash", "\xe0\x80\xaf"sv}, {"surrogate", "\xed\xa0\x80"sv},
-      {"beyond_unicode", "\xf4\x90\x80\x80"sv}, {"cut_sequence", "caf\xc3"sv}, {"lone_continuation", "\x80key"sv},
-      {"five_bytes", "\xf8\x88\x80\x80\x80"sv}};
+  constexpr std::pair<std::string_view, std::string_view> kTexts[] = {{"nul_alone", "\0"sv},
+                                                                      {"nul_first", "\0key"sv},
+                                                                      {"nul_inside", "general\0name"sv},
+                                                                      {"nul_last", "key\0"sv},
+                                                                      {"latin1", "schl\xfcssel"sv},
+                                                                      {"byte_ff", "\xff\xfe"sv},
+                                                                      {"overlong_nul", "a\xc0\x80"sv},
+                                                                      {"overlong_slash", "\xe0\x80\xaf"sv},
+                                                                      {"surrogate", "\xed\xa0\x80"sv},
+                                                                      {"beyond_unicode", "\xf4\x90\x80\x80"sv},
+                                                                      {"cut_sequence", "caf\xc3"sv},
+                                                                      {"lone_continuation", "\x80key"sv},
+                                                                      {"five_bytes", "\xf8\x88\x80\x80\x80"sv}};
   for (const auto& [name, text] : kTexts) {
     rows.key("kv_key_" + std::string(name), ErrorCode::BadKey,
              [key = text](RawBytes& raw) { raw.key(key, ValueType::U32).u32(1); });
@@ -64,16 +73,15 @@ void add_types(HostileRows& rows) {
 }
 
 void add_strings(HostileRows& rows) {
-  constexpr std::pair<std::string_view, std::uint64_t> kLengths[] = {
-      {"past_end", 11},
-      {"2p24_plus_1", (std::uint64_t{1} << 24) + 1},
-      {"2p31", std::uint64_t{1} << 31},
-      {"2p32", std::uint64_t{1} << 32},
-      {"2p32_plus_10", (std::uint64_t{1} << 32) + 10},
-      {"2p63_minus_1", kTwoTo63 - 1},
-      {"2p63", kTwoTo63},
-      {"max_minus_8", kMax64 - 8},
-      {"max", kMax64}};
+  constexpr std::pair<std::string_view, std::uint64_t> kLengths[] = {{"past_end", 11},
+                                                                     {"2p24_plus_1", (std::uint64_t{1} << 24) + 1},
+                                                                     {"2p31", std::uint64_t{1} << 31},
+                                                                     {"2p32", std::uint64_t{1} << 32},
+                                                                     {"2p32_plus_10", (std::uint64_t{1} << 32) + 10},
+                                                                     {"2p63_minus_1", kTwoTo63 - 1},
+                                                                     {"2p63", kTwoTo63},
+                                                                     {"max_minus_8", kMax64 - 8},
+                                                                     {"max", kMax64}};
   for (const auto& [name, length] : kLengths) {
     rows.key("kv_str_len_" + std::string(name), ErrorCode::StringTooLong,
              [n = length](RawBytes& raw) { raw.key(kName, ValueType::String).u64(n).text("0123456789"); });
@@ -98,18 +106,20 @@ void add_truncations(HostileRows& rows) {
   });
   rows.key("kv_trunc_in_type", ErrorCode::Truncated, [](RawBytes& raw) { raw.string(kName).u16(8); });
   rows.key("kv_trunc_before_type", ErrorCode::Truncated, [](RawBytes& raw) { raw.string(kName); });
-  rows.key("kv_trunc_in_string_length", ErrorCode::Truncated, [](RawBytes& raw) { raw.key(kName, ValueType::String).u32(1); });
-  rows.key("kv_trunc_in_array_type", ErrorCode::Truncated, [](RawBytes& raw) { raw.key(kName, ValueType::Array).u16(4); });
-  rows.key("kv_trunc_in_array_count", ErrorCode::Truncated, [](RawBytes& raw) { raw.key(kName, ValueType::Array).u32(4).u32(1); });
+  rows.key("kv_trunc_in_string_length", ErrorCode::Truncated,
+           [](RawBytes& raw) { raw.key(kName, ValueType::String).u32(1); });
+  rows.key("kv_trunc_in_array_type", ErrorCode::Truncated,
+           [](RawBytes& raw) { raw.key(kName, ValueType::Array).u16(4); });
+  rows.key("kv_trunc_in_array_count", ErrorCode::Truncated,
+           [](RawBytes& raw) { raw.key(kName, ValueType::Array).u32(4).u32(1); });
 }
 
 void add_alignments(HostileRows& rows) {
   for (const std::uint32_t value :
        {0U, 3U, 6U, 13U, 31U, 33U, 48U, 65535U, 131072U, 1U << 20, 1U << 30, 1U << 31, 0xffffffffU}) {
     rows.key("align_" + std::to_string(value), ErrorCode::BadAlignment,
-             [value](RawBytes& raw) { raw.key("general.alignment", ValueType::U32).u32(value).pad(); });
+             [value](RawBytes& raw) { raw.key(kAlignment, ValueType::U32).u32(value).pad(); });
   }
-  constexpr std::string_view kAlignment = "general.alignment";
   const auto wrong = [&rows](std::string_view type, Fill fill) {
     rows.key("align_" + std::string(type), ErrorCode::BadAlignment, std::move(fill));
   };
@@ -151,8 +161,10 @@ void add_array_rows(HostileRows& rows) {
     rows.key("kv_arr_len_wraps_" + std::string(value_type_name(element)), ErrorCode::ArrayTooLong,
              [e = element, n = count](RawBytes& raw) { raw.array(kName, e, n).zeros(64); });
   }
-  rows.key("kv_arr_len_past_end", ErrorCode::ArrayTooLong, [](RawBytes& raw) { raw.array(kName, ValueType::U8, 65).zeros(64); });
-  rows.key("kv_arr_str_len_past_end", ErrorCode::ArrayTooLong, [](RawBytes& raw) { raw.array(kName, ValueType::String, 9).zeros(71); });
+  rows.key("kv_arr_len_past_end", ErrorCode::ArrayTooLong,
+           [](RawBytes& raw) { raw.array(kName, ValueType::U8, 65).zeros(64); });
+  rows.key("kv_arr_str_len_past_end", ErrorCode::ArrayTooLong,
+           [](RawBytes& raw) { raw.array(kName, ValueType::String, 9).zeros(71); });
   rows.key("kv_arr_str_one_too_many", ErrorCode::Truncated,
            [](RawBytes& raw) { raw.array(kName, ValueType::String, 2).string("0123456789"); });
   rows.key("kv_arr_str_len_max", ErrorCode::StringTooLong,
@@ -161,8 +173,10 @@ void add_array_rows(HostileRows& rows) {
     rows.key("kv_arr_type_" + std::to_string(type), ErrorCode::BadValueType,
              [type](RawBytes& raw) { raw.key(kName, ValueType::Array).u32(type).u64(1).zeros(64); });
   }
-  rows.key("kv_arr_bool_2_first", ErrorCode::BadBool, [](RawBytes& raw) { raw.array(kName, ValueType::Bool, 3).u8(2).u8(1).u8(0); });
-  rows.key("kv_arr_bool_2_last", ErrorCode::BadBool, [](RawBytes& raw) { raw.array(kName, ValueType::Bool, 3).u8(0).u8(1).u8(2); });
+  rows.key("kv_arr_bool_2_first", ErrorCode::BadBool,
+           [](RawBytes& raw) { raw.array(kName, ValueType::Bool, 3).u8(2).u8(1).u8(0); });
+  rows.key("kv_arr_bool_2_last", ErrorCode::BadBool,
+           [](RawBytes& raw) { raw.array(kName, ValueType::Bool, 3).u8(0).u8(1).u8(2); });
   rows.key("kv_arr_nested_5", ErrorCode::ArrayTooDeep, [](RawBytes& raw) {
     raw.key(kName, ValueType::Array);
     for (int depth = 0; depth < 4; ++depth) raw.u32(9).u64(1);

@@ -30,7 +30,8 @@ class RawBytes {
   RawBytes& header(std::uint64_t tensors, std::uint64_t keys, std::uint32_t version = 3);
   RawBytes& key(std::string_view name, ValueType type) { return string(name).u32(static_cast<std::uint32_t>(type)); }
   RawBytes& array(std::string_view name, ValueType element, std::uint64_t count);
-  RawBytes& row(std::string_view name, std::initializer_list<std::uint64_t> dims, std::uint32_t type, std::uint64_t offset);
+  RawBytes& row(std::string_view name, std::initializer_list<std::uint64_t> dims, std::uint32_t type,
+                std::uint64_t offset);
 
   [[nodiscard]] const Bytes& bytes() const { return bytes_; }
 

@@ -10,6 +10,7 @@ constexpr std::uint32_t kF32 = 0;
 constexpr std::uint32_t kQ4_0 = 2;
 constexpr std::uint32_t kQ4_K = 12;
 constexpr std::uint32_t kI8 = 24;
+constexpr std::string_view kName = "blk.0.a_tensor_name_that_is_long_enough";
 
 void add_names(HostileRows& rows) {
   constexpr std::pair<std::string_view, std::uint64_t> kLengths[] = {{"0", 0},
@@ -24,11 +25,12 @@ void add_names(HostileRows& rows) {
     rows.tensors("tensor_name_len_" + std::string(name), ErrorCode::BadTensorName, 1, 0,
                  [n = length](RawBytes& raw) { raw.u64(n).zeros(128); });
   }
-  rows.file("tensor_name_len_past_end", ErrorCode::Truncated, [](RawBytes& raw) { raw.header(1, 0).u64(63).text(std::string(62, 'n')); });
+  rows.file("tensor_name_len_past_end", ErrorCode::Truncated,
+            [](RawBytes& raw) { raw.header(1, 0).u64(63).text(std::string(62, 'n')); });
   constexpr std::pair<std::string_view, std::string_view> kTexts[] = {
-      {"nul_alone", "\0"sv},   {"nul_first", "\0a.weight"sv}, {"nul_inside", "a\0b.weight"sv}, {"nul_last", "a.weight\0"sv},
-      {"byte_ff", "\xff"sv},   {"latin1", "t\xe4nsor"sv},     {"surrogate", "\xed\xbf\xbf"sv}, {"cut_sequence", "\xe2\x82"sv},
-      {"overlong", "\xc1\xbf"sv}};
+      {"nul_alone", "\0"sv},           {"nul_first", "\0a.weight"sv},  {"nul_inside", "a\0b.weight"sv},
+      {"nul_last", "a.weight\0"sv},    {"byte_ff", "\xff"sv},          {"latin1", "t\xe4nsor"sv},
+      {"surrogate", "\xed\xbf\xbf"sv}, {"cut_sequence", "\xe2\x82"sv}, {"overlong", "\xc1\xbf"sv}};
   for (const auto& [name, text] : kTexts) {
     rows.tensors("tensor_name_" + std::string(name), ErrorCode::BadTensorName, 1, 32,
                  [tensor = text](RawBytes& raw) { raw.row(tensor, {4}, kF32, 0); });
@@ -36,7 +38,7 @@ void add_names(HostileRows& rows) {
   rows.tensors("tensor_name_dup", ErrorCode::DuplicateTensor, 2, 64,
                [](RawBytes& raw) { raw.row("a.weight", {4}, kF32, 0).row("a.weight", {4}, kF32, 32); });
   rows.tensors("tensor_name_dup_far_apart", ErrorCode::DuplicateTensor, 3, 96, [](RawBytes& raw) {
-    raw.row("a.weight", {4}, kF32, 0).row("b.weight", {4}, kF32, 32).row("a.weight", {4}, kQ4_0, 64).cut(24).u64(32).u32(kQ4_0).u64(64);
+    raw.row("a.weight", {4}, kF32, 0).row("b.weight", {4}, kF32, 32).row("a.weight", {32}, kQ4_0, 64);
   });
   rows.tensors("tensor_name_dup_by_nul", ErrorCode::BadTensorName, 2, 64,
                [](RawBytes& raw) { raw.row("a.weight", {4}, kF32, 0).row("a.weight\0b"sv, {4}, kF32, 32); });
@@ -64,7 +66,8 @@ void add_shapes(HostileRows& rows) {
   rows.tensor("tensor_ne_product_2p256", kOverflow, {kTwoTo63 - 1, kTwoTo63 - 1, kTwoTo63 - 1, kTwoTo63 - 1}, kI8);
   rows.tensor("tensor_ne_wraps_to_4", kOverflow, {4, (std::uint64_t{1} << 62) + 1}, kI8);
   rows.tensor("tensor_ne_wraps_in_the_middle", kOverflow, {1, kTwoTo32, kTwoTo32, 0}, kI8);
-  rows.tensor("tensor_ne_int32_max_squared_by_4", kOverflow, {4 * std::uint64_t{0x7fffffff}, std::uint64_t{0x7fffffff}}, kF32);
+  rows.tensor("tensor_ne_int32_max_squared_by_4", kOverflow, {4 * std::uint64_t{0x7fffffff}, std::uint64_t{0x7fffffff}},
+              kF32);
   rows.tensor("tensor_nbytes_wrap_4096", kOverflow, {1024, (std::uint64_t{1} << 52) + 1}, kF32);
   rows.tensor("tensor_nbytes_wrap_in_rows", kOverflow, {4, (std::uint64_t{1} << 42) + 1, std::uint64_t{1} << 18}, kF32);
   rows.tensor("tensor_nbytes_pad_wrap", kOverflow, {4, kTwoTo30 - 1, kTwoTo30 + 1}, kF32);
@@ -82,8 +85,9 @@ void add_shapes(HostileRows& rows) {
 }
 
 void add_types(HostileRows& rows) {
-  for (const std::uint32_t type : {4U,   5U,   37U,  38U,  43U,  44U,  97U,  132U, 142U,        143U,        159U,       200U,
-                                   203U, 231U, 334U, 336U, 341U, 396U, 400U, 511U, 1000000000U, 0x02000000U, 0x80000000U, 0xffffffffU}) {
+  for (const std::uint32_t type :
+       {4U,   5U,   37U,  38U,  43U,  44U,  97U,  132U, 142U,        143U,        159U,        200U,
+        203U, 231U, 334U, 336U, 341U, 396U, 400U, 511U, 1000000000U, 0x02000000U, 0x80000000U, 0xffffffffU}) {
     rows.tensor("tensor_type_" + std::to_string(type), ErrorCode::UnknownType, {256, 16}, type);
   }
   constexpr auto kBlock = ErrorCode::PartialBlock;
@@ -111,11 +115,40 @@ void add_types(HostileRows& rows) {
 
 void add_truncations(HostileRows& rows) {
   // The last row with its last bytes missing: offset, type, sizes, their number, the name.
-  constexpr std::string_view kName = "blk.0.a_tensor_name_that_is_long_enough";
   for (const std::size_t missing : {1U, 4U, 8U, 9U, 12U, 13U, 20U, 28U, 29U, 32U, 33U}) {
-    rows.file("tensor_trunc_by_" + std::to_string(missing), ErrorCode::Truncated,
-              [missing](RawBytes& raw) { raw.header(1, 0).row(kName, {32, 2}, kF32, 0).cut(missing); });
+    rows.file("tensor_trunc_by_" + std::to_string(missing), ErrorCode::Truncated, [missing](RawBytes& raw) {
+      raw.header(1, 0).row(kName, {32, 2}, kF32, 0).cut(missing);
+    });
   }
+}
+
+void add_big_endian(HostileRows& rows) {
+  const auto big_endian = [&rows](std::string name, ErrorCode code, Fill fill) {
+    rows.file("big_endian_" + std::move(name), code, [fill = std::move(fill)](RawBytes& raw) {
+      raw = RawBytes(true);
+      fill(raw);
+    });
+  };
+  big_endian("n_tensors_max", ErrorCode::TooManyTensors, [](RawBytes& raw) { raw.header(kMax64, 0).zeros(64); });
+  big_endian("n_kv_max", ErrorCode::TooManyKeys, [](RawBytes& raw) { raw.header(0, kMax64).zeros(64); });
+  big_endian("str_len_max", ErrorCode::StringTooLong,
+             [](RawBytes& raw) { raw.header(0, 1).key("a", ValueType::String).u64(kMax64); });
+  big_endian("arr_len_max", ErrorCode::ArrayTooLong,
+             [](RawBytes& raw) { raw.header(0, 1).array("a", ValueType::U32, kMax64); });
+  big_endian("bool_2", ErrorCode::BadBool, [](RawBytes& raw) { raw.header(0, 1).key("a", ValueType::Bool).u8(2); });
+  big_endian("align_3", ErrorCode::BadAlignment,
+             [](RawBytes& raw) { raw.header(0, 1).key("general.alignment", ValueType::U32).u32(3); });
+  big_endian("n_dims_5", ErrorCode::BadDimensions, [](RawBytes& raw) {
+    raw.header(1, 0).row("a", {1, 1, 1, 1, 1}, kF32, 0);
+  });
+  big_endian("ne_max", ErrorCode::SizeOverflow, [](RawBytes& raw) { raw.header(1, 0).row("a", {kMax64}, kF32, 0); });
+  big_endian("type_43", ErrorCode::UnknownType, [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, 43, 0); });
+  big_endian("offset_max", ErrorCode::BadLayout,
+             [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, kF32, kMax64).pad().zeros(32); });
+  big_endian("data_missing", ErrorCode::DataBeyondEnd,
+             [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, kF32, 0).pad(); });
+  big_endian("little_endian_key", ErrorCode::BadKey,
+             [](RawBytes& raw) { raw.header(0, 1).text("\1\0\0\0\0\0\0\0a"sv).zeros(64); });
 }
 
 }  // namespace
@@ -129,11 +162,12 @@ void add_tensor_rows(HostileRows& rows) {
 
 void add_layout_rows(HostileRows& rows) {
   constexpr auto kLayout = ErrorCode::BadLayout;
-  for (const std::uint64_t offset :
-       {std::uint64_t{1}, std::uint64_t{31}, std::uint64_t{32}, std::uint64_t{1} << 40, kTwoTo63, kMax64 - 31, kMax64}) {
+  for (const std::uint64_t offset : {std::uint64_t{1}, std::uint64_t{31}, std::uint64_t{32}, std::uint64_t{1} << 40,
+                                     kTwoTo63, kMax64 - 31, kMax64}) {
     rows.tensor("tensor_offset_" + std::to_string(offset), kLayout, {4}, kF32, offset);
   }
-  const auto two = [&rows](std::string name, ErrorCode code, std::size_t data, std::uint64_t first, std::uint64_t second) {
+  const auto two = [&rows](std::string name, ErrorCode code, std::size_t data, std::uint64_t first,
+                           std::uint64_t second) {
     rows.tensors(std::move(name), code, 2, data,
                  [=](RawBytes& raw) { raw.row("a", {12}, kF32, first).row("b", {12}, kF32, second); });
   };
@@ -147,7 +181,8 @@ void add_layout_rows(HostileRows& rows) {
   two("data_second_missing", ErrorCode::DataBeyondEnd, 64, 0, 64);
   two("data_second_one_byte_short", ErrorCode::DataBeyondEnd, 64 + 47, 0, 64);
   two("data_missing", ErrorCode::DataBeyondEnd, 0, 0, 64);
-  const auto aligned = [&rows](std::string name, ErrorCode code, std::uint32_t alignment, std::uint64_t second, std::size_t data) {
+  const auto aligned = [&rows](std::string name, ErrorCode code, std::uint32_t alignment, std::uint64_t second,
+                               std::size_t data) {
     rows.file(std::move(name), code, [=](RawBytes& raw) {
       raw.header(2, 1).key("general.alignment", ValueType::U32).u32(alignment);
       raw.row("a", {1}, kF32, 0).row("b", {1}, kF32, second).pad(alignment).zeros(data);
@@ -158,32 +193,23 @@ void add_layout_rows(HostileRows& rows) {
   aligned("align_32_laid_out_for_1", kLayout, 32, 4, 256);
   aligned("align_1_laid_out_for_32", kLayout, 1, 32, 256);
   aligned("align_65536_data_missing", ErrorCode::DataBeyondEnd, 65536, 65536, 8);
-  rows.tensors("data_one_byte_short", ErrorCode::DataBeyondEnd, 1, 15, [](RawBytes& raw) { raw.row("a", {4}, kF32, 0); });
+  rows.tensors("data_one_byte_short", ErrorCode::DataBeyondEnd, 1, 15,
+               [](RawBytes& raw) { raw.row("a", {4}, kF32, 0); });
   rows.file("data_cut_in_padding", ErrorCode::DataBeyondEnd,
             [](RawBytes& raw) { raw.header(1, 0).row("a", {4}, kF32, 0).zeros(1); });
-  rows.file("data_cut_at_table", ErrorCode::DataBeyondEnd, [](RawBytes& raw) { raw.header(1, 0).row("a", {4}, kF32, 0); });
+  rows.file("data_cut_at_table", ErrorCode::DataBeyondEnd,
+            [](RawBytes& raw) { raw.header(1, 0).row("a", {4}, kF32, 0); });
   // One scale in the row header, or one for the tensor in its tail, that a naive size forgets.
-  rows.tensors("data_iq4_ks_without_row_header", ErrorCode::DataBeyondEnd, 1, 136, [](RawBytes& raw) { raw.row("a", {256, 1}, 144, 0); });
-  rows.tensors("data_iq4_kss_rows_2048", ErrorCode::DataBeyondEnd, 1, 2 * 2048, [](RawBytes& raw) { raw.row("a", {4096, 2}, 146, 0); });
-  rows.tensors("data_i2_s_without_tail", ErrorCode::DataBeyondEnd, 1, 1024, [](RawBytes& raw) { raw.row("a", {64, 64}, 36, 0); });
-  const auto big_endian = [&rows](std::string name, ErrorCode code, Fill fill) {
-    rows.file("big_endian_" + std::move(name), code, [fill = std::move(fill)](RawBytes& raw) {
-      raw = RawBytes(true);
-      fill(raw);
-    });
-  };
-  big_endian("n_tensors_max", ErrorCode::TooManyTensors, [](RawBytes& raw) { raw.header(kMax64, 0).zeros(64); });
-  big_endian("n_kv_max", ErrorCode::TooManyKeys, [](RawBytes& raw) { raw.header(0, kMax64).zeros(64); });
-  big_endian("str_len_max", ErrorCode::StringTooLong, [](RawBytes& raw) { raw.header(0, 1).key("a", ValueType::String).u64(kMax64); });
-  big_endian("arr_len_max", ErrorCode::ArrayTooLong, [](RawBytes& raw) { raw.header(0, 1).array("a", ValueType::U32, kMax64); });
-  big_endian("bool_2", ErrorCode::BadBool, [](RawBytes& raw) { raw.header(0, 1).key("a", ValueType::Bool).u8(2); });
-  big_endian("align_3", ErrorCode::BadAlignment, [](RawBytes& raw) { raw.header(0, 1).key("general.alignment", ValueType::U32).u32(3); });
-  big_endian("n_dims_5", ErrorCode::BadDimensions, [](RawBytes& raw) { raw.header(1, 0).row("a", {1, 1, 1, 1, 1}, kF32, 0); });
-  big_endian("ne_max", ErrorCode::SizeOverflow, [](RawBytes& raw) { raw.header(1, 0).row("a", {kMax64}, kF32, 0); });
-  big_endian("type_43", ErrorCode::UnknownType, [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, 43, 0); });
-  big_endian("offset_max", kLayout, [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, kF32, kMax64).pad().zeros(32); });
-  big_endian("data_missing", ErrorCode::DataBeyondEnd, [](RawBytes& raw) { raw.header(1, 0).row("a", {1}, kF32, 0).pad(); });
-  big_endian("little_endian_key", ErrorCode::BadKey, [](RawBytes& raw) { raw.header(0, 1).text("\1\0\0\0\0\0\0\0a"sv).zeros(64); });
+  rows.tensors("data_iq4_ks_without_row_header", ErrorCode::DataBeyondEnd, 1, 136, [](RawBytes& raw) {
+    raw.row("a", {256, 1}, 144, 0);
+  });
+  rows.tensors("data_iq4_kss_rows_2048", ErrorCode::DataBeyondEnd, 1, 2 * 2048, [](RawBytes& raw) {
+    raw.row("a", {4096, 2}, 146, 0);
+  });
+  rows.tensors("data_i2_s_without_tail", ErrorCode::DataBeyondEnd, 1, 1024, [](RawBytes& raw) {
+    raw.row("a", {64, 64}, 36, 0);
+  });
+  add_big_endian(rows);
 }
 
 }  // namespace gguf_fuse::test_support

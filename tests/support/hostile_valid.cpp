@@ -54,7 +54,8 @@ void write_all_types(HeaderWriter& writer) {
 void add_containers(ValidRows& rows) {
   rows.raw("ok_header_alone", [](RawBytes& raw) { raw.header(0, 0); });
   rows.raw("ok_header_alone_v2", [](RawBytes& raw) { raw.header(0, 0, 2); });
-  rows.raw("ok_header_and_rubbish", [](RawBytes& raw) { raw.header(0, 0).text("what follows no tensor is nobody's business"); });
+  rows.raw("ok_header_and_rubbish",
+           [](RawBytes& raw) { raw.header(0, 0).text("what follows no tensor is nobody's business"); });
   const TensorSpec small{"a.weight", "F32", {4, 2}};
   rows.add("ok_empty", GgufBuilder());
   rows.add("ok_one_tensor", GgufBuilder().tensor(small));
@@ -85,7 +86,8 @@ void add_metadata(ValidRows& rows) {
                                   .tensor({"evil\x1b[31m\r.weight", "F32", {1}}));
   rows.raw("ok_array_of_each_type_empty", [](RawBytes& raw) {
     raw.header(0, 13);
-    for (std::uint32_t type = 0; type <= 12; ++type) raw.array("arr." + std::to_string(type), static_cast<ValueType>(type), 0);
+    for (std::uint32_t type = 0; type <= 12; ++type)
+      raw.array("arr." + std::to_string(type), static_cast<ValueType>(type), 0);
   });
   rows.raw("ok_array_empty_ends_file", [](RawBytes& raw) { raw.header(0, 1).array("arr", ValueType::String, 0); });
   rows.raw("ok_arr_nested", [](RawBytes& raw) {
@@ -117,7 +119,8 @@ void add_tensors(ValidRows& rows) {
   rows.add("ok_name_63", GgufBuilder().tensor({std::string(63, 'n'), "F32", {1}}));
   rows.add("ok_name_one_byte", GgufBuilder().tensor({"n", "F32", {1}}));
   rows.add("ok_name_unicode", GgufBuilder().tensor({"\u5c42.0.\u6ce8\u610f\u529b", "F32", {1}}));
-  rows.add("ok_names_prefixes_of_each_other", GgufBuilder().tensor({"a", "F32", {1}}).tensor({"aa", "F32", {1}}).tensor({"a ", "F32", {1}}));
+  rows.add("ok_names_prefixes_of_each_other",
+           GgufBuilder().tensor({"a", "F32", {1}}).tensor({"aa", "F32", {1}}).tensor({"a ", "F32", {1}}));
   GgufBuilder all;
   GgufBuilder empty;
   for (const TensorType& type : tensor_types()) {

@@ -8,7 +8,8 @@ namespace gguf_fuse::test_support {
 
 Result<void> MemorySink::write_at(std::uint64_t offset, std::span<const std::byte> bytes) {
   const std::lock_guard lock(mutex_);
-  if (sequential_ && offset != bytes_.size()) return fail({.code = ErrorCode::InvalidArgument, .path = path_, .offset = offset});
+  if (sequential_ && offset != bytes_.size())
+    return fail({.code = ErrorCode::InvalidArgument, .path = path_, .offset = offset});
   bytes_.resize(std::max<std::size_t>(bytes_.size(), offset + bytes.size()));
   std::copy(bytes.begin(), bytes.end(), bytes_.begin() + static_cast<std::ptrdiff_t>(offset));
   return {};
@@ -16,7 +17,8 @@ Result<void> MemorySink::write_at(std::uint64_t offset, std::span<const std::byt
 
 Result<void> MemoryStream::read_at(std::uint64_t offset, std::span<std::byte> out) {
   if (offset < position_) return fail({.code = ErrorCode::InvalidArgument, .path = path_, .offset = offset});
-  if (offset + out.size() > bytes_.size()) return fail({.code = ErrorCode::Truncated, .path = path_, .offset = bytes_.size()});
+  if (offset + out.size() > bytes_.size())
+    return fail({.code = ErrorCode::Truncated, .path = path_, .offset = bytes_.size()});
   const auto begin = bytes_.begin() + static_cast<std::ptrdiff_t>(offset);
   std::copy(begin, begin + static_cast<std::ptrdiff_t>(out.size()), out.begin());
   position_ = offset + out.size();

@@ -51,7 +51,8 @@ class MemoryStream final : public Source {
 [[nodiscard]] Model model_of(const std::vector<std::byte>& file);
 
 /// What a plan makes of a model, file by file. Throws std::runtime_error with the error's message.
-[[nodiscard]] std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model, const PipelineOptions& options = {});
+[[nodiscard]] std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model,
+                                                           const PipelineOptions& options = {});
 
 /// A result's value; throws std::runtime_error with the error's message.
 template <typename T>

@@ -264,6 +264,7 @@ void write_model_keys(const ModelShape& shape, HeaderWriter& writer) {
 
 std::vector<std::string_view> known_architectures() {
   std::vector<std::string_view> names;
+  names.reserve(kArchitectures.size());
   for (const Architecture& row : kArchitectures) names.push_back(row.name);
   return names;
 }

@@ -29,7 +29,7 @@ struct ConvertReport {
   std::string architecture;
   std::uint64_t input_bytes = 0;
   std::uint64_t output_bytes = 0;
-  std::vector<std::string> outputs;             ///< files written (or that would be)
+  std::vector<std::string> outputs;              ///< files written (or that would be)
   std::vector<std::string> removed_temporaries;  ///< left by killed runs
   std::vector<std::string> warnings;
   double copy_seconds = 0;
@@ -39,7 +39,8 @@ struct ConvertReport {
 };
 
 /// The whole of `gguf-fuse convert` and `unfuse`: open, plan, move, verify, commit. On any error no output is left.
-/// Errors: those of open_model, plan_fuse, plan_unfuse, execute, compare and the sinks; SameFile, OutputExists, NothingToFuse.
+/// Errors: those of open_model, plan_fuse, plan_unfuse, execute, compare and the sinks; SameFile, OutputExists,
+/// NothingToFuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<ConvertReport> convert(const ConvertRequest& request);
 
 struct VerifyReport {
@@ -52,7 +53,8 @@ struct VerifyReport {
 /// Proves slice by slice that `derived` holds exactly the weights of `original`; either may be the fused one.
 /// Errors: TensorsDiffer and those of open_model.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<VerifyReport> verify(const std::string& derived, const std::string& original,
-                                                           LoadMode mode = LoadMode::Read, const PipelineOptions& options = {});
+                                                           LoadMode mode = LoadMode::Read,
+                                                           const PipelineOptions& options = {});
 
 struct TensorHash {
   std::string name;
@@ -61,6 +63,7 @@ struct TensorHash {
 };
 
 /// XXH64 (seed 0) of every tensor's bytes, in file order.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<std::vector<TensorHash>> hash_tensors(Model& model, const PipelineOptions& options = {});
+[[nodiscard]] GGUF_FUSE_EXPORT Result<std::vector<TensorHash>> hash_tensors(Model& model,
+                                                                            const PipelineOptions& options = {});
 
 }  // namespace gguf_fuse

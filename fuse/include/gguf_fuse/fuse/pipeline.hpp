@@ -12,7 +12,8 @@
 
 namespace gguf_fuse {
 
-/// Shared between the pipeline and whoever watches or stops it. All members may be used from any thread or signal handler.
+/// Shared between the pipeline and whoever watches or stops it. All members may be used from any thread or signal
+/// handler.
 struct Control {
   std::atomic<bool> cancelled{false};
   std::atomic<std::uint64_t> bytes_done{0};
@@ -23,7 +24,7 @@ struct Control {
 enum class CopyMode : std::uint8_t { Auto, Kernel, Ring };
 
 struct PipelineOptions {
-  unsigned threads = 0;                          ///< 0: as many as there are processors, at most 8
+  unsigned threads = 0;                                ///< 0: as many as there are processors, at most 8
   std::uint64_t max_memory = std::uint64_t{64} << 20;  ///< for the ring of buffers
   CopyMode copy = CopyMode::Auto;
   Control* control = nullptr;
@@ -43,27 +44,28 @@ struct Execution {
 };
 
 /// Moves the tensors of every file of the plan into its sink; sinks[i] takes plan.files[i]. Does not commit.
-/// With a random-access source the output, header first, is gathered chunk by chunk. A stream is scattered as it flows, for
-/// which the sinks must be random-access, and the headers are left to write_headers: only the end of a stream tells how long
-/// it is (model.info gets file_bytes then). The result is the same for any number of threads.
-/// Errors: those of the sources and sinks, MemoryLimitTooSmall, Interrupted.
+/// With a random-access source the output, header first, is gathered chunk by chunk. A stream is scattered as it flows,
+/// for which the sinks must be random-access, and the headers are left to write_headers: only the end of a stream tells
+/// how long it is (model.info gets file_bytes then). The result is the same for any number of threads. Errors: those of
+/// the sources and sinks, MemoryLimitTooSmall, Interrupted.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Execution> execute(const Plan& plan, Model& model,
                                                          const std::vector<std::unique_ptr<Sink>>& sinks,
                                                          const PipelineOptions& options = {});
 
 /// Writes header and padding of every file, for sinks that execute() filled from a stream.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<void> write_headers(const Plan& plan, const std::vector<std::unique_ptr<Sink>>& sinks);
+[[nodiscard]] GGUF_FUSE_EXPORT Result<void> write_headers(const Plan& plan,
+                                                          const std::vector<std::unique_ptr<Sink>>& sinks);
 
 using Sources = std::vector<std::unique_ptr<Source>>;
 
-/// Reads both sides and compares every byte: files[i] of the plan, header and padding included unless the plan has none, is
-/// expected in outputs[i]. At most one side may be sequential.
-/// Errors: TensorsDiffer naming the tensor and the first differing byte, those of the sources, Interrupted.
+/// Reads both sides and compares every byte: files[i] of the plan, header and padding included unless the plan has
+/// none, is expected in outputs[i]. At most one side may be sequential. Errors: TensorsDiffer naming the tensor and the
+/// first differing byte, those of the sources, Interrupted.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> compare(const Plan& plan, Model& model, Sources& outputs,
                                                     const PipelineOptions& options = {});
 
 /// Reads the extents back from the outputs. Errors: as compare.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<void> compare(const Plan& plan, const std::vector<Extent>& extents, Sources& outputs,
-                                                    const PipelineOptions& options = {});
+[[nodiscard]] GGUF_FUSE_EXPORT Result<void> compare(const Plan& plan, const std::vector<Extent>& extents,
+                                                    Sources& outputs, const PipelineOptions& options = {});
 
 }  // namespace gguf_fuse

@@ -49,18 +49,18 @@ struct PlannedFile {
 struct Decision {
   RuleId rule;
   std::uint32_t layer = 0;
-  bool fused = false;          ///< for unfuse plans: taken apart
-  std::string reason;          ///< why (not), one clause
+  bool fused = false;  ///< for unfuse plans: taken apart
+  std::string reason;  ///< why (not), one clause
   std::vector<std::string> parts;
   std::string result;
-  std::uint64_t bytes = 0;     ///< of the fused tensors
+  std::uint64_t bytes = 0;  ///< of the fused tensors
 };
 
 struct Plan {
   std::vector<PlannedFile> files;   ///< more than one: shards
   std::vector<Decision> decisions;  ///< by rule, then layer; rules with no tensors in this model have none
   std::vector<std::string> warnings;
-  bool exact = true;                ///< unfuse: the output is the original file byte for byte (a record was found)
+  bool exact = true;  ///< unfuse: the output is the original file byte for byte (a record was found)
 
   [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t total_bytes() const;
   [[nodiscard]] GGUF_FUSE_EXPORT std::size_t fused_count() const;  ///< decisions with fused == true
@@ -81,18 +81,18 @@ struct FuseOptions {
   SplitOptions split{};
 };
 
-/// Plans a fused copy: a pure function of the headers. A file that was fused before is planned from its original tensors,
-/// so fusing again for another target needs no unfuse in between.
-/// Errors: BadRecord, MissingKey, WrongValueType, BadHyperparameter, SizeOverflow.
+/// Plans a fused copy: a pure function of the headers. A file that was fused before is planned from its original
+/// tensors, so fusing again for another target needs no unfuse in between. Errors: BadRecord, MissingKey,
+/// WrongValueType, BadHyperparameter, SizeOverflow.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options = {});
 
 /// Plans the way back: exactly the original where a record says how, else by the rules and the model's head counts.
 /// Errors: NothingToUnfuse, BadRecord and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split = {});
 
-/// Relates the tensors of two models: how to make every tensor of `derived` from `original`, through the record, or by the
-/// rules where there is none. Used to prove that no weight changed. Headers and padding are left empty.
-/// Errors: TensorsDiffer (a tensor without counterpart, another type or shape) and those of plan_fuse.
+/// Relates the tensors of two models: how to make every tensor of `derived` from `original`, through the record, or by
+/// the rules where there is none. Used to prove that no weight changed. Headers and padding are left empty. Errors:
+/// TensorsDiffer (a tensor without counterpart, another type or shape) and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original);
 
 }  // namespace gguf_fuse

@@ -16,9 +16,9 @@ enum class RuleId : std::uint8_t { GateUpExperts, GateUpSharedExpert, GateUpDens
 /// (ne[1]) within each matrix (ne[2], ne[3]); biases along ne[0]. Read backwards it is the rule that takes them apart.
 struct Rule {
   RuleId id;
-  std::string_view name;                      ///< for people: "gate+up experts"
-  std::string_view family;                    ///< "gate-up" or "qkv", the words of --only
-  std::array<std::string_view, 3> parts;      ///< without `blk.N.` and `.weight`; unused ones are empty
+  std::string_view name;                  ///< for people: "gate+up experts"
+  std::string_view family;                ///< "gate-up" or "qkv", the words of --only
+  std::array<std::string_view, 3> parts;  ///< without `blk.N.` and `.weight`; unused ones are empty
   std::string_view result;
   [[nodiscard]] constexpr std::size_t part_count() const { return parts[2].empty() ? 2 : 3; }
 };

@@ -41,10 +41,10 @@ enum class Support : std::uint8_t {
 /// What sets an architecture's attention apart, as a bit set.
 enum AttentionTraits : std::uint8_t {
   kPlainAttention = 0,
-  kNoFusedBias = 1,      ///< attn_qkv.bias is not read beside attn_qkv.weight
-  kGatedQueries = 2,     ///< Q may hold a gate beside each head: twice the rows
-  kQkNormBreaks = 4,     ///< a layer with attn_q_norm or attn_k_norm must keep Q, K and V apart
-  kOtherQkvLayout = 8,   ///< some layers store attn_qkv in an order of their own
+  kNoFusedBias = 1,     ///< attn_qkv.bias is not read beside attn_qkv.weight
+  kGatedQueries = 2,    ///< Q may hold a gate beside each head: twice the rows
+  kQkNormBreaks = 4,    ///< a layer with attn_q_norm or attn_k_norm must keep Q, K and V apart
+  kOtherQkvLayout = 8,  ///< some layers store attn_qkv in an order of their own
 };
 
 /// One architecture: what mainline llama.cpp and ik_llama.cpp read.

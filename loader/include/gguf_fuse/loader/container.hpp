@@ -51,7 +51,8 @@ struct Limits {
   std::uint64_t alignment = 65536;
 };
 
-/// Reads and validates the header; touches no tensor data. Errors: every Malformed code of the container, and the source's.
+/// Reads and validates the header; touches no tensor data. Errors: every Malformed code of the container, and the
+/// source's.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Container> read_container(Source& source, const Limits& limits = {});
 
 /// `value` rounded up to a multiple of `alignment` (a power of two); the caller guarantees that it fits.

@@ -63,15 +63,15 @@ using Result = tl::expected<T, Error>;
 
 /// Returns from the enclosing function when `expression` (a Result) holds an error.
 #define GGUF_FUSE_CHECK(expression) GGUF_FUSE_CHECK_INNER(GGUF_FUSE_CONCAT(checked_result_, __COUNTER__), expression)
-#define GGUF_FUSE_CHECK_INNER(name, expression)                                          \
-  do {                                                                                   \
+#define GGUF_FUSE_CHECK_INNER(name, expression)                                             \
+  do {                                                                                      \
     if (auto name = (expression); !name) return ::gguf_fuse::fail(std::move(name).error()); \
   } while (false)
 
 /// As GGUF_FUSE_CHECK, and otherwise moves the value into `target` (a declaration or an lvalue).
 #define GGUF_FUSE_ASSIGN(target, expression) \
   GGUF_FUSE_ASSIGN_INNER(GGUF_FUSE_CONCAT(assigned_result_, __COUNTER__), target, expression)
-#define GGUF_FUSE_ASSIGN_INNER(name, target, expression)         \
-  auto name = (expression);                                      \
+#define GGUF_FUSE_ASSIGN_INNER(name, target, expression)        \
+  auto name = (expression);                                     \
   if (!name) return ::gguf_fuse::fail(std::move(name).error()); \
   target = std::move(*name)

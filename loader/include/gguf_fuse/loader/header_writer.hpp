@@ -12,11 +12,12 @@
 
 namespace gguf_fuse {
 
-/// Writes a GGUF header: keys in the order given, then the tensor table. Tensor data is laid out as every engine expects:
-/// in table order, each tensor at the next multiple of the alignment.
+/// Writes a GGUF header: keys in the order given, then the tensor table. Tensor data is laid out as every engine
+/// expects: in table order, each tensor at the next multiple of the alignment.
 class GGUF_FUSE_EXPORT HeaderWriter {
  public:
-  explicit HeaderWriter(std::uint32_t version = 3, bool big_endian = false) : version_(version), big_endian_(big_endian) {}
+  explicit HeaderWriter(std::uint32_t version = 3, bool big_endian = false)
+      : version_(version), big_endian_(big_endian) {}
 
   /// Alignment of the tensor data; writes no key (add general.alignment where it is not the default).
   void set_alignment(std::uint64_t alignment) { alignment_ = alignment; }
@@ -45,7 +46,8 @@ class GGUF_FUSE_EXPORT HeaderWriter {
   void add_string_array(std::string_view key, std::span<const std::string_view> values);
 
   /// Appends a row of the tensor table and returns the tensor's offset relative to the data section.
-  std::uint64_t add_tensor(std::string_view name, const TensorType& type, std::uint32_t dimension_count, const Dimensions& dims);
+  std::uint64_t add_tensor(std::string_view name, const TensorType& type, std::uint32_t dimension_count,
+                           const Dimensions& dims);
 
   [[nodiscard]] std::uint64_t key_count() const { return key_count_; }
   /// End of the last tensor relative to the data section, without padding.

@@ -64,7 +64,8 @@ class GGUF_FUSE_EXPORT Value {
   };
   [[nodiscard]] Iterator elements() const;
 
-  /// For people: scalars as numbers, strings quoted and escaped, arrays as `[string x 49152]` with their first elements.
+  /// For people: scalars as numbers, strings quoted and escaped, arrays as `[string x 49152]` with their first
+  /// elements.
   [[nodiscard]] std::string display(std::size_t max_length = 60) const;
 
  private:
@@ -84,7 +85,8 @@ class GGUF_FUSE_EXPORT Metadata {
   };
 
   Metadata() = default;
-  /// `begins` holds the offset of each record in `bytes` and, last, the end of the last one. Records are validated already.
+  /// `begins` holds the offset of each record in `bytes` and, last, the end of the last one. Records are validated
+  /// already.
   Metadata(HeaderBytes bytes, std::vector<std::uint64_t> begins, bool big_endian, std::string path);
 
   [[nodiscard]] std::size_t size() const { return begins_.empty() ? 0 : begins_.size() - 1; }

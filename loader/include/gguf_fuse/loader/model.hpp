@@ -36,7 +36,8 @@ struct OpenOptions {
 };
 
 /// Opens a GGUF file, a gzip-compressed one, "-" for standard input, or a split model by any one of its shards
-/// (NAME-00001-of-000NN.gguf). Errors: those of open_source and read_container, ShardMissing, BadSplit, DuplicateTensor.
+/// (NAME-00001-of-000NN.gguf). Errors: those of open_source and read_container, ShardMissing, BadSplit,
+/// DuplicateTensor.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Model> open_model(const std::string& path, const OpenOptions& options = {});
 
 /// Reads the header of an already opened single source into a model.

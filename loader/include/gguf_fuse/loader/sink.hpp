@@ -13,8 +13,8 @@
 
 namespace gguf_fuse {
 
-/// Where bytes go. Random-access sinks take writes at any offset from several threads; sequential ones take them in order.
-/// A sink that is destroyed before commit() leaves nothing behind.
+/// Where bytes go. Random-access sinks take writes at any offset from several threads; sequential ones take them in
+/// order. A sink that is destroyed before commit() leaves nothing behind.
 class GGUF_FUSE_EXPORT Sink {
  public:
   virtual ~Sink() = default;
@@ -34,12 +34,13 @@ class GGUF_FUSE_EXPORT Sink {
 
 struct FileSinkOptions {
   bool replace = false;     ///< an existing output may be replaced
-  std::uint64_t bytes = 0;  ///< final size, for the free-space test and for allocation
+  std::uint64_t bytes = 0;  ///< final size, tested against free space and limits first
 };
 
 /// A file that appears under `path` only when complete: `.NAME.gguf-fuse.PID` in the same folder, then fsync, rename,
 /// fsync of the folder. Errors: OutputExists, NoSpace, OpenFailed, and from commit() SyncFailed, RenameFailed.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Sink>> file_sink(const std::string& path, const FileSinkOptions& options);
+[[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Sink>> file_sink(const std::string& path,
+                                                                       const FileSinkOptions& options);
 
 /// Standard output or any other open descriptor (not owned). Errors: OutputIsTerminal.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Sink>> descriptor_sink(int descriptor, std::string path);

@@ -42,6 +42,7 @@ using Dimensions = std::array<std::uint64_t, 4>;
 /// Bytes of a row of `elements` elements; `elements` must be a whole number of blocks. Nothing on overflow of 63 bits.
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<std::uint64_t> row_bytes(const TensorType& type, std::uint64_t elements);
 /// Bytes of a tensor as stored; nothing when it does not fit in 63 bits.
-[[nodiscard]] GGUF_FUSE_EXPORT std::optional<std::uint64_t> tensor_bytes(const TensorType& type, const Dimensions& dims);
+[[nodiscard]] GGUF_FUSE_EXPORT std::optional<std::uint64_t> tensor_bytes(const TensorType& type,
+                                                                         const Dimensions& dims);
 
 }  // namespace gguf_fuse
