@@ -40,7 +40,8 @@ Result<WorkSize> work_size(const PipelineOptions& options, unsigned buffers) {
   }
   WorkSize size;
   size.threads = static_cast<unsigned>(std::min<std::uint64_t>(wanted, most_threads));
-  size.chunk_bytes = std::min(options.max_memory / (size.threads * buffers), kMostChunk) & ~std::uint64_t{4095};
+  size.chunk_bytes =
+      std::min(options.max_memory / (std::uint64_t{size.threads} * buffers), kMostChunk) & ~std::uint64_t{4095};
   return size;
 }
 
