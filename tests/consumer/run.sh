@@ -37,7 +37,7 @@ libdir=$(dirname "$(find "$prefix" -name gguf_fuse.pc)")
 export PKG_CONFIG_PATH=$libdir${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 export LD_LIBRARY_PATH=$libdir/..${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 
-cmake -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake -G Ninja -S "$here" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/cmake" >/dev/null
 check "$work/cmake/consumer" "$work/one.gguf"
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The reference reader (Python package `gguf`) opens what gguf-fuse writes from real models, and every fused tensor is the
 concatenation of the source's, row by row and expert by expert, in dequantised shape and in stored bytes."""
+import functools
 import os
 import pathlib
 import subprocess
@@ -23,9 +24,15 @@ def run(*arguments):
     subprocess.run([PROGRAM, *map(str, arguments), "--quiet"], check=True)
 
 
+@functools.lru_cache(maxsize=1)
+def read(path):
+    """The reader takes seconds for a large vocabulary, and a source is compared more than once."""
+    return GGUFReader(path)
+
+
 def compare(source_path, fused_path):
     """Compares bytes; numpy shapes are (experts, rows, row bytes), so concatenation is along the last axis but one."""
-    source = {tensor.name: tensor for tensor in GGUFReader(source_path).tensors}
+    source = {tensor.name: tensor for tensor in read(source_path).tensors}
     fused_count = 0
     for tensor in GGUFReader(fused_path).tensors:
         same = source.get(tensor.name)
@@ -51,7 +58,6 @@ def check(name, source, target, folder, expected):
     assert count == expected, f"{name} for {target}: {count} fused, expected {expected}"
     back = folder / "back.gguf"
     run("unfuse", fused, back)
-    assert compare(source, back) == 0
     assert back.read_bytes() == source.read_bytes(), f"{name}: unfuse gave another file"
     back.unlink()
     fused.unlink()
@@ -74,6 +80,7 @@ def main():
         for architecture, target, expected in (("granite_swa", "llama.cpp", 60), ("llama", "gguf-fuse", 60), ("qwen3moe", "ik_llama.cpp", 30)):
             subprocess.run([TOOLS / "gguf-upcycle", smollm2, mixture, "--experts", "4", "--arch", architecture], check=True)
             check(f"{architecture} mixture", mixture, target, folder, expected)
+            read.cache_clear()
             mixture.unlink()
     return 0
 
