@@ -26,12 +26,13 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define CALLS(X)                                                                                                       \
-  X(open)                                                                                                              \
-  X(openat)                                                                                                            \
-  X(read) X(pread) X(write) X(pwrite) X(fsync) X(fdatasync) X(close) X(rename) X(renameat) X(renameat2) X(linkat)      \
-      X(unlink) X(unlinkat) X(ftruncate) X(fallocate) X(posix_fallocate) X(copy_file_range) X(sync_file_range) X(stat) \
-          X(lstat) X(fstat) X(fstatat) X(fstatvfs) X(statvfs) X(fchmod) X(flock) X(lseek) X(mmap)
+// clang-format off
+#define CALLS(X) \
+  X(open) X(openat) X(read) X(pread) X(write) X(pwrite) X(fsync) X(fdatasync) X(close) X(rename) \
+  X(renameat) X(renameat2) X(linkat) X(unlink) X(unlinkat) X(ftruncate) X(fallocate) \
+  X(posix_fallocate) X(copy_file_range) X(sync_file_range) X(stat) X(lstat) X(fstat) X(fstatat) \
+  X(fstatvfs) X(statvfs) X(fchmod) X(flock) X(lseek) X(mmap)
+// clang-format on
 
 enum Call {
 #define X(name) CALL_##name,
