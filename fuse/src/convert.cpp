@@ -212,6 +212,8 @@ class Converter {
 
 }  // namespace
 
-Result<ConvertReport> convert(const ConvertRequest& request) { return Converter(request).run(); }
+Result<ConvertReport> convert(const ConvertRequest& request) {
+  return without_exceptions([&] { return Converter(request).run(); });
+}
 
 }  // namespace gguf_fuse

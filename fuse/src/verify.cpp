@@ -44,10 +44,8 @@ Result<std::vector<std::uint64_t>> hash_one(Model& model,
   return hashes;
 }
 
-}  // namespace
-
-Result<VerifyReport> verify(const std::string& derived, const std::string& original, LoadMode mode,
-                            const PipelineOptions& options) {
+Result<VerifyReport> verify_files(const std::string& derived, const std::string& original, LoadMode mode,
+                                  const PipelineOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   GGUF_FUSE_ASSIGN(Model right, open_model(original, {.mode = mode}));
   GGUF_FUSE_ASSIGN(Model left,
@@ -64,6 +62,13 @@ Result<VerifyReport> verify(const std::string& derived, const std::string& origi
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
+}
+
+}  // namespace
+
+Result<VerifyReport> verify(const std::string& derived, const std::string& original, LoadMode mode,
+                            const PipelineOptions& options) {
+  return without_exceptions([&] { return verify_files(derived, original, mode, options); });
 }
 
 Result<std::vector<TensorHash>> hash_tensors(Model& model, const PipelineOptions& options) {

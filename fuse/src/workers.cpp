@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <exception>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -19,14 +18,6 @@ constexpr std::uint64_t kMostChunk = std::uint64_t{128} << 10;
 constexpr unsigned kMostThreads = 64;
 
 unsigned default_threads() { return std::clamp(std::thread::hardware_concurrency(), 2U, 8U); }
-
-Result<void> guarded(const std::function<Result<void>(FirstError&)>& work, FirstError& first) {
-  try {
-    return work(first);
-  } catch (const std::exception& exception) {
-    return fail({.code = ErrorCode::SystemFailed, .actual = exception.what()});
-  }
-}
 
 }  // namespace
 
@@ -60,7 +51,7 @@ Result<void> FirstError::result() {
 Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work) {
   FirstError first;
   const auto body = [&] {
-    if (auto done = guarded(work, first); !done) first.set(std::move(done).error());
+    if (auto done = without_exceptions([&] { return work(first); }); !done) first.set(std::move(done).error());
   };
   std::vector<std::thread> helpers;
   helpers.reserve(threads);

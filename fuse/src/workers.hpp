@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -42,6 +43,16 @@ class FirstError {
 /// Runs `work(thread)` on `threads` threads (the caller's is one) until all return. A thread that cannot be started is
 /// done without; an exception (bad_alloc) becomes SystemFailed.
 [[nodiscard]] Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work);
+
+/// `function()`, with exceptions (bad_alloc, above all) turned into SystemFailed: none may leave the library.
+template <typename Function>
+[[nodiscard]] auto without_exceptions(Function&& function) -> decltype(function()) {
+  try {
+    return function();
+  } catch (const std::exception& exception) {
+    return fail({.code = ErrorCode::SystemFailed, .actual = exception.what()});
+  }
+}
 
 [[nodiscard]] Error interrupted();
 [[nodiscard]] inline bool cancelled(const Control* control) {
