@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
 
 #include "metadata_reader.hpp"
 #include "tensor_table_reader.hpp"
