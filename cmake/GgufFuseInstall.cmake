@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-# Headers, libraries, program, man page, completion, and what find_package() and pkg-config need to find them.
+# Headers, libraries, programs, man pages, completions, and what find_package() and pkg-config need to find them.
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gguf_fuse)
-install(TARGETS gguf_fuse_loader gguf_fuse_fuse EXPORT gguf_fuseTargets FILE_SET HEADERS)
+install(TARGETS gguf_fuse_loader gguf_fuse_fuse gguf_fuse_kernels gguf_fuse_runtime EXPORT gguf_fuseTargets FILE_SET HEADERS)
 install(EXPORT gguf_fuseTargets NAMESPACE gguf_fuse:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/gguf_fuse-config.cmake.in ${PROJECT_BINARY_DIR}/gguf_fuse-config.cmake
                               INSTALL_DESTINATION ${package_dir})
@@ -21,14 +21,12 @@ file(RELATIVE_PATH pc_includedir ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_
 configure_file(cmake/gguf_fuse.pc.in ${PROJECT_BINARY_DIR}/gguf_fuse.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/gguf_fuse.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 
-if(TARGET gguf-fuse)
-  install(TARGETS gguf-fuse)
-endif()
-if(GGUF_FUSE_MAN_PAGE)
-  install(FILES ${GGUF_FUSE_MAN_PAGE} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-endif()
-if(EXISTS ${PROJECT_SOURCE_DIR}/cli/completion/gguf-fuse.bash)
-  install(FILES cli/completion/gguf-fuse.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
-          RENAME gguf-fuse)
-endif()
+get_property(programs GLOBAL PROPERTY GGUF_FUSE_PROGRAMS)
+install(TARGETS ${programs})
+get_property(pages GLOBAL PROPERTY GGUF_FUSE_MAN_PAGES)
+install(FILES ${pages} DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+foreach(program IN LISTS programs)
+  install(FILES cli/completion/${program}.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
+          RENAME ${program})
+endforeach()
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -4,5 +4,5 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-git ls-files -z '*.cpp' '*.hpp' '*.inc' '*.c' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' |
+git ls-files -z '*.cpp' '*.hpp' '*.inc' '*.c' '*.cl' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' |
   xargs -0 awk 'FNR == 401 { print FILENAME ": more than 400 lines"; bad = 1 } END { exit bad }'

@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# setup.sh build|test|check: installs the Debian packages that are missing for building, for testing, or for every check.
+# setup.sh build|run|test|check: installs the Debian packages that are missing for building; for running models too, which
+# takes an OpenCL driver; for testing; or for every check. Each of these includes the ones before it.
 set -euo pipefail
 
-packages=(cmake ninja-build g++ pkg-config ccache libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev libxxhash-dev libexpected-dev)
+build=(cmake ninja-build g++ pkg-config ccache libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev libxxhash-dev libexpected-dev
+  libpcre2-dev opencl-headers)
+# OpenCL is loaded when a program starts: the loader, and a driver that makes the processor a device.
+run=("${build[@]}" ocl-icd-libopencl1 pocl-opencl-icd)
+test=("${run[@]}" libgtest-dev libgmock-dev libbenchmark-dev help2man oclgrind)
+# shellcheck disable=SC2034  # chosen by name
+check=("${test[@]}" git clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14)
 case ${1:-build} in
-  build) ;;
-  test) packages+=(libgtest-dev libgmock-dev libbenchmark-dev help2man) ;;
-  check) packages+=(libgtest-dev libgmock-dev libbenchmark-dev help2man git clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14) ;;
-  *) echo "usage: $0 build|test|check" >&2; exit 2 ;;
+  build | run | test | check) declare -n chosen=${1:-build} ;;
+  *) echo "usage: $0 build|run|test|check" >&2; exit 2 ;;
 esac
+packages=("${chosen[@]}")
 # A Python that does not come from Debian serves as well.
 python3 -m pip --version >/dev/null 2>&1 || packages+=(python3 python3-pip)
 

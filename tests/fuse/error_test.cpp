@@ -344,11 +344,12 @@ TEST(ErrorGallery, EveryCodeCanHappen) {
 TEST(ErrorGallery, NoCodeIsMissingOrShownTwice) {
   std::map<ErrorCode, int> shown;
   for (const auto& [code, provoke] : gallery()) ++shown[code];
-  for (std::size_t i = 0; i < error_code_count(); ++i) {
+  const auto end = static_cast<std::size_t>(ErrorCode::NoOpenCl);  // from there on: tests/runtime/error_test.cpp
+  for (std::size_t i = 0; i < end; ++i) {
     const auto code = static_cast<ErrorCode>(i);
     EXPECT_EQ(shown[code], 1) << error_name(code);
   }
-  EXPECT_EQ(shown.size(), error_code_count());
+  EXPECT_EQ(shown.size(), end);
 }
 
 }  // namespace

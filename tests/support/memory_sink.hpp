@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
+#include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -53,12 +54,5 @@ class MemoryStream final : public Source {
 /// What a plan makes of a model, file by file. Throws std::runtime_error with the error's message.
 [[nodiscard]] std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model,
                                                            const PipelineOptions& options = {});
-
-/// A result's value; throws std::runtime_error with the error's message.
-template <typename T>
-T value_of(Result<T> result) {
-  if (!result) throw std::runtime_error(result.error().message());
-  return std::move(*result);
-}
 
 }  // namespace gguf_fuse::test_support

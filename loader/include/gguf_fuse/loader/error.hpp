@@ -12,7 +12,7 @@
 namespace gguf_fuse {
 
 /// What an error means for the caller; the command line maps each kind to one exit code.
-enum class ErrorKind : std::uint8_t { Environment, Usage, Malformed, NotFusable, Mismatch, Interrupted };
+enum class ErrorKind : std::uint8_t { Environment, Usage, Malformed, NotFusable, Mismatch, Interrupted, Unsupported };
 
 /// Every error the library can return (error_list.inc holds one row each).
 enum class ErrorCode : std::uint8_t {

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+#include "bench_options.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gguf_fuse/loader/version.hpp"
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+constexpr unsigned kBench = 1;
+constexpr std::int64_t kMost = 1 << 24;  // tokens
+
+/// Options that become tests once all are known.
+struct RawTests {
+  std::vector<std::uint32_t> prompts{512}, generations{128}, depths{0};
+  std::vector<BenchTest> pairs{};
+  bool help = false, version = false;
+};
+
+std::uint32_t count_of(const std::string& name, const std::string& text, std::int64_t minimum = 0) {
+  return static_cast<std::uint32_t>(parse_integer(name, text, minimum, kMost));
+}
+
+/// Collects values of `parse` separated by commas or given by repetition; the first replaces the default.
+template <typename T, typename Parse>
+std::function<void(const std::string&, const std::string&)> list_into(std::vector<T>& target, Parse parse) {
+  return [&target, parse, first = true](const std::string& name, const std::string& text) mutable {
+    if (first) target.clear();
+    first = false;
+    for (const std::string& part : parse_list(name, text)) target.push_back(parse(name, part));
+  };
+}
+
+auto counts_into(std::vector<std::uint32_t>& target, std::int64_t minimum) {
+  return list_into(
+      target, [minimum](const std::string& name, const std::string& text) { return count_of(name, text, minimum); });
+}
+
+void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) {
+  table.begin_group("What is measured", kBench);
+  table
+      .value({"-m", "--model"}, "FILE,FILE", "the models",
+             list_into(options.models, [](const std::string&, const std::string& text) { return text; }))
+      .repeatable = true;
+  table
+      .value({"-p", "--n-prompt"}, "N,N", "prompts of so many tokens, at once (default: 512)",
+             counts_into(raw.prompts, 0))
+      .repeatable = true;
+  table.value({"-n", "--n-gen"}, "N,N", "so many tokens one by one (default: 128)", counts_into(raw.generations, 0))
+      .repeatable = true;
+  table
+      .value({"-pg"}, "P,N", "a prompt of P tokens, then N one by one, measured together",
+             [&](const std::string& name, const std::string& text) {
+               const auto parts = parse_list(name, text);
+               if (parts.size() != 2) throw UsageError(fmt::format("{}: give two numbers, as in -pg 512,128", name));
+               raw.pairs.push_back({.prompt = count_of(name, parts[0]), .generate = count_of(name, parts[1])});
+             })
+      .repeatable = true;
+  table
+      .value({"-d", "--n-depth"}, "N,N", "tokens in the context before what is measured (default: 0)",
+             counts_into(raw.depths, 0))
+      .repeatable = true;
+  table.flag({"--load"}, "seconds to start as well: with programs built, then from the cache of programs",
+             options.load);
+  table.value({"-r", "--repetitions"}, "N", "how often each is measured (default: 5)",
+              [&](const std::string& name, const std::string& text) { options.repetitions = count_of(name, text, 1); });
+  table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
+}
+
+void add_setting_options(OptionTable& table, BenchOptions& options) {
+  table.begin_group("Settings, each a list", kBench);
+  table
+      .value({"-b", "--batch-size"}, "N,N", "the most that -ub may be (default: 2048)", counts_into(options.batches, 1))
+      .repeatable = true;
+  table
+      .value({"-ub", "--ubatch-size"}, "N,N", "tokens of a prompt that are computed at once (default: 512)",
+             counts_into(options.micro_batches, 1))
+      .repeatable = true;
+  table
+      .value({"-ctk", "--cache-type-k"}, "T,T", "type of the cached keys: f32, f16, q8_0 (default: f16)",
+             list_into(options.caches_k, parse_cache_type))
+      .repeatable = true;
+  table
+      .value({"-ctv", "--cache-type-v"}, "T,T", "type of the cached values: f32, f16, q8_0 (default: f16)",
+             list_into(options.caches_v, parse_cache_type))
+      .repeatable = true;
+  table
+      .value({"-dev", "--device"}, "D/D,D", "devices, joined by / where layers are split over several",
+             list_into(options.devices,
+                       [](const std::string&, std::string text) {
+                         std::replace(text.begin(), text.end(), '/', ',');
+                         return text;
+                       }))
+      .repeatable = true;
+  table
+      .value({"-ts", "--tensor-split"}, "A/B,A/B", "shares of the layers, one for each device (default: equal)",
+             list_into(options.splits, parse_split))
+      .repeatable = true;
+  table.value(
+      {"-t", "--threads"}, "N", "threads that read and pack weights; kernels run on what the device has",
+      [&](const std::string& name, const std::string& text) { options.engine.threads = count_of(name, text, 1); });
+}
+
+void add_output_options(OptionTable& table, BenchOptions& options, RawTests& raw) {
+  table.begin_group("Output", kBench);
+  table.value({"-o", "--output"}, "FORMAT", "md, csv, json or jsonl (default: md)",
+              [&](const std::string& name, const std::string& text) {
+                options.format = static_cast<BenchFormat>(parse_choice(name, text, {"md", "csv", "json", "jsonl"}));
+              });
+  table.flag({"-v", "--verbose"}, "say what is decided, and why", options.engine.verbose);
+  table.flag({"-h", "--help"}, "print this help", raw.help);
+  table.flag({"--version"}, "print version and licence", raw.version);
+}
+
+std::vector<BenchTest> tests_of(const RawTests& raw) {
+  std::vector<BenchTest> tests;
+  for (const std::uint32_t depth : raw.depths) {
+    for (const std::uint32_t prompt : raw.prompts) {
+      if (prompt > 0) tests.push_back({.prompt = prompt, .generate = 0, .depth = depth});
+    }
+    for (const std::uint32_t generate : raw.generations) {
+      if (generate > 0) tests.push_back({.prompt = 0, .generate = generate, .depth = depth});
+    }
+    for (BenchTest pair : raw.pairs) {
+      pair.depth = depth;
+      if (pair.prompt + pair.generate > 0) tests.push_back(pair);
+    }
+  }
+  return tests;
+}
+
+std::string bench_help(const OptionTable& table) {
+  constexpr std::string_view kUsage =
+      "Usage: gguf-bench -m FILE [OPTIONS]\n\n"
+      "Measures how fast a GGUF model runs on an OpenCL device: tokens a second of prompts (pp) and of\n"
+      "single tokens (tg), mean and standard deviation. Options and names of tests are llama-bench's. Lists\n"
+      "are separated by commas or given by repetition; all combinations are measured.\n";
+  constexpr std::string_view kEnd =
+      "\nExamples:\n"
+      "  gguf-bench -m model.gguf\n"
+      "      the usual two: pp512 and tg128\n"
+      "  gguf-bench -m model.gguf -p 0 -n 64 -d 0,4096 -o json\n"
+      "      single tokens with an empty and a long context, for a script\n"
+      "  gguf-bench -m model.gguf -dev 0,1,0/1 --load\n"
+      "      two devices, then both together; starting too\n";
+  return std::string(kUsage) + table.help(kBench) + std::string(kEnd);
+}
+
+}  // namespace
+
+std::string BenchTest::name() const {
+  std::string name = prompt > 0 ? fmt::format("pp{}", prompt) : "";
+  if (generate > 0) name += fmt::format("{}tg{}", name.empty() ? "" : "+", generate);
+  return depth > 0 ? fmt::format("{} @ d{}", name, depth) : name;
+}
+
+BenchCommandLine parse_bench_command_line(const std::vector<std::string>& arguments) {
+  BenchOptions options;
+  RawTests raw;
+  OptionTable table;
+  add_test_options(table, options, raw);
+  add_setting_options(table, options);
+  add_arithmetic_options(table, options.engine, kBench);
+  add_output_options(table, options, raw);
+  const GivenArguments given = table.read(arguments);
+  if (given.has("--help")) return {.text = bench_help(table)};
+  if (given.has("--version")) {
+    return {.text =
+                fmt::format("gguf-bench {}\nMIT license: free to use, change and share, without warranty.\n", version)};
+  }
+  if (!given.words.empty()) {
+    throw UsageError(fmt::format("unexpected argument \"{}\"", escape_text(given.words.front())));
+  }
+  BenchCommandLine line;
+  line.warnings = table.apply(given, kBench, "gguf-bench");
+  if (options.models.empty()) throw UsageError("which model? give -m FILE");
+  if (std::count(options.models.begin(), options.models.end(), "-") > 0) {
+    throw UsageError("a model from standard input cannot be measured: it may be loaded more than once");
+  }
+  options.tests = tests_of(raw);
+  if (options.tests.empty() && !options.load) throw UsageError("nothing to measure: -p 0 and -n 0");
+  line.options = std::move(options);
+  return line;
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+#include "bench_output.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gguf_fuse/loader/version.hpp"
+#include "json_output.hpp"
+#include "print.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+std::string model_type(const ModelDescription& model) {
+  return fmt::format("{} {}", model.architecture, model.quantisation);
+}
+
+/// 93.52 MiB, as llama-bench writes sizes.
+std::string binary_size(std::uint64_t bytes) {
+  const double mib = static_cast<double>(bytes) / (1 << 20);
+  return mib < 1024 ? fmt::format("{:.2f} MiB", mib) : fmt::format("{:.2f} GiB", mib / 1024);
+}
+
+std::string parameter_count(std::uint64_t count) {
+  const double millions = static_cast<double>(count) / 1e6;
+  return millions < 1000 ? fmt::format("{:.2f} M", millions) : fmt::format("{:.2f} B", millions / 1000);
+}
+
+std::string plus_minus(const Spread& spread, std::string_view unit) {
+  return fmt::format("{:.2f}{} ± {:.2f}", spread.mean, unit, spread.deviation);
+}
+
+Json result_json(const BenchResult& result) {
+  std::vector<std::uint64_t> nanoseconds;
+  for (const double seconds : result.seconds) nanoseconds.push_back(static_cast<std::uint64_t>(seconds * 1e9));
+  const std::vector<double> rates = result.load.empty() ? result.rates() : std::vector<double>();
+  const Spread time = spread_of(result.seconds), rate = spread_of(rates);
+  const bool load = !result.load.empty();
+  return {{"build_commit", "gguf-fuse " + std::string(version)},
+          {"backends", "OpenCL"},
+          {"gpu_info", result.devices},
+          {"model_filename", result.model},
+          {"model_type", model_type(result.description)},
+          {"model_size", result.description.bytes},
+          {"model_n_params", result.description.parameters},
+          {"n_batch", result.batch},
+          {"n_ubatch", result.micro_batch},
+          {"type_k", cache_type_name(result.cache_k)},
+          {"type_v", cache_type_name(result.cache_v)},
+          {"activations", activations_name(result.activations)},
+          {"devices", result.device_option.empty() ? "auto" : result.device_option},
+          {"tensor_split", result.split_option},
+          {"test", result.test_name()},
+          {"n_prompt", load ? 0 : result.test.prompt},
+          {"n_gen", load ? 0 : result.test.generate},
+          {"n_depth", load ? 0 : result.test.depth},
+          {"test_time", result.time},
+          {"avg_ns", static_cast<std::uint64_t>(time.mean * 1e9)},
+          {"stddev_ns", static_cast<std::uint64_t>(time.deviation * 1e9)},
+          {"avg_ts", load ? Json(nullptr) : Json(rate.mean)},
+          {"stddev_ts", load ? Json(nullptr) : Json(rate.deviation)},
+          {"samples_ns", nanoseconds},
+          {"samples_ts", rates}};
+}
+
+/// A JSON value as a field of CSV.
+std::string csv_field(const Json& value) {
+  std::string text = value.is_string() ? value.get<std::string>() : value.is_null() ? "" : value.dump();
+  std::string out = "\"";
+  for (const char byte : text) out += byte == '"' ? std::string("\"\"") : std::string(1, byte);
+  return out + "\"";
+}
+
+std::string compact(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
+
+/// A column that is shown where some result differs from the default.
+struct SettingColumn {
+  std::string_view title;
+  std::string usual;
+  std::string (*text)(const BenchResult&);
+};
+
+const std::vector<SettingColumn>& setting_columns() {
+  static const std::vector<SettingColumn> columns{
+      {"n_batch", "2048", [](const BenchResult& result) { return std::to_string(result.batch); }},
+      {"n_ubatch", "512", [](const BenchResult& result) { return std::to_string(result.micro_batch); }},
+      {"type_k", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_k)); }},
+      {"type_v", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_v)); }},
+      {"activations", "q8",
+       [](const BenchResult& result) { return std::string(activations_name(result.activations)); }},
+      {"dev", "", [](const BenchResult& result) { return result.device_option; }},
+      {"ts", "", [](const BenchResult& result) { return result.split_option; }},
+  };
+  return columns;
+}
+
+}  // namespace
+
+Spread spread_of(const std::vector<double>& values) {
+  if (values.empty()) return {};
+  Spread spread;
+  for (const double value : values) spread.mean += value / static_cast<double>(values.size());
+  double squares = 0;
+  for (const double value : values) squares += (value - spread.mean) * (value - spread.mean);
+  if (values.size() > 1) spread.deviation = std::sqrt(squares / static_cast<double>(values.size() - 1));
+  return spread;
+}
+
+std::string BenchOutput::markdown() const {
+  std::vector<SettingColumn> shown;
+  for (const SettingColumn& column : setting_columns()) {
+    const bool differs = std::any_of(results_.begin(), results_.end(),
+                                     [&](const BenchResult& result) { return column.text(result) != column.usual; });
+    if (differs) shown.push_back(column);
+  }
+  std::vector<Table::Column> columns{{"model"}, {"size", Align::Right}, {"params", Align::Right}, {"backend"}};
+  for (const SettingColumn& column : shown) columns.push_back({std::string(column.title), Align::Right});
+  columns.push_back({"test", Align::Right});
+  columns.push_back({"t/s", Align::Right});
+  Table table(columns);
+  for (const BenchResult& result : results_) {
+    std::vector<std::string> cells{model_type(result.description), binary_size(result.description.bytes),
+                                   parameter_count(result.description.parameters), "OpenCL"};
+    for (const SettingColumn& column : shown) cells.push_back(column.text(result));
+    cells.push_back(result.test_name());
+    cells.push_back(result.load.empty() ? plus_minus(spread_of(result.rates()), "")
+                                        : plus_minus(spread_of(result.seconds), " s"));
+    table.add(std::move(cells));
+  }
+  return table.render_markdown(true);
+}
+
+void BenchOutput::add(const BenchResult& result) {
+  if (options_.format == BenchFormat::Jsonl) {
+    put(stdout, compact(result_json(result)) + "\n");
+    static_cast<void>(finish_output());
+    return;
+  }
+  results_.push_back(result);
+  // a table is printed when its widths are known; who waits in front of a terminal sees that it goes on
+  if (terminal_width(stderr) > 0) {
+    put(stderr, fmt::format("{}: {}\n", escape_text(result.model), result.test_name()));
+  }
+}
+
+void BenchOutput::finish() {
+  if (results_.empty()) return;
+  if (options_.format == BenchFormat::Markdown) {
+    put(stdout, markdown());
+    std::vector<std::string> devices;
+    for (const BenchResult& result : results_) {
+      if (std::find(devices.begin(), devices.end(), result.devices) == devices.end()) devices.push_back(result.devices);
+    }
+    put(stdout, fmt::format("\nOpenCL: {}\nbuild: gguf-fuse {}\n", fmt::join(devices, "; "), version));
+    return;
+  }
+  if (options_.format == BenchFormat::Csv) {
+    std::string out;
+    for (const BenchResult& result : results_) {
+      const Json json = result_json(result);
+      std::vector<std::string> names, fields;
+      for (const auto& [name, value] : json.items()) {
+        if (value.is_array()) continue;
+        names.push_back(name);
+        fields.push_back(csv_field(value));
+      }
+      if (out.empty()) out = fmt::format("{}\n", fmt::join(names, ","));
+      out += fmt::format("{}\n", fmt::join(fields, ","));
+    }
+    put(stdout, out);
+    return;
+  }
+  Json all = Json::array();
+  for (const BenchResult& result : results_) all.push_back(result_json(result));
+  put_json(stdout, all);
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: MIT
+#include "measure.hpp"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+
+#include "print.hpp"
+#include "signals.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string time_now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
+
+/// A new folder that is removed with what is in it.
+class ScratchFolder {
+ public:
+  static Result<ScratchFolder> make() {
+    std::error_code code;
+    std::string name = (std::filesystem::temp_directory_path(code) / "gguf-bench-XXXXXX").string();
+    if (code || mkdtemp(name.data()) == nullptr) return fail(system_error(ErrorCode::OpenFailed, name, errno));
+    return ScratchFolder(std::move(name));
+  }
+  ScratchFolder(ScratchFolder&& other) noexcept : name_(std::exchange(other.name_, {})) {}
+  ScratchFolder& operator=(ScratchFolder&& other) noexcept {
+    std::swap(name_, other.name_);
+    return *this;
+  }
+  ~ScratchFolder() {
+    std::error_code ignored;
+    if (!name_.empty()) std::filesystem::remove_all(name_, ignored);
+  }
+  [[nodiscard]] const std::string& name() const { return name_; }
+
+ private:
+  explicit ScratchFolder(std::string name) : name_(std::move(name)) {}
+  std::string name_;
+};
+
+/// Everything that one choice of model, devices and settings needs.
+class Measurement {
+ public:
+  Measurement(const BenchOptions& options, EngineOptions engine, BenchResult settings, Control& control)
+      : options_(options), engine_options_(std::move(engine)), settings_(std::move(settings)), control_(control) {}
+
+  Result<void> run(const std::function<void(const BenchResult&)>& done) {
+    if (options_.load) GGUF_FUSE_CHECK(measure_load(done));
+    if (options_.tests.empty()) return {};
+    GGUF_FUSE_ASSIGN(Engine engine, start(engine_options_));
+    for (const BenchTest& test : options_.tests) {
+      BenchResult result = settings_of(engine);
+      result.test = test;
+      result.time = time_now();
+      GGUF_FUSE_CHECK(measure_test(*engine.session, engine.model->description().vocabulary, result));
+      done(result);
+    }
+    return {};
+  }
+
+ private:
+  Result<Engine> start(const EngineOptions& engine) {
+    StartOptions start;
+    std::uint32_t context = 1;
+    for (const BenchTest& test : options_.tests) context = std::max(context, test.prompt + test.generate + test.depth);
+    start.context = context;
+    start.session.micro_batch = std::min(settings_.micro_batch, settings_.batch);
+    start.session.cache_k = settings_.cache_k;
+    start.session.cache_v = settings_.cache_v;
+    start.session.candidates = 1;
+    start.warm_up = options_.warm_up;
+    start.progress = terminal_width(stderr) > 0;
+    control_.bytes_done.store(0);
+    // a model that is given back stops its own loading, which is no wish of the user's
+    if (caught_signal() == 0) control_.cancelled.store(false);
+    return start_engine(engine, start, control_);
+  }
+
+  BenchResult settings_of(const Engine& engine) const {
+    BenchResult result = settings_;
+    result.description = engine.model->description();
+    result.devices = devices_text(*engine.model);
+    return result;
+  }
+
+  /// Starting with an empty cache of programs, and with that cache full. What drivers cache of their own counts both
+  /// times.
+  Result<void> measure_load(const std::function<void(const BenchResult&)>& done) {
+    BenchResult cold, warm;
+    for (std::uint32_t i = 0; i < options_.repetitions; ++i) {
+      GGUF_FUSE_ASSIGN(const ScratchFolder folder, ScratchFolder::make());
+      EngineOptions engine_options = engine_options_;
+      engine_options.cache_folder = folder.name();
+      for (BenchResult* result : {&cold, &warm}) {
+        if (i == 0) result->time = time_now();
+        GGUF_FUSE_ASSIGN(const Engine engine, start(engine_options));
+        if (i == 0) {
+          result->description = engine.model->description();
+          result->devices = devices_text(*engine.model);
+        }
+        result->seconds.push_back(engine.report.total);
+      }
+    }
+    for (BenchResult* result : {&cold, &warm}) {
+      BenchResult whole = settings_;
+      whole.description = result->description;
+      whole.devices = result->devices;
+      whole.time = result->time;
+      whole.seconds = result->seconds;
+      whole.load = result == &cold ? "load, programs built" : "load, programs cached";
+      done(whole);
+    }
+    return {};
+  }
+
+  std::vector<std::int32_t> random_tokens(std::uint32_t count, std::uint32_t vocabulary) {
+    std::vector<std::int32_t> tokens(count);
+    for (std::int32_t& token : tokens) token = static_cast<std::int32_t>(random_() % std::max(vocabulary, 1U));
+    return tokens;
+  }
+
+  Result<void> measure_test(Session& session, std::uint32_t vocabulary, BenchResult& result) {
+    const BenchTest& test = result.test;
+    for (std::uint32_t i = 0; i < options_.repetitions; ++i) {
+      GGUF_FUSE_CHECK(session.truncate(0));
+      if (test.depth > 0) GGUF_FUSE_CHECK(session.evaluate(random_tokens(test.depth, vocabulary)));
+      const auto prompt = random_tokens(test.prompt, vocabulary);
+      const auto generated = random_tokens(test.generate, vocabulary);
+      const auto begin = Clock::now();
+      if (test.prompt > 0) GGUF_FUSE_CHECK(session.evaluate(prompt));
+      for (const std::int32_t token : generated) GGUF_FUSE_CHECK(session.evaluate({&token, 1}));
+      result.seconds.push_back(std::chrono::duration<double>(Clock::now() - begin).count());
+    }
+    return {};
+  }
+
+  const BenchOptions& options_;
+  EngineOptions engine_options_;
+  BenchResult settings_;
+  Control& control_;
+  std::mt19937 random_{1};
+};
+
+/// Calls `each` for every combination of settings.
+Result<void> for_each_setting(const BenchOptions& options,
+                              const std::function<Result<void>(const BenchResult&, const EngineOptions&)>& each) {
+  for (const std::string& model : options.models)
+    for (const std::string& devices : options.devices)
+      for (const std::vector<double>& split : options.splits)
+        for (const std::uint32_t batch : options.batches)
+          for (const std::uint32_t micro_batch : options.micro_batches)
+            for (const CacheType cache_k : options.caches_k)
+              for (const CacheType cache_v : options.caches_v) {
+                EngineOptions engine = options.engine;
+                engine.model = model;
+                engine.devices = devices;
+                engine.split = split;
+                BenchResult settings;
+                settings.model = model;
+                settings.device_option = devices;
+                settings.split_option = fmt::format("{}", fmt::join(split, "/"));
+                settings.batch = batch;
+                settings.micro_batch = micro_batch;
+                settings.cache_k = cache_k;
+                settings.cache_v = cache_v;
+                settings.activations = engine.activations;
+                GGUF_FUSE_CHECK(each(settings, engine));
+              }
+  return {};
+}
+
+}  // namespace
+
+std::vector<double> BenchResult::rates() const {
+  std::vector<double> rates;
+  for (const double one : seconds) rates.push_back((test.prompt + test.generate) / std::max(one, 1e-9));
+  return rates;
+}
+
+Result<void> measure(const BenchOptions& options, Control& control,
+                     const std::function<void(const BenchResult&)>& done) {
+  return for_each_setting(options, [&](const BenchResult& settings, const EngineOptions& engine) {
+    return Measurement(options, engine, settings, control).run(done);
+  });
+}
+
+}  // namespace gguf_fuse::cli

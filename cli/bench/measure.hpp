@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "bench_options.hpp"
+#include "start.hpp"
+
+namespace gguf_fuse::cli {
+
+/// What was measured under one choice of settings.
+struct BenchResult {
+  std::string model{};  ///< as given
+  ModelDescription description{};
+  std::string devices{};
+  std::string device_option{};  ///< as given
+  std::string split_option{};
+  std::uint32_t batch = 0;
+  std::uint32_t micro_batch = 0;
+  CacheType cache_k = CacheType::F16;
+  CacheType cache_v = CacheType::F16;
+  Activations activations = Activations::Q8;
+  BenchTest test{};
+  std::string load{};             ///< "load (programs built)"; empty for tests of speed
+  std::string time{};             ///< ISO 8601, when it began
+  std::vector<double> seconds{};  ///< of each repetition
+
+  [[nodiscard]] std::string test_name() const { return load.empty() ? test.name() : load; }
+  /// Tokens a second of each repetition.
+  [[nodiscard]] std::vector<double> rates() const;
+};
+
+/// Measures all combinations; `done` gets each result as it comes. Errors: those of start_engine and
+/// Session::evaluate.
+[[nodiscard]] Result<void> measure(const BenchOptions& options, Control& control,
+                                   const std::function<void(const BenchResult&)>& done);
+
+}  // namespace gguf_fuse::cli

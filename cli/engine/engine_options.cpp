@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+#include "engine_options.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+const std::vector<std::string> kCacheTypes{"f32", "f16", "q8_0"};  // in the order of CacheType
+const std::vector<std::string> kActivations{"q8", "f32"};          // in the order of Activations
+
+template <typename T, typename Name>
+std::vector<std::string> words_of(std::initializer_list<T> values, Name name) {
+  std::vector<std::string> words{"auto"};
+  for (const T value : values) words.emplace_back(name(value));
+  return words;
+}
+
+const std::vector<std::string>& style_words() {
+  static const auto words = words_of({Style::Vector, Style::Group}, style_name);
+  return words;
+}
+
+const std::vector<std::string>& dot_words() {
+  static const auto words = words_of(
+      {DotProduct::None, DotProduct::VnniAvx512, DotProduct::VnniAvx, DotProduct::KhrInteger, DotProduct::Dp4a},
+      dot_product_name);
+  return words;
+}
+
+std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text) {
+  if (text == "auto" || text == "all" || text == "-1" || text == "-2") return std::nullopt;
+  constexpr std::int64_t kMostLayers = 1'000'000;
+  return static_cast<std::uint32_t>(parse_integer(option, text, 0, kMostLayers));
+}
+
+}  // namespace
+
+CacheType parse_cache_type(std::string_view option, std::string_view text) {
+  return static_cast<CacheType>(parse_choice(option, text, kCacheTypes));
+}
+
+Activations parse_activations(std::string_view option, std::string_view text) {
+  return static_cast<Activations>(parse_choice(option, text, kActivations));
+}
+
+std::vector<double> parse_split(std::string_view option, std::string text) {
+  std::replace(text.begin(), text.end(), '/', ',');
+  std::vector<double> shares;
+  constexpr double kLargest = 1e6;
+  for (const std::string& part : parse_list(option, text)) shares.push_back(parse_decimal(option, part, 0, kLargest));
+  if (std::all_of(shares.begin(), shares.end(), [](double share) { return share == 0; })) {
+    throw UsageError(std::string(option) + ": at least one share must be larger than 0");
+  }
+  return shares;
+}
+
+std::string_view cache_type_name(CacheType type) { return kCacheTypes.at(static_cast<std::size_t>(type)); }
+std::string_view activations_name(Activations activations) {
+  return kActivations.at(static_cast<std::size_t>(activations));
+}
+
+void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands) {
+  table.begin_group("Devices", commands);
+  table
+      .value({"-dev", "--device"}, "D,D",
+             "devices to split the layers over: numbers or parts of names of --list-devices, or none for the CPU "
+             "(default: the first GPU, else the first device)",
+             [&](const std::string&, const std::string& text) { options.devices = text; })
+      .environment = "LLAMA_ARG_DEVICE";
+  table
+      .value({"-ts", "--tensor-split"}, "A,B", "shares of the layers, one for each device (default: equal)",
+             [&](const std::string& name, const std::string& text) { options.split = parse_split(name, text); })
+      .environment = "LLAMA_ARG_TENSOR_SPLIT";
+  table
+      .value(
+          {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N",
+          "only the last N layers go to the GPU, the others to a CPU device: auto, all or a number (default: auto, "
+          "which is all)",
+          [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
+      .environment = "LLAMA_ARG_N_GPU_LAYERS";
+  table
+      .value({"-t", "--threads"}, "N",
+             "threads that read and pack weights (default: one per processor, at most 8); kernels run on what the "
+             "device has",
+             [&](const std::string& name, const std::string& text) {
+               constexpr std::int64_t kMostThreads = 256;
+               // llama.cpp: -1 is as many as fit
+               const std::int64_t threads = parse_integer(name, text, -1, kMostThreads);
+               options.threads = threads < 0 ? 0 : static_cast<unsigned>(threads);
+             })
+      .environment = "LLAMA_ARG_THREADS";
+}
+
+void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands) {
+  table.begin_group("Arithmetic", commands);
+  table.value(
+      {"--activations"}, "T", "what meets quantised weights: q8 (8-bit integers, fast) or f32 (exact) (default: q8)",
+      [&](const std::string& name, const std::string& text) { options.activations = parse_activations(name, text); });
+  table.value({"--style"}, "S", "how kernels are written: auto, vector (CPUs) or group (GPUs) (default: auto)",
+              [&](const std::string& name, const std::string& text) {
+                options.style = text == "auto" ? std::nullopt : style_by_name(text);
+                if (!options.style) static_cast<void>(parse_choice(name, text, style_words()));
+              });
+  table.value({"--dot"}, "D",
+              "8-bit dot product: auto, none, vnni-avx512, vnni-avx, khr-integer or dp4a, untried (default: auto, "
+              "which tries first)",
+              [&](const std::string& name, const std::string& text) {
+                options.dot = text == "auto" ? std::nullopt : dot_product_by_name(text);
+                if (!options.dot) static_cast<void>(parse_choice(name, text, dot_words()));
+              });
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf_fuse/kernels/device.hpp"
+#include "gguf_fuse/runtime/model.hpp"
+#include "gguf_fuse/runtime/session.hpp"
+#include "option_table.hpp"
+
+namespace gguf_fuse::cli {
+
+/// Which model runs where.
+struct EngineOptions {
+  std::string model{};
+  std::string devices{};                      ///< -dev; empty: the default one; "none": the first CPU
+  std::vector<double> split{};                ///< -ts
+  std::optional<std::uint32_t> gpu_layers{};  ///< -ngl N; nothing: all of them
+  unsigned threads = 0;
+  Activations activations = Activations::Q8;
+  std::optional<Style> style{};
+  std::optional<DotProduct> dot{};
+  std::string cache_folder = default_cache_folder();  ///< of built programs
+  bool verbose = false;
+  bool profile = false;
+};
+
+/// Devices, threads and how to compute, for gguf-run and gguf-bench alike.
+void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands);
+void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands);
+
+// Option values; all throw UsageError.
+[[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);
+[[nodiscard]] Activations parse_activations(std::string_view option, std::string_view text);
+/// Shares of devices: 3,1 or 3/1.
+[[nodiscard]] std::vector<double> parse_split(std::string_view option, std::string text);
+
+[[nodiscard]] std::string_view cache_type_name(CacheType type);
+[[nodiscard]] std::string_view activations_name(Activations activations);
+
+}  // namespace gguf_fuse::cli

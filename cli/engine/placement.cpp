@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+#include "placement.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gguf_fuse/loader/model.hpp"
+#include "print.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+bool is_cpu(const DeviceInfo& device) { return device.type == DeviceType::Cpu; }
+
+using Devices = std::vector<DeviceInfo>;
+
+Error wrong_devices(std::string subject, std::string expected, std::string actual) {
+  return {.code = ErrorCode::InvalidArgument,
+          .subject = std::move(subject),
+          .expected = std::move(expected),
+          .actual = std::move(actual),
+          .hint = "--list-devices shows what there is"};
+}
+
+/// The first `count` devices, GPUs before CPUs.
+Result<Devices> first_devices(Devices all, std::size_t count) {
+  if (all.size() < count) return fail(wrong_devices("-ts", plural(count, "device"), plural(all.size(), "device")));
+  std::stable_partition(all.begin(), all.end(), [](const DeviceInfo& device) { return !is_cpu(device); });
+  all.resize(count);
+  return all;
+}
+
+Result<Devices> wanted_devices(const EngineOptions& options, const Devices& all) {
+  if (options.devices == "none") {
+    const auto cpu = std::find_if(all.begin(), all.end(), is_cpu);
+    if (cpu == all.end()) return fail(wrong_devices("-dev none", "a CPU device", "none"));
+    return Devices{*cpu};
+  }
+  if (!options.devices.empty()) return select_devices(all, options.devices);
+  if (options.split.size() > 1) return first_devices(all, options.split.size());
+  GGUF_FUSE_ASSIGN(DeviceInfo device, default_device(all));
+  return Devices{std::move(device)};
+}
+
+/// Moves all but the last `gpu_layers` layers to a CPU.
+Result<void> split_by_layers(DeviceChoice& choice, const Devices& all, std::uint32_t gpu_layers, std::uint32_t layers) {
+  if (gpu_layers >= layers) return {};
+  const auto gpu = std::find_if_not(choice.devices.begin(), choice.devices.end(), is_cpu);
+  auto cpu = std::find_if(choice.devices.begin(), choice.devices.end(), is_cpu);
+  const bool chosen = cpu != choice.devices.end();
+  const auto other = std::find_if(all.begin(), all.end(), is_cpu);
+  if (!chosen && other == all.end()) {
+    choice.notes.emplace_back("-ngl has no effect: there is no CPU device to take the other layers");
+    return {};
+  }
+  const DeviceInfo rest = chosen ? *cpu : *other;
+  choice.devices = gpu_layers == 0 ? Devices{rest} : Devices{rest, *gpu};
+  if (gpu_layers > 0) choice.split = {static_cast<double>(layers - gpu_layers), static_cast<double>(gpu_layers)};
+  return {};
+}
+
+Result<std::uint32_t> layer_count(const std::string& path) {
+  if (path == "-") {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "-ngl",
+                      .expected = "a model in a file",
+                      .actual = "standard input",
+                      .hint = "split the layers with -ts"});
+  }
+  GGUF_FUSE_ASSIGN(const Model model, open_model(path));
+  GGUF_FUSE_ASSIGN(const std::string_view architecture, model.info.metadata().get_string("general.architecture"));
+  GGUF_FUSE_ASSIGN(const std::uint64_t layers,
+                   model.info.metadata().get_unsigned(fmt::format("{}.block_count", architecture)));
+  return static_cast<std::uint32_t>(layers);
+}
+
+}  // namespace
+
+Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices& all,
+                                    const std::function<Result<std::uint32_t>()>& layers) {
+  DeviceChoice choice;
+  GGUF_FUSE_ASSIGN(choice.devices, wanted_devices(options, all));
+  if (!options.split.empty() && options.split.size() != choice.devices.size()) {
+    return fail(wrong_devices("-ts", plural(choice.devices.size(), "share") + ", as there are devices",
+                              std::to_string(options.split.size())));
+  }
+  choice.split = options.split;
+  if (!options.gpu_layers) return choice;
+  if (std::all_of(choice.devices.begin(), choice.devices.end(), is_cpu)) {
+    choice.notes.emplace_back("-ngl has no effect: no GPU is used");
+    return choice;
+  }
+  if (!options.split.empty()) {
+    choice.notes.emplace_back("-ngl has no effect: -ts says how layers are split");
+    return choice;
+  }
+  GGUF_FUSE_ASSIGN(const std::uint32_t count, layers());
+  GGUF_FUSE_CHECK(split_by_layers(choice, all, *options.gpu_layers, count));
+  return choice;
+}
+
+Result<DeviceChoice> choose_devices(const EngineOptions& options) {
+  GGUF_FUSE_ASSIGN(const Devices all, list_devices());
+  return choose_devices(options, all, [&options] { return layer_count(options.model); });
+}
+
+Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice, const EngineOptions& options,
+                                                          const Log& log) {
+  std::vector<std::shared_ptr<Device>> devices;
+  for (const DeviceInfo& info : choice.devices) {
+    GGUF_FUSE_ASSIGN(auto device, Device::open(info, {.style = options.style,
+                                                      .dot = options.dot,
+                                                      .cache_folder = options.cache_folder,
+                                                      .log = log,
+                                                      .profiling = options.profile}));
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+Result<std::string> device_table(std::size_t width) {
+  GGUF_FUSE_ASSIGN(const Devices all, list_devices());
+  GGUF_FUSE_ASSIGN(const DeviceInfo first, default_device(all));
+  Table table({{"", Align::Right}, {"type"}, {"units", Align::Right}, {"memory", Align::Right}, {"device"}});
+  constexpr std::string_view kTypes[] = {"CPU", "GPU", "accelerator"};
+  for (const DeviceInfo& device : all) {
+    table.add({fmt::format("{}{}", device.index == first.index ? "*" : "", device.index),
+               std::string(kTypes[static_cast<std::size_t>(device.type)]), std::to_string(device.compute_units),
+               format_bytes(device.global_bytes), escape_text(fmt::format("{} ({})", device.name, device.platform))});
+  }
+  return table.render(width) + "* is used unless -dev names another\n";
+}
+
+}  // namespace gguf_fuse::cli

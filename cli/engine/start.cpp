@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+#include "start.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "placement.hpp"
+#include "print.hpp"
+#include "progress.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::uint32_t context_of(std::optional<std::uint32_t> wanted, const ModelDescription& model) {
+  constexpr std::uint32_t kUsual = 4096;
+  const std::uint32_t trained = model.train_context == 0 ? kUsual : model.train_context;
+  if (!wanted) return std::min(trained, kUsual);
+  if (*wanted > trained) {
+    print_warning(fmt::format("-c {} is more than the {} tokens that the model was trained with", *wanted, trained));
+  }
+  return *wanted == 0 ? trained : *wanted;
+}
+
+std::string programs_text(const Session::BuildReport& build) {
+  if (build.programs == 0) return "programs";
+  const std::string programs = plural(build.programs, "program");
+  if (build.cached == build.programs) return programs + " from the cache";
+  if (build.cached == 0) return programs + " built";
+  return fmt::format("{} built, {} from the cache", plural(build.programs - build.cached, "program"), build.cached);
+}
+
+}  // namespace
+
+void print_warning(std::string_view text) {
+  // a progress bar may stand in this line
+  const std::string_view clear = terminal_width(stderr) > 0 ? "\r\x1b[K" : "";
+  put(stderr, fmt::format("{}{} {}\n", clear, coloured(stderr, Colour::Yellow, "warning:"), escape_text(text)));
+}
+
+Log make_log(bool verbose) {
+  return [verbose](LogLevel level, std::string_view text) {
+    if (level == LogLevel::Warning) return print_warning(text);
+    if (!verbose) return;
+    const std::string_view clear = terminal_width(stderr) > 0 ? "\r\x1b[K" : "";
+    std::string lines(clear);
+    while (!text.empty()) {
+      const std::size_t end = std::min(text.find('\n'), text.size());
+      lines += escape_text(text.substr(0, end)) + "\n";
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    put(stderr, lines);
+  };
+}
+
+Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control) {
+  const Log log = make_log(options.verbose);
+  GGUF_FUSE_ASSIGN(const DeviceChoice choice, choose_devices(options));
+  for (const std::string& note : choice.notes) print_warning(note);
+  GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log));
+  return RunnableModel::open(options.model, {.devices = std::move(devices),
+                                             .split = choice.split,
+                                             .activations = options.activations,
+                                             .threads = options.threads,
+                                             .control = &control,
+                                             .log = log});
+}
+
+Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control) {
+  const auto begin = Clock::now();
+  Engine engine;
+  const Progress progress(control, {"load"}, start.progress);
+  GGUF_FUSE_ASSIGN(engine.model, open_runnable(options, control));
+  if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));
+  SessionOptions session = start.session;
+  session.context = context_of(start.context, engine.model->description());
+  GGUF_FUSE_ASSIGN(engine.session, Session::create(engine.model, session));
+  GGUF_FUSE_ASSIGN(engine.report.load, engine.model->wait());
+  if (start.warm_up) {
+    const auto warm_up_begin = Clock::now();
+    GGUF_FUSE_CHECK(engine.session->warm_up());
+    engine.report.warm_up = seconds_since(warm_up_begin);
+  }
+  engine.report.build = engine.session->build_report();
+  engine.report.total = seconds_since(begin);
+  return engine;
+}
+
+std::string start_text(const StartReport& report) {
+  std::string text =
+      fmt::format("{}: header {}, {} read and packed in {}, {} in {}", format_seconds(report.total),
+                  format_seconds(report.load.header), format_bytes(report.load.bytes), format_seconds(report.load.read),
+                  programs_text(report.build), format_seconds(report.build.seconds));
+  if (report.warm_up) text += fmt::format(", warm-up {}", format_seconds(*report.warm_up));
+  return text;
+}
+
+std::string devices_text(const RunnableModel& model) {
+  std::vector<std::pair<std::string, std::size_t>> texts;  // equal neighbours once, with their number
+  for (const auto& device : model.devices()) {
+    std::string text = fmt::format("{} ({} kernels, 8-bit dot product: {})", escape_text(device->info().name),
+                                   style_name(device->profile().style), dot_product_name(device->profile().dot));
+    if (texts.empty() || texts.back().first != text) texts.emplace_back(std::move(text), 0);
+    ++texts.back().second;
+  }
+  std::string out;
+  for (const auto& [text, count] : texts) {
+    if (!out.empty()) out += " + ";
+    if (count > 1) out += fmt::format("{} x ", count);
+    out += text;
+  }
+  return out;
+}
+
+Result<std::string> profile_text(const RunnableModel& model) {
+  std::string out;
+  for (const auto& device : model.devices()) {
+    GGUF_FUSE_ASSIGN(std::vector<KernelTiming> timings, device->timings());
+    std::sort(timings.begin(), timings.end(),
+              [](const KernelTiming& a, const KernelTiming& b) { return a.nanoseconds > b.nanoseconds; });
+    double total = 0;
+    for (const KernelTiming& timing : timings) total += static_cast<double>(timing.nanoseconds);
+    Table table({{"kernel"},
+                 {"launches", Align::Right},
+                 {"ms", Align::Right},
+                 {"us each", Align::Right},
+                 {"share", Align::Right}});
+    for (const KernelTiming& timing : timings) {
+      const auto nanoseconds = static_cast<double>(timing.nanoseconds);
+      table.add(
+          {timing.kernel, std::to_string(timing.launches), fmt::format("{:.1f}", nanoseconds / 1e6),
+           fmt::format("{:.1f}", nanoseconds / 1e3 / static_cast<double>(std::max<std::uint64_t>(timing.launches, 1))),
+           fmt::format("{:.1f} %", total > 0 ? 100 * nanoseconds / total : 0)});
+    }
+    out += fmt::format("\n{}, loading and warm-up included\n{}", escape_text(device->info().name), table.render());
+  }
+  return out;
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "engine_options.hpp"
+
+namespace gguf_fuse::cli {
+
+/// What starting took, in seconds.
+struct StartReport {
+  LoadReport load{};
+  Session::BuildReport build{};
+  std::optional<double> warm_up{};
+  double total = 0;
+};
+
+/// A model on its devices with one session.
+struct Engine {
+  std::shared_ptr<RunnableModel> model{};
+  std::unique_ptr<Session> session{};
+  StartReport report{};
+};
+
+struct StartOptions {
+  std::optional<std::uint32_t> context{};  ///< 0: as the model was trained; nothing: the same, at most 4096
+  SessionOptions session{};                ///< but for the context
+  bool warm_up = true;
+  bool progress = false;
+  /// Called when the header is read and the weights still load: what is wrong with it is told before the wait. May be
+  /// empty.
+  std::function<Result<void>(RunnableModel& model)> opened{};
+};
+
+/// Messages of the library for people, on standard error: warnings always, decisions when `verbose`.
+[[nodiscard]] Log make_log(bool verbose);
+void print_warning(std::string_view text);
+
+/// Opens devices and loads the model. Errors: those of choose_devices, open_devices, RunnableModel and Session.
+[[nodiscard]] Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control);
+/// open_runnable, a session on it, and both ready to compute. Errors: those of `opened` too.
+[[nodiscard]] Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control);
+
+/// "0.62 s: header 0.02 s, 98.4 MB read and packed in 0.31 s, 14 programs from the cache in 0.05 s, warm-up 0.10 s"
+[[nodiscard]] std::string start_text(const StartReport& report);
+/// "pthread-AMD EPYC (vector, vnni-avx512)", joined by " + ".
+[[nodiscard]] std::string devices_text(const RunnableModel& model);
+/// --profile: time by kernel, of every device. Errors: those of Device::timings.
+[[nodiscard]] Result<std::string> profile_text(const RunnableModel& model);
+
+}  // namespace gguf_fuse::cli

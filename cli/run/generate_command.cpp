@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "chat.hpp"
+#include "print.hpp"
+#include "run_commands.hpp"
+#include "run_report.hpp"
+#include "signals.hpp"
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+Result<Engine> start(const RunOptions& options, Control& control, std::function<Result<void>(RunnableModel&)> opened) {
+  StartOptions start;
+  start.context = options.context;
+  start.session.micro_batch = std::min(options.micro_batch, options.batch);
+  start.session.cache_k = options.cache_k;
+  start.session.cache_v = options.cache_v;
+  start.session.candidates = std::max(Sampler(options.sampler).candidates(), 1U);
+  start.warm_up = options.warm_up;
+  start.progress = terminal_width(stderr) > 0;
+  start.opened = std::move(opened);
+  return start_engine(options.engine, start, control);
+}
+
+UsageError no_prompt() {
+  return UsageError("what should the model continue? give -p TEXT or -f FILE, or -cnv to talk");
+}
+
+bool may_talk(const RunOptions& options) {
+  return !options.conversation && !options.prompt && !options.json && isatty(STDIN_FILENO) != 0;
+}
+
+/// The template to talk with; null: continue the prompt.
+Result<const ChatTemplate*> choose_template(const RunOptions& options, RunnableModel& model) {
+  if (options.conversation == true) return conversation_template(options, model);
+  if (may_talk(options)) {
+    if (const auto found = conversation_template(options, model)) return found;
+  }
+  if (!options.prompt) throw no_prompt();
+  return nullptr;
+}
+
+/// A model that adds nothing has to begin somehow.
+Result<std::vector<std::int32_t>> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
+  GGUF_FUSE_ASSIGN(auto tokens, tokenizer.tokenize(prompt, {.add_special = true, .parse_special = true}));
+  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+  return tokens;
+}
+
+void print_json(const RunOptions& options, const std::vector<std::int32_t>& prompt, const Generation& generation,
+                const Engine& engine, const RunTotals& totals) {
+  Json timings = timings_json(engine, totals);
+  const Json json{{"model", options.engine.model}, {"prompt", *options.prompt},
+                  {"prompt_tokens", prompt},       {"text", generation.text},
+                  {"tokens", generation.tokens},   {"finish_reason", finish_reason_name(generation.reason)},
+                  {"seed", options.sampler.seed},  {"context", engine.session->capacity()},
+                  {"timings", std::move(timings)}};
+  put(stdout, json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
+}
+
+Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control& control, RunTotals& totals) {
+  GGUF_FUSE_ASSIGN(const Tokenizer* tokenizer, engine.model->tokenizer());
+  GGUF_FUSE_ASSIGN(const auto prompt, prompt_tokens(*tokenizer, *options.prompt));
+  if (options.verbose_prompt) list_prompt(*tokenizer, prompt);
+  const auto show = [&](std::string_view text) {
+    if (!options.json) speak(text, control);
+  };
+  if (options.display_prompt) show(*options.prompt);
+  GenerateOptions generate_options = options.generate;
+  generate_options.cancelled = &control.cancelled;
+  Sampler sampler(options.sampler);
+  const auto generation = generate(*engine.session, *tokenizer, sampler, prompt, generate_options, show);
+  show("\n");
+  if (!generation) return fail(generation.error());
+  if (const std::string text = finish_text(*generation, *engine.session); !text.empty()) print_warning(text);
+  totals.add(*generation);
+  if (!options.json) return {};
+  if (options.report) totals.bandwidth = measured_bandwidth(engine, totals);
+  print_json(options, prompt, *generation, engine, totals);
+  return {};
+}
+
+Result<void> print_report(const RunOptions& options, const Engine& engine, RunTotals& totals) {
+  if (options.report && !options.json) {
+    totals.bandwidth = measured_bandwidth(engine, totals);
+    put(stderr, "\n" + report_text(options, engine, totals, terminal_width(stderr)));
+  }
+  if (options.engine.profile) {
+    GGUF_FUSE_ASSIGN(const std::string profile, profile_text(*engine.model));
+    put(stderr, profile);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<int> generate_command(const RunOptions& options) {
+  if (!options.prompt && options.conversation != true && !may_talk(options)) throw no_prompt();
+  static Control control;  // signal handlers keep a pointer to it
+  wait_for_input(options.engine.model);
+  cancel_on_signals(control, SecondSignal::Ends);
+  const ChatTemplate* chat_template = nullptr;
+  const auto opened = [&](RunnableModel& model) -> Result<void> {
+    GGUF_FUSE_ASSIGN(chat_template, choose_template(options, model));
+    GGUF_FUSE_CHECK(model.tokenizer());
+    return {};
+  };
+  GGUF_FUSE_ASSIGN(Engine engine, start(options, control, opened));
+  RunTotals totals;
+  if (chat_template != nullptr) {
+    if (!options.conversation) {
+      put(stderr,
+          fmt::format("a conversation, as no -p is given (template: {}); /exit ends it\n", chat_template->name));
+    }
+    GGUF_FUSE_CHECK(converse(options, *chat_template, engine, control, totals));
+  } else {
+    GGUF_FUSE_CHECK(continue_prompt(options, engine, control, totals));
+  }
+  // a reader that is gone wants no report either
+  if (finish_output()) GGUF_FUSE_CHECK(print_report(options, engine, totals));
+  return caught_signal() == 0 ? 0 : 128 + caught_signal();
+}
+
+}  // namespace gguf_fuse::cli

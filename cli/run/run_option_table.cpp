@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: MIT
+#include "run_option_table.hpp"
+
+#include <limits>
+
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+constexpr auto kGenerate = static_cast<unsigned>(Command::Generate);
+constexpr auto kEval = static_cast<unsigned>(Command::Eval);
+constexpr auto kTokenize = static_cast<unsigned>(Command::Tokenize);
+constexpr unsigned kEngine = kGenerate | kEval;
+constexpr unsigned kAll = kGenerate | kEval | kTokenize;
+
+constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+
+using Setter = std::function<void(const std::string&, const std::string&)>;
+
+Setter count_into(std::uint32_t& target, std::int64_t minimum) {
+  return [&target, minimum](const std::string& name, const std::string& text) {
+    target = static_cast<std::uint32_t>(parse_integer(name, text, minimum, kMost));
+  };
+}
+
+Setter integer_into(std::int32_t& target, std::int64_t minimum) {
+  return [&target, minimum](const std::string& name, const std::string& text) {
+    target = static_cast<std::int32_t>(parse_integer(name, text, minimum, kMost));
+  };
+}
+
+Setter decimal_into(float& target, double minimum, double maximum) {
+  return [&target, minimum, maximum](const std::string& name, const std::string& text) {
+    target = static_cast<float>(parse_decimal(name, text, minimum, maximum));
+  };
+}
+
+template <typename Text>
+Setter text_into(Text& target) {
+  return [&target](const std::string&, const std::string& text) { target = text; };
+}
+
+Setter cache_type_into(CacheType& target) {
+  return [&target](const std::string& name, const std::string& text) { target = parse_cache_type(name, text); };
+}
+
+void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  table.begin_group("Model and prompt", kAll);
+  table
+      .value({"-m", "--model"}, "FILE",
+             "a GGUF file, any one shard of a split model, a .gguf.gz, or - for standard input",
+             text_into(options.engine.model))
+      .environment = "LLAMA_ARG_MODEL";
+  table
+      .value({"-f", "--file"}, "FILE", "read the text from a file (- is standard input), without its last newline",
+             text_into(raw.file))
+      .commands = kGenerate | kTokenize;
+  table.begin_group("Model and prompt", kGenerate);
+  table.value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
+              text_into(raw.prompt));
+  table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
+      .opposites = {"--no-escape"};
+  table
+      .value({"-cnv", "--conversation"}, {},
+             "talk in turns, with the model's chat template (default: on a terminal, without a prompt)",
+             [&](const std::string&, const std::string& on) { options.conversation = on == "1"; })
+      .opposites = {"-no-cnv", "--no-conversation"};
+  table.value({"-sys", "--system-prompt"}, "TEXT", "what a conversation begins with", text_into(options.system));
+  table
+      .value({"--chat-template"}, "NAME", "instead of the template that the model's own is recognised as",
+             text_into(options.chat_template))
+      .environment = "LLAMA_ARG_CHAT_TEMPLATE";
+}
+
+void add_length_options(OptionTable& table, RunOptions& options) {
+  table.begin_group("Length", kGenerate);
+  table
+      .value({"-n", "--predict", "--n-predict"}, "N",
+             "tokens to generate; -1: until the model or the context ends (default: -1)",
+             [&](const std::string& name, const std::string& text) {
+               // llama.cpp's -2, to fill the context, ends there too
+               const std::int64_t tokens = parse_integer(name, text, -2, kMost);
+               options.generate.tokens = static_cast<std::int32_t>(tokens < 0 ? -1 : tokens);
+             })
+      .environment = "LLAMA_ARG_N_PREDICT";
+  table
+      .value({"-c", "--ctx-size"}, "N",
+             "tokens of context; 0: as many as the model was trained with (default: the same, at most 4096)",
+             [&](const std::string& name, const std::string& text) {
+               options.context = static_cast<std::uint32_t>(parse_integer(name, text, 0, kMost));
+             })
+      .environment = "LLAMA_ARG_CTX_SIZE";
+  table
+      .value({"-r", "--reverse-prompt", "--stop"}, "TEXT", "end where the model says this; may be given more than once",
+             [&](const std::string&, const std::string& text) { options.generate.stop.push_back(text); })
+      .repeatable = true;
+  table.flag({"--ignore-eos"}, "go on when the model says that it is done", options.generate.ignore_end);
+}
+
+void add_sampling_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  constexpr double kLargest = 1e6;
+  SamplerOptions& sampler = options.sampler;
+  table.begin_group("Sampling, in this order", kGenerate);
+  table.value({"-s", "--seed"}, "N", "equal seeds give equal texts; -1: another one each time (default: -1)",
+              text_into(raw.seed));
+  table.value({"--repeat-penalty"}, "X", "divides the logits of recent tokens; 1: none (default: 1)",
+              decimal_into(sampler.repeat_penalty, 1e-3, kLargest));
+  table.value({"--repeat-last-n"}, "N", "how many tokens are recent; 0: none, -1: all (default: 64)",
+              integer_into(sampler.penalty_last, -1));
+  table.value({"--frequency-penalty"}, "X", "subtracted for each time a token came recently (default: 0)",
+              decimal_into(sampler.frequency_penalty, -kLargest, kLargest));
+  table.value({"--presence-penalty"}, "X", "subtracted when a token came recently (default: 0)",
+              decimal_into(sampler.presence_penalty, -kLargest, kLargest));
+  table.value({"--top-k"}, "N", "only the N most likely tokens; 0: all (default: 40)", integer_into(sampler.top_k, -1))
+      .environment = "LLAMA_ARG_TOP_K";
+  table
+      .value({"--top-p"}, "X", "of these as few as have this probability together; 1: all (default: 0.95)",
+             decimal_into(sampler.top_p, 0, 1))
+      .environment = "LLAMA_ARG_TOP_P";
+  table
+      .value({"--min-p"}, "X", "and none less likely than X times the likeliest; 0: all (default: 0.05)",
+             decimal_into(sampler.min_p, 0, 1))
+      .environment = "LLAMA_ARG_MIN_P";
+  table
+      .value({"--temp", "--temperature"}, "X",
+             "below 1: likely tokens become likelier; 0: always the likeliest (default: 0.8)",
+             decimal_into(sampler.temperature, -kLargest, kLargest))
+      .environment = "LLAMA_ARG_TEMPERATURE";
+}
+
+void add_memory_options(OptionTable& table, RunOptions& options) {
+  table.begin_group("Memory", kGenerate);
+  table.value({"-b", "--batch-size"}, "N", "the most that -ub may be (default: 2048)", count_into(options.batch, 1))
+      .environment = "LLAMA_ARG_BATCH";
+  table
+      .value({"-ub", "--ubatch-size"}, "N", "tokens of a prompt that are computed at once (default: 512)",
+             count_into(options.micro_batch, 1))
+      .environment = "LLAMA_ARG_UBATCH";
+  table.begin_group("Memory", kEngine);
+  table
+      .value({"-ctk", "--cache-type-k"}, "T", "type of the cached keys: f32, f16 or q8_0 (default: f16)",
+             cache_type_into(options.cache_k))
+      .environment = "LLAMA_ARG_CACHE_TYPE_K";
+  table
+      .value({"-ctv", "--cache-type-v"}, "T", "type of the cached values: f32, f16 or q8_0 (default: f16)",
+             cache_type_into(options.cache_v))
+      .environment = "LLAMA_ARG_CACHE_TYPE_V";
+}
+
+void add_output_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  table.begin_group("Output", kAll);
+  table.flag({"--json"}, "one JSON object at the end, instead of text; errors too", options.json);
+  table.begin_group("Output", kGenerate);
+  table.flag({"--display-prompt"}, "print the prompt before the text (default)", options.display_prompt).opposites = {
+      "--no-display-prompt"};
+  table.flag({"-sp", "--special"}, "print special tokens", raw.special).commands = kGenerate | kTokenize;
+  table.flag({"--verbose-prompt"}, "list the tokens of the prompt on standard error", options.verbose_prompt);
+  table.flag({"--perf"}, "say at the end what took how long (default)", options.report).opposites = {"--no-perf"};
+  table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
+  table.begin_group("Output", kEngine);
+  table.flag({"--profile"}, "time of every kernel, on standard error; slows down", options.engine.profile);
+  table.flag({"-v", "--verbose"}, "say what is decided, and why", options.engine.verbose);
+}
+
+void add_other_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  table.begin_group("eval", kEval);
+  table.value({"--tokens"}, "N,N", "ids of the tokens to evaluate", text_into(raw.tokens));
+  table.value({"--logits"}, "WHICH", "last or all: of which positions (default: last)",
+              [&](const std::string& name, const std::string& text) {
+                options.all_logits = parse_choice(name, text, {"last", "all"}) == 1;
+              });
+  table.begin_group("Others", kAll);
+  table.flag({"--list-devices"}, "list the OpenCL devices of this machine", options.list_devices);
+  table.flag({"-h", "--help", "--usage"}, "print this help", raw.help);
+  table.flag({"--version"}, "print version and licence", raw.version);
+}
+
+}  // namespace
+
+void add_run_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  add_model_options(table, options, raw);
+  add_length_options(table, options);
+  add_sampling_options(table, options, raw);
+  add_device_options(table, options.engine, kEngine);
+  add_memory_options(table, options);
+  add_arithmetic_options(table, options.engine, kEngine);
+  add_output_options(table, options, raw);
+  add_other_options(table, options, raw);
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "run_options.hpp"
+
+namespace gguf_fuse::cli {
+
+/// What needs a second look when all options are known.
+struct RawRunOptions {
+  std::optional<std::string> prompt{}, file{};
+  std::string seed = "-1";
+  std::string tokens{};  ///< --tokens
+  bool escape = true;
+  bool special = false;
+  bool help = false, version = false;
+};
+
+/// Every option of gguf-run; the table keeps references to both.
+void add_run_options(OptionTable& table, RunOptions& options, RawRunOptions& raw);
+
+}  // namespace gguf_fuse::cli

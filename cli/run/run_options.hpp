@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "engine_options.hpp"
+#include "gguf_fuse/runtime/generate.hpp"
+
+namespace gguf_fuse::cli {
+
+enum class Command : unsigned { Generate = 1, Eval = 2, Tokenize = 4 };
+
+/// What the command line and the environment ask for, checked and converted.
+struct RunOptions {
+  Command command = Command::Generate;
+  EngineOptions engine{};
+  SamplerOptions sampler{};
+  GenerateOptions generate{};
+
+  std::optional<std::uint32_t> context{};  ///< -c
+  std::uint32_t batch = 2048;              ///< -b
+  std::uint32_t micro_batch = 512;         ///< -ub
+  CacheType cache_k = CacheType::F16;
+  CacheType cache_v = CacheType::F16;
+
+  std::optional<std::string> prompt{};  ///< -p or the content of -f, escapes replaced
+  std::optional<bool> conversation{};   ///< -cnv, -no-cnv
+  std::string system{};
+  std::string chat_template{};
+
+  std::vector<std::int32_t> tokens{};  ///< eval
+  bool all_logits = false;             ///< eval
+  std::string text{};                  ///< tokenize
+
+  bool display_prompt = true;
+  bool verbose_prompt = false;
+  bool warm_up = true;
+  bool report = true;  ///< timings at the end
+  bool json = false;
+  bool list_devices = false;
+};
+
+struct RunCommandLine {
+  std::optional<RunOptions> options{};
+  std::string text{};                   ///< help or version, where that was asked for instead
+  std::vector<std::string> warnings{};  ///< for standard error
+};
+
+/// Reads -f files and the text of tokenize too. Throws UsageError. Errors: OpenFailed, ReadFailed.
+[[nodiscard]] Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& arguments);
+
+/// `gguf-run --help`.
+[[nodiscard]] std::string run_help(const OptionTable& table);
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+#include "option_table.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "gguf_fuse/loader/error.hpp"
+#include "print.hpp"
+#include "suggest.hpp"
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+bool contains(const std::vector<std::string>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// The option's name in both spellings of llama.cpp: --ctx_size is --ctx-size.
+std::string canonical(std::string name) {
+  if (name.compare(0, 2, "--") == 0) std::replace(name.begin(), name.end(), '_', '-');
+  return name;
+}
+
+/// LLAMA_ARG_NO_PERF for LLAMA_ARG_PERF.
+std::string negated(std::string environment) {
+  constexpr std::string_view kPrefix = "LLAMA_ARG_";
+  return environment.insert(kPrefix.size(), "NO_");
+}
+
+const char* environment_value(const std::string& name) {
+  const char* value = name.empty() ? nullptr : std::getenv(name.c_str());
+  return value != nullptr && *value != '\0' ? value : nullptr;
+}
+
+/// `-n, --predict, --n-predict N`
+std::string label(const OptionRow& row) {
+  std::string out = fmt::format("{}", fmt::join(row.names, ", "));
+  if (row.names.front().compare(0, 2, "--") == 0) out = "    " + out;
+  if (!row.opposites.empty()) out += fmt::format(", {}", fmt::join(row.opposites, ", "));
+  return row.is_flag() ? out : out + " " + row.word;
+}
+
+}  // namespace
+
+bool GivenArguments::has(std::string_view name) const {
+  return std::any_of(options.begin(), options.end(),
+                     [&](const GivenOption& option) { return contains(option.row->names, name); });
+}
+
+void OptionTable::begin_group(std::string group, unsigned commands) {
+  group_ = std::move(group);
+  commands_ = commands;
+}
+
+OptionRow& OptionTable::value(std::vector<std::string> names, std::string word, std::string help,
+                              std::function<void(const std::string&, const std::string&)> set) {
+  OptionRow& row = rows_.emplace_back();
+  row.group = group_;
+  row.commands = commands_;
+  row.names = std::move(names);
+  row.word = std::move(word);
+  row.help = std::move(help);
+  row.set = std::move(set);
+  return row;
+}
+
+OptionRow& OptionTable::flag(std::vector<std::string> names, std::string help, bool& target) {
+  return value(std::move(names), {}, std::move(help),
+               [&target](const std::string&, const std::string& on) { target = on == "1"; });
+}
+
+OptionTable::Match OptionTable::find(const std::string& name) const {
+  for (const OptionRow& row : rows_) {
+    if (contains(row.names, name)) return {&row, false};
+    if (contains(row.opposites, name)) return {&row, true};
+  }
+  return {};
+}
+
+std::vector<std::string> OptionTable::all_names() const {
+  std::vector<std::string> names;
+  for (const OptionRow& row : rows_) {
+    names.insert(names.end(), row.names.begin(), row.names.end());
+    names.insert(names.end(), row.opposites.begin(), row.opposites.end());
+  }
+  return names;
+}
+
+GivenArguments OptionTable::read(const std::vector<std::string>& arguments) const {
+  GivenArguments given;
+  bool options_end = false;
+  for (std::size_t at = 0; at < arguments.size(); ++at) {
+    const std::string& argument = arguments[at];
+    if (options_end || argument.size() < 2 || argument[0] != '-') {
+      given.words.push_back(argument);
+    } else if (argument == "--") {
+      options_end = true;
+    } else {
+      read_option(arguments, at, given);
+    }
+  }
+  return given;
+}
+
+void OptionTable::read_option(const std::vector<std::string>& arguments, std::size_t& at, GivenArguments& given) const {
+  const std::string& argument = arguments[at];
+  const bool is_long = argument.compare(0, 2, "--") == 0;
+  const std::size_t equals = is_long ? argument.find('=') : std::string::npos;
+  const std::string name = canonical(argument.substr(0, equals));
+  const Match match = find(name);
+  if (match.row == nullptr) {
+    throw UsageError(fmt::format("unknown option {}{}", escape_text(name), did_you_mean(name, all_names())));
+  }
+  if (match.row->is_flag()) {
+    if (equals != std::string::npos) throw UsageError(fmt::format("option {} takes no value", name));
+    return given.options.push_back({match.row, name, match.opposite ? "0" : "1"});
+  }
+  if (equals != std::string::npos) return given.options.push_back({match.row, name, argument.substr(equals + 1)});
+  // as in llama.cpp a value may begin with a dash; the name of another option is no value
+  if (at + 1 == arguments.size() || find(canonical(arguments[at + 1])).row != nullptr) {
+    throw UsageError(fmt::format("option {} needs a value: {} {}", name, name, match.row->word));
+  }
+  given.options.push_back({match.row, name, arguments[++at]});
+}
+
+void OptionTable::apply_environment(const GivenArguments& given, unsigned commands,
+                                    std::vector<std::string>& warnings) const {
+  for (const OptionRow& row : rows_) {
+    if (row.environment.empty() || (row.commands & commands) == 0) continue;
+    const auto option = std::find_if(given.options.begin(), given.options.end(),
+                                     [&row](const GivenOption& one) { return one.row == &row; });
+    const std::vector<std::string> names =
+        row.is_flag() ? std::vector{row.environment, negated(row.environment)} : std::vector{row.environment};
+    for (const std::string& name : names) {
+      const char* value = environment_value(name);
+      if (value == nullptr) continue;
+      if (option != given.options.end()) {
+        warnings.push_back(fmt::format(
+            "{} environment variable is set, but will be overwritten by command line argument {}", name, option->name));
+      } else if (row.is_flag()) {
+        row.set(name, parse_truth(name, value) == (name == row.environment) ? "1" : "0");
+      } else {
+        row.set(name, value);
+      }
+    }
+  }
+}
+
+std::vector<std::string> OptionTable::apply(const GivenArguments& given, unsigned commands,
+                                            std::string_view command) const {
+  std::vector<std::string> warnings;
+  apply_environment(given, commands, warnings);
+  std::vector<const OptionRow*> seen;
+  for (const GivenOption& option : given.options) {
+    if ((option.row->commands & commands) == 0) {
+      throw UsageError(fmt::format("option {} does not belong to {}", option.name, command));
+    }
+    const auto times = std::count(seen.begin(), seen.end(), option.row);
+    if (times == 1 && !option.row->repeatable && !option.row->is_flag()) {
+      warnings.push_back(fmt::format("{} is given more than once; the last one counts", option.name));
+    }
+    seen.push_back(option.row);
+    option.row->set(option.name, option.value);
+  }
+  return warnings;
+}
+
+std::string OptionTable::help(unsigned commands) const {
+  // help2man reads it: headings that end in a colon, options indented by two with two spaces before the description
+  constexpr std::size_t kWidth = 100;
+  std::string out;
+  for (std::size_t first = 0; first < rows_.size();) {
+    const std::string& group = rows_[first].group;
+    Table table({{""}, {""}});
+    for (; first < rows_.size() && rows_[first].group == group; ++first) {
+      const OptionRow& row = rows_[first];
+      if ((row.commands & commands) == 0) continue;
+      table.add({label(row), row.environment.empty() ? row.help : fmt::format("{} [{}]", row.help, row.environment)});
+    }
+    if (!table.empty()) out += fmt::format("\n{}:\n{}", group, table.render(kWidth, "  "));
+  }
+  return out;
+}
+
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gguf_fuse::cli {
+
+/// An option of gguf-run or gguf-bench. llama.cpp's names have several letters after one dash (-ngl), which no parser
+/// of the usual kind reads; so a table and a walk over it do the work.
+struct OptionRow {
+  std::string group{};
+  std::vector<std::string> names{};      ///< -n, --predict, ...: shorts first
+  std::vector<std::string> opposites{};  ///< of a flag: names that turn it off
+  std::string word{};                    ///< what follows; empty: a flag
+  std::string help{};
+  std::string environment{};  ///< LLAMA_ARG_CTX_SIZE; empty: none
+  bool repeatable = false;
+  unsigned commands = 0;  ///< bits of the commands that know it
+  /// Gets the name that was used and the value; of a flag "1" or "0". Throws UsageError.
+  std::function<void(const std::string& name, const std::string& value)> set{};
+
+  [[nodiscard]] bool is_flag() const { return word.empty(); }
+};
+
+/// One option as given.
+struct GivenOption {
+  const OptionRow* row = nullptr;
+  std::string name{};
+  std::string value{};
+};
+
+struct GivenArguments {
+  std::vector<GivenOption> options{};
+  std::vector<std::string> words{};  ///< what is no option
+
+  [[nodiscard]] bool has(std::string_view name) const;
+};
+
+class OptionTable {
+ public:
+  /// Options that follow belong to this group of the help, and to these commands.
+  void begin_group(std::string group, unsigned commands);
+  /// References stay valid until the next row is added.
+  OptionRow& value(std::vector<std::string> names, std::string word, std::string help,
+                   std::function<void(const std::string& name, const std::string& value)> set);
+  OptionRow& flag(std::vector<std::string> names, std::string help, bool& target);
+
+  /// Splits arguments into options and words: `_` in long names is `-`, --name=value is one argument, `--` ends the
+  /// options. Nothing is set yet. Throws UsageError for unknown options and missing or surplus values.
+  [[nodiscard]] GivenArguments read(const std::vector<std::string>& arguments) const;
+
+  /// Sets what the environment says, then what was given. Returns warnings. Throws UsageError for wrong values, and for
+  /// options that none of `commands` knows; `command` is its name.
+  std::vector<std::string> apply(const GivenArguments& given, unsigned commands, std::string_view command) const;
+
+  /// The groups of options that one of `commands` knows, for --help.
+  [[nodiscard]] std::string help(unsigned commands) const;
+
+ private:
+  struct Match {
+    const OptionRow* row = nullptr;
+    bool opposite = false;
+  };
+  [[nodiscard]] Match find(const std::string& name) const;
+  [[nodiscard]] std::vector<std::string> all_names() const;
+  void read_option(const std::vector<std::string>& arguments, std::size_t& at, GivenArguments& given) const;
+  void apply_environment(const GivenArguments& given, unsigned commands, std::vector<std::string>& warnings) const;
+
+  std::vector<OptionRow> rows_;
+  std::string group_;
+  unsigned commands_ = 0;
+};
+
+}  // namespace gguf_fuse::cli

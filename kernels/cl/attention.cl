@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+// What one layer does between its projections, for one head size and one pair of cache types: HEAD_SIZE, GROUP_ROWS (Q
+// heads of a kv head that attention_single takes at once), CACHE_K, CACHE_V.
+//
+// Attention is computed with an online softmax over blocks of positions: `most` is the largest score so far, `total`
+// and the output are sums of exp(score - most), rescaled when `most` grows.
+#include "lanes.cl"
+#include "vector_math.cl"
+#include "cache.cl"
+#include "store_kv.cl"
+
+// The tiles that positions first .. past see within a window, divided into `parts`: part `part`.
+typedef struct {
+  uint first, last;  // tiles, `last` is beyond the end
+} tile_range;
+
+static inline uint window_start(uint position, uint window) {
+  return window != 0 && position >= window ? position - window + 1 : 0;
+}
+
+static inline tile_range part_of(uint from, uint end, uint part, uint parts) {
+  const uint first = from / 16, tiles = (end + 15) / 16 - first, each = (tiles + parts - 1) / parts;
+  tile_range range;
+  range.first = first + min(tiles, part * each);
+  range.last = first + min(tiles, (part + 1) * each);
+  return range;
+}
+
+// The scratch of attention_single: the number of parts in the first word (of 16), then for each part and head the
+// output not yet divided, the largest score, the sum of exponentials.
+#define PARTIAL_HEADER 16
+#define PARTIAL_SIZE (HEAD_SIZE + 2)
+
+#define BATCH_ROWS 16
+#define ATTENTION_ARGUMENTS                                                                 \
+  global const float *q, global const uchar *k, global const uchar *v, global float *out,   \
+      global const uint *step_info, uint heads, uint kv_heads, uint cache_tiles, float softcap, uint window
+
+#ifdef STYLE_VECTOR
+#include "attention_vector.cl"
+#else
+#include "attention_group.cl"
+#endif

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Rows of a packed matrix as floats. A tile is decoded whole, and one of its sixteen rows is taken.
+#ifdef STYLE_VECTOR
+inline float pick(lanes_f values, uint lane) {
+  float all[16];
+  vstore16(values, 0, all);
+  return all[lane];
+}
+inline uint pick_bits(lanes_u values, uint lane) {
+  uint all[16];
+  vstore16(values, 0, all);
+  return all[lane];
+}
+#define LANES 1
+#define IS_LANE(lane) 1
+#else
+inline float pick(lanes_f values, uint lane) { return values; }
+inline uint pick_bits(lanes_u values, uint lane) { return values; }
+#define LANES 16
+#define IS_LANE(lane) (LANE == (lane))
+#endif
+
+kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void embed(const global uchar* weights, ulong offset,
+                                                                     uint tile_bytes, uint groups, uint columns,
+                                                                     uint groups_per_item, float factor,
+                                                                     const global int* tokens, global float* out,
+                                                                     const global uint* step_info) {
+  const uint token = get_global_id(1);
+  if (token >= step_info[1]) return;
+  const uint row = tokens[token];
+  const uint lane = row % 16;
+  const global uchar* tile = weights + offset + (ulong)(row / 16) * tile_bytes;
+  const uint first = (uint)get_group_id(0) * groups_per_item;
+  for (uint group = first; group < min(first + groups_per_item, groups); ++group) {
+    float values[32];
+#ifdef FLOAT_WEIGHTS
+#pragma unroll
+    for (uint c = 0; c < 32; ++c) values[c] = pick(decode_float(tile, 32 * group + c), lane);
+#else
+    lanes_u q[8];
+    lanes_f scale[SUBGROUPS];
+    lanes_f offset_of[SUBGROUPS];
+    decode(tile, groups, group, q, scale, offset_of);
+    float scales[SUBGROUPS];
+    float offsets[SUBGROUPS];
+#pragma unroll
+    for (uint i = 0; i < SUBGROUPS; ++i) {
+      scales[i] = pick(scale[i], lane);
+      offsets[i] = pick(offset_of[i], lane);
+    }
+#pragma unroll
+    for (uint j = 0; j < 8; ++j) {
+      const uint codes = pick_bits(q[j], lane);
+      const uint part = j * SUBGROUPS / 8;
+#pragma unroll
+      for (uint k = 0; k < 4; ++k)
+        values[4 * j + k] = fma(scales[part], (float)((codes >> (8 * k)) & 0xffu), offsets[part]);
+    }
+#endif
+    if (!IS_LANE(lane)) continue;
+    global float* place = out + (ulong)token * columns + 32 * group;
+    for (uint c = 0; c < min(columns - 32 * group, 32u); ++c) place[c] = factor * values[c];
+  }
+}

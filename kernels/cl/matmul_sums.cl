@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// Sums of sixteen rows times TILE tokens for one type of weights; included once a type, behind its decode include.
+
+// Adds one group of 32 columns. `record` is the group's part of the activations (PreparedShape in matmul.hpp).
+#ifdef ACTIVATIONS_Q8
+inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
+                       lanes_f* sums) {
+  lanes_u q[8];
+  lanes_f scale[SUBGROUPS];
+  lanes_f offset[SUBGROUPS];
+  decode(tile, groups, group, q, scale, offset);
+  const ACTIVATIONS int* x = (const ACTIVATIONS int*)record;
+  const ACTIVATIONS float* x_scale = (const ACTIVATIONS float*)(record + 32 * TILE);
+  const ACTIVATIONS float* x_sum = x_scale + TILE * SUBGROUPS;
+#pragma unroll
+  for (uint t = 0; t < TILE; ++t) {
+#pragma unroll
+    for (uint part = 0; part < SUBGROUPS; ++part) {
+      lanes_i sum = 0;
+#pragma unroll
+      for (uint j = 0; j < 8 / SUBGROUPS; ++j) {
+        const uint word = part * (8 / SUBGROUPS) + j;
+        sum = dot4(sum, q[word], x + 8 * t + word);
+      }
+      sums[t] = fma(TO_LANES_F(sum), scale[part] * x_scale[t], sums[t]);
+      sums[t] = fma(offset[part], (lanes_f)(x_sum[TILE * part + t]), sums[t]);
+    }
+  }
+}
+#else
+inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
+                       lanes_f* sums) {
+  const ACTIVATIONS float* x = (const ACTIVATIONS float*)record;
+#ifndef FLOAT_WEIGHTS
+  lanes_u q[8];
+  lanes_f scale[SUBGROUPS];
+  lanes_f offset[SUBGROUPS];
+  decode(tile, groups, group, q, scale, offset);
+#endif
+  // One token: four chains of additions instead of a long one.
+  lanes_f parts[TILE == 1 ? 4 : 1];
+#pragma unroll
+  for (uint i = 0; i < (TILE == 1 ? 4 : 1); ++i) parts[i] = 0;
+#pragma unroll
+  for (uint c = 0; c < 32; ++c) {
+#ifdef FLOAT_WEIGHTS
+    const lanes_f weight = decode_float(tile, 32 * group + c);
+#else
+    const uint part = c * SUBGROUPS / 32;
+    const lanes_f weight = fma(scale[part], TO_LANES_F(AS_LANES_I((q[c / 4] >> (8 * (c % 4))) & 0xffu)), offset[part]);
+#endif
+#if TILE == 1
+    parts[c % 4] = fma(weight, (lanes_f)(x[c]), parts[c % 4]);
+#else
+#pragma unroll
+    for (uint t = 0; t < TILE; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
+#endif
+  }
+#if TILE == 1
+  sums[0] += (parts[0] + parts[1]) + (parts[2] + parts[3]);
+#endif
+}
+#endif
+
+// Adds the groups first, first + stride, ...
+inline void tile_sums(const global uchar* tile, uint groups, uint first, uint stride,
+                      const ACTIVATIONS uchar* activations, lanes_f* sums) {
+  for (uint group = first; group < groups; group += stride) {
+#if TILE == 1 && defined(ASSEMBLY_AVX512)
+#pragma unroll
+    for (uint line = 0; line < (GROUP_BYTES + 63) / 64; ++line) {
+      prefetch_line(tile + group * GROUP_BYTES + PREFETCH_BYTES + 64 * line);
+    }
+#endif
+    group_sums(tile, groups, group, activations + (ulong)group * RECORD, sums);
+  }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+// Rows of floats become activations (PreparedShape in matmul.hpp): residual branch, norm, quantising or transposing.
+#define NORM_NONE 0
+#define NORM_RMS 1
+#define NORM_LAYER 2
+#define ACTIVATIONS_Q8 0
+#define GROUP_COLUMNS 32
+
+#define PREPARE_ARGUMENTS                                                                                      \
+  global float *x, global const float *weight, global const float *bias, global const float *branch,           \
+      global const float *post_weight, global uchar *out, global const uint *step_info, uint columns,          \
+      float epsilon, uint norm, uint has_branch, uint kind, uint tile
+
+// take_last copies the row of the last token.
+#define TAKE_LAST_ARGUMENTS global const float *x, global float *out, global const uint *step_info, uint columns
+
+// The factor of a RMS norm from the sum of squares. Squares of values above 1e19 overflow, so callers whose sum is not
+// finite give that of x * 2^-64 and factor_of_scaled.
+#define SCALED_DOWN 5.42101086e-20f  // 2^-64
+static inline float norm_factor(float squares, uint columns, float epsilon) {
+  return 1.0f / sqrt(squares / columns + epsilon);
+}
+static inline float scaled_norm_factor(float squares, uint columns) {
+  return SCALED_DOWN / sqrt(squares / columns);
+}
+
+// Bytes of one tile of tokens and, in it, of this token's values and scales of a group (Q8).
+static inline uint tile_bytes(uint kind, uint tile, uint groups) {
+  return groups * tile * (kind == ACTIVATIONS_Q8 ? 48 : GROUP_COLUMNS * 4);
+}
+
+// Scale of a group: 0 when all values are (nearly) 0; not finite when one is not.
+static inline float q8_inverse(float most) { return most > 1e-36f ? 127.0f / most : 0.0f; }
+static inline float q8_scale(float most, float inverse) { return inverse == 0.0f ? most * 0.0f : most / 127.0f; }
+
+static inline void store_sums(global float *sums, uint tile, float scale, float first_half, float second_half) {
+  sums[0] = scale;
+  sums[tile] = scale * (first_half + second_half);
+  sums[tile * 2] = scale * first_half;
+  sums[tile * 3] = scale * second_half;
+}
+
+#ifdef STYLE_VECTOR
+#include "prepare_vector.cl"
+#else
+#include "prepare_group.cl"
+#endif

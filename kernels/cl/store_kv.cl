@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// From the projection's rows [Q heads | K heads | V heads] to the cache and to attention's q: RMS norm of heads, rotary
+// embedding, conversion. One work-item a token (vector style), one work-group a token and head (group style).
+#define ROPE_NONE 0
+#define ROPE_NORM 1
+#define ROPE_NEOX 2
+
+#define STORE_ARGUMENTS                                                                                             \
+  global const float *qkv, global const float *frequencies, global const float *q_norm, global const float *k_norm, \
+      global float *q, global uchar *k, global uchar *v, global const uint *step_info, uint heads, uint kv_heads,   \
+      uint cache_tiles, uint rope, uint rotated, float magnitude, uint head_norm, float epsilon, float q_factor
+
+#ifdef STYLE_VECTOR
+#include "store_kv_vector.cl"
+#else
+#include "store_kv_group.cl"
+#endif

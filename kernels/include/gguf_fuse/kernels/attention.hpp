@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "gguf_fuse/kernels/operation.hpp"
+
+namespace gguf_fuse {
+
+/// Types of the KV cache. F16 rounds to nearest, ties to even. Q8_0: blocks of 32 elements of a head (the last one may
+/// be shorter) of 8-bit integers with a half-precision scale, max |x| / 127.
+enum class CacheType : std::uint8_t { F32, F16, Q8_0 };
+
+/// Pairs that rotary embedding turns: (2i, 2i + 1), or (i, i + rotated / 2).
+enum class Rope : std::uint8_t { None, Norm, Neox };
+
+/// Heads of one attention layer.
+struct HeadShape {
+  std::uint32_t heads = 0;     ///< of Q
+  std::uint32_t kv_heads = 0;  ///< divides heads
+  std::uint32_t size = 0;      ///< elements of a head (K and V alike); multiples of 16 are fastest
+
+  [[nodiscard]] std::uint32_t q_columns() const { return heads * size; }
+  [[nodiscard]] std::uint32_t kv_columns() const { return kv_heads * size; }
+};
+
+/// The cache of one layer on a device: keys and values of `capacity` positions. Its order belongs to the kernels.
+struct GGUF_FUSE_EXPORT CacheShape {
+  CacheType k = CacheType::F16;
+  CacheType v = CacheType::F16;
+  std::uint32_t capacity = 0;  ///< positions
+  HeadShape heads{};
+
+  [[nodiscard]] std::uint64_t k_bytes() const;
+  [[nodiscard]] std::uint64_t v_bytes() const;
+};
+
+struct Cache {
+  CacheShape shape{};
+  Buffer k{};
+  Buffer v{};
+};
+
+/// What happens to the rows [Q heads | K heads | V heads] of a token between their projection and attention: RMS norm
+/// of every head of Q and K (when there are weights), rotary embedding of the first `rotated` elements of each head, K
+/// and V into the cache at the token's position (step.past + its number), Q times `q_factor` to where attention reads
+/// it. The angle of pair i at position p is p * frequencies[i]; cos and sin are multiplied by `magnitude` (YaRN).
+struct StoreShape {
+  HeadShape heads{};
+  Rope rope = Rope::None;
+  std::uint32_t rotated = 0;
+  float magnitude = 1;
+  bool head_norm = false;
+  float epsilon = 1e-6F;
+  float q_factor = 1;
+};
+
+struct StoreBuffers {
+  Buffer qkv{};          ///< float[tokens][q_columns + 2 * kv_columns]
+  Buffer frequencies{};  ///< float[rotated / 2], unless rope is None
+  Buffer q_norm{};       ///< float[size], with head_norm
+  Buffer k_norm{};
+  Buffer q{};  ///< float[tokens][q_columns], written
+};
+
+/// Positions from cache.shape.capacity on must not be stored. Errors: InvalidArgument (buffers that are missing or too
+/// small, shapes that contradict each other), KernelBuildFailed, OpenClFailed.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> store_kv(Device& device, const StoreShape& shape,
+                                                          const StoreBuffers& buffers, const Cache& cache,
+                                                          const Buffer& step);
+
+/// Softmax attention of each token over the positions up to its own: score = q . k, soft-capped (cap * tanh(score /
+/// cap)) when `softcap` > 0; with a window only the last `window` positions (its own included) count.
+struct AttentionShape {
+  float softcap = 0;
+  std::uint32_t window = 0;  ///< 0: no window
+  /// Of one enqueue(). 1: tokens come one by one, and the sequence is split over work-items instead, the more the
+  /// longer it is. An operation for more tokens may be given fewer, one too.
+  std::uint32_t max_tokens = 1;
+
+  [[nodiscard]] GGUF_FUSE_EXPORT Work work(const CacheShape& cache, std::uint32_t tokens, std::uint32_t past) const;
+};
+
+/// `q` as store_kv left it; `out` takes float[tokens][q_columns]. Partial sums of a split live in a scratch buffer that
+/// the operation owns. A NaN in Q, K or V reaches the output. Errors: as store_kv.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> attention(Device& device, const AttentionShape& shape,
+                                                           const Cache& cache, const Buffer& q, const Buffer& out,
+                                                           const Buffer& step);
+
+}  // namespace gguf_fuse

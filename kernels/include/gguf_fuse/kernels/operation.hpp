@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "gguf_fuse/kernels/buffer.hpp"
+#include "gguf_fuse/kernels/device.hpp"
+#include "gguf_fuse/kernels/launch.hpp"
+
+namespace gguf_fuse {
+
+/// What an operation costs for a number of tokens: floating point operations (a multiply-add counts two) and bytes that
+/// have to be moved at least.
+struct Work {
+  double flops = 0;
+  double bytes = 0;
+};
+
+/// Where a step stands, in a buffer of four uint32 that every kernel reads, so that recorded launches need no new
+/// arguments: [0] tokens already in the context, [1] tokens of this step, [2] and [3] unused.
+inline constexpr std::size_t kStepBytes = 16;
+
+/// A launch of an operation and how its grid follows from the number of tokens.
+struct Stage {
+  Launch launch;
+  std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid;
+};
+
+/// A recorded operation: kernels with all their arguments set. Enqueued again and again; only the grid changes.
+class GGUF_FUSE_EXPORT Operation {
+ public:
+  Operation(std::string name, std::vector<Stage> stages) : name_(std::move(name)), stages_(std::move(stages)) {}
+
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// Enqueues all stages for `tokens` tokens behind `past` earlier ones. Errors: OpenClFailed.
+  [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past = 0);
+
+ private:
+  std::string name_;
+  std::vector<Stage> stages_;
+};
+
+}  // namespace gguf_fuse

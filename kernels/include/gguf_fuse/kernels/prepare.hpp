@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "gguf_fuse/kernels/matmul.hpp"
+
+namespace gguf_fuse {
+
+enum class Norm : std::uint8_t { None, Rms, Layer };
+
+/// Makes activations out of rows of floats x[token][columns]: first, when there is a `branch`, the residual
+/// x += rms_norm(branch) * post_weight; then the norm of x; then quantising (or transposing, for F32).
+/// RMS norm: x / sqrt(mean(x^2) + epsilon) * weight; layer norm: (x - mean) / sqrt(variance + epsilon) * weight + bias.
+/// Quantising: scale = max |x| / 127 over each group of 32, values rounded to nearest (ties to even). A group of zeros
+/// (or below 1e-36) has scale 0; where a value is not finite the scale is neither.
+struct PrepareShape {
+  PreparedShape result{};
+  Norm norm = Norm::None;
+  float epsilon = 1e-5F;
+  bool branch = false;  ///< a residual branch with a norm of its own behind it (Gemma)
+
+  [[nodiscard]] GGUF_FUSE_EXPORT Work work(std::uint32_t tokens) const;
+};
+
+struct PrepareBuffers {
+  Buffer x{};            ///< float[tokens][columns]; changed when there is a branch
+  Buffer weight{};       ///< float[columns], unless norm is None
+  Buffer bias{};         ///< float[columns], layer norm only
+  Buffer branch{};       ///< float[tokens][columns]
+  Buffer post_weight{};  ///< float[columns]
+  Buffer out{};          ///< result.bytes()
+};
+
+/// `step` is the step buffer. Errors: InvalidArgument (buffers that are missing or too small), KernelBuildFailed,
+/// OpenClFailed.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> prepare(Device& device, const PrepareShape& shape,
+                                                         const PrepareBuffers& buffers, const Buffer& step);
+
+/// Copies row `step.tokens - 1` of x to row 0 of out: only the last token's logits are wanted. x and out are
+/// float[tokens][columns]. The step buffer of what follows says one token.
+/// Errors: as prepare.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer& x,
+                                                           const Buffer& out, const Buffer& step);
+
+}  // namespace gguf_fuse

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "gguf_fuse/kernels/device.hpp"
+#include "opencl.hpp"
+
+namespace gguf_fuse {
+
+/// Times of launches whose events have not been read yet, and totals of those that have.
+class EventTimes {
+ public:
+  /// Number of the totals of a kernel's name.
+  [[nodiscard]] std::size_t slot(std::string_view kernel);
+  /// Takes over the event. True when so many are waiting that they should be collected.
+  [[nodiscard]] bool add(std::size_t slot, ClOwned<cl_event> event);
+  /// Waits for the queue and adds up what add() took. The first failure's call and code, or CL_SUCCESS.
+  [[nodiscard]] std::pair<std::string_view, cl_int> collect(const OpenCl& cl, cl_command_queue queue);
+  [[nodiscard]] std::vector<KernelTiming> totals() const;
+
+ private:
+  struct Waiting {
+    std::size_t slot;
+    ClOwned<cl_event> event;
+  };
+  mutable std::mutex mutex_;
+  std::vector<KernelTiming> totals_;
+  std::vector<Waiting> waiting_;
+};
+
+/// What buffers, programs and launches of a device share; it lives as long as any of them.
+struct DeviceCore {
+  const OpenCl& cl;
+  DeviceInfo info;
+  DeviceOptions options;
+  DeviceProfile profile{};
+  std::shared_ptr<std::atomic<std::uint64_t>> allocated{};  ///< bytes, of all Devices on this device
+  ClOwned<cl_context> context{};
+  ClOwned<cl_command_queue> queue{};
+  EventTimes times{};  ///< after the queue: events go first
+
+  /// Keeps the event of a launch for timings(); sometimes waits for the queue to read what has come together.
+  [[nodiscard]] Result<void> record(std::size_t time_slot, cl_event event);
+  [[nodiscard]] Result<void> collect_times() {
+    const auto [call, code] = times.collect(cl, queue.get());
+    return checked(call, code);
+  }
+
+  [[nodiscard]] cl_device_id id() const { return static_cast<cl_device_id>(info.device_id); }
+  void log(LogLevel level, std::string_view text) const {
+    if (options.log) options.log(level, text);
+  }
+  /// Turns a code into a result; `call` is the function that returned it.
+  [[nodiscard]] Result<void> checked(std::string_view call, cl_int code) const {
+    if (code == CL_SUCCESS) return {};
+    return fail(opencl_error(call, code, info.name));
+  }
+};
+
+/// Memory on a device; counted as long as it exists.
+struct BufferState {
+  std::shared_ptr<DeviceCore> device;
+  std::uint64_t bytes;
+  ClOwned<cl_mem> memory;
+
+  BufferState(std::shared_ptr<DeviceCore> core, std::uint64_t size, ClOwned<cl_mem> handle)
+      : device(std::move(core)), bytes(size), memory(std::move(handle)) {}
+  BufferState(const BufferState&) = delete;
+  BufferState& operator=(const BufferState&) = delete;
+  ~BufferState() { device->allocated->fetch_sub(bytes); }
+};
+
+}  // namespace gguf_fuse

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+#include "matmul_program.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace gguf_fuse {
+namespace {
+
+struct DotRow {
+  DotProduct dot;
+  const char* define;
+  bool assembly_avx512;  ///< inline assembly of 512-bit instructions works here, whatever it computes
+  const char* option;    ///< of the compiler; none when empty
+};
+
+constexpr DotRow kDots[] = {
+    {DotProduct::None, "DOT_NONE", false, ""},
+    {DotProduct::VnniAvx512, "DOT_VNNI_AVX512", true, ""},
+    {DotProduct::VnniAvx, "DOT_VNNI_AVX", false, ""},
+    {DotProduct::KhrInteger, "DOT_KHR_INTEGER", false, "-cl-std=CL3.0"},
+    {DotProduct::Dp4a, "DOT_DP4A", false, ""},
+};
+
+const DotRow& dot_row(const DeviceProfile& profile) {
+  return *std::find_if(std::begin(kDots), std::end(kDots), [&](const DotRow& row) { return row.dot == profile.dot; });
+}
+
+/// Different types of the matrices, in order of appearance.
+std::vector<const TensorType*> kinds_of(const MatmulShape& shape) {
+  std::vector<const TensorType*> kinds;
+  for (const Matrix& matrix : shape.matrices) {
+    if (std::find(kinds.begin(), kinds.end(), matrix.shape.type) == kinds.end()) kinds.push_back(matrix.shape.type);
+  }
+  return kinds;
+}
+
+/// The text of one type: every name of its own, then the include, then the names given back.
+std::string instance(const TensorType& type, std::size_t kind) {
+  constexpr const char* kNames[] = {"decode", "decode_float", "group_sums", "tile_sums"};
+  std::string text;
+  for (const char* name : kNames) text += fmt::format("#define {0} {0}_{1}\n", name, kind);
+  const std::uint64_t group_bytes = PackedShape{.type = &type, .rows = kTileRows, .columns = 256}.tile_bytes() / 8;
+  text += fmt::format("#define GROUP_BYTES {}\n#include \"{}\"\n#include \"matmul_sums.cl\"\n", group_bytes,
+                      find_packing(type)->decode_file());
+  for (const char* name : kNames) text += fmt::format("#undef {}\n", name);
+  return text + "#undef SUBGROUPS\n#undef FLOAT_WEIGHTS\n#undef GROUP_BYTES\n";
+}
+
+}  // namespace
+
+Defines style_defines(const DeviceProfile& profile) {
+  const DotRow& row = dot_row(profile);
+  Defines defines{{profile.style == Style::Vector ? "STYLE_VECTOR" : "STYLE_GROUP", ""}, {row.define, ""}};
+  if (row.assembly_avx512) defines.emplace_back("ASSEMBLY_AVX512", "");
+  return defines;
+}
+
+std::vector<std::string> style_options(const DeviceProfile& profile) {
+  const std::string_view option = dot_row(profile).option;
+  return option.empty() ? std::vector<std::string>{} : std::vector<std::string>{std::string(option)};
+}
+
+ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape) {
+  const std::vector<const TensorType*> kinds = kinds_of(shape);
+  const auto kind = [&](std::size_t matrix) {
+    if (matrix >= shape.matrices.size()) return std::string("0");
+    return std::to_string(std::find(kinds.begin(), kinds.end(), shape.matrices[matrix].shape.type) - kinds.begin());
+  };
+  ProgramSpec spec;
+  spec.source = "#include \"lanes.cl\"\n#include \"dot.cl\"\n#include \"decode/parts.cl\"\n";
+  spec.file = fmt::format("matmul of");
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    spec.source += instance(*kinds[i], i);
+    spec.file += fmt::format(" {}", kinds[i]->name);
+  }
+  spec.source += profile.style == Style::Vector ? "#include \"matmul_vector.cl\"\n" : "#include \"matmul_group.cl\"\n";
+  spec.defines = style_defines(profile);
+  spec.options = style_options(profile);
+  spec.defines.emplace_back("TILE", std::to_string(shape.tile));
+  if (shape.kind == Activations::Q8) spec.defines.emplace_back("ACTIVATIONS_Q8", "");
+  spec.defines.emplace_back("GATED", shape.epilogue == Epilogue::Gated ? "1" : "0");
+  spec.defines.emplace_back("KINDS", std::to_string(kinds.size()));
+  spec.defines.emplace_back("KIND_1", kind(1));
+  spec.defines.emplace_back("KIND_2", kind(2));
+  return spec;
+}
+
+ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing) {
+  ProgramSpec spec;
+  spec.file = fmt::format("embed of {}", packing.type);
+  spec.source =
+      fmt::format("#include \"lanes.cl\"\n#include \"decode/parts.cl\"\n#include \"{}\"\n#include \"embed.cl\"\n",
+                  packing.decode_file());
+  spec.defines = style_defines(profile);
+  return spec;
+}
+
+Result<void> check_matrix(const Matrix& matrix) {
+  const TensorType* type = matrix.shape.type;
+  const Packing* packing = type == nullptr ? nullptr : find_packing(*type);
+  if (packing == nullptr) {
+    return fail(
+        Error{.code = ErrorCode::UnsupportedType, .subject = type == nullptr ? "no type" : std::string(type->name)});
+  }
+  const auto invalid = [&](std::string expected, std::string actual) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = fmt::format("matrix of {}", type->name),
+                      .expected = std::move(expected),
+                      .actual = std::move(actual)});
+  };
+  if (matrix.shape.rows == 0 || matrix.shape.columns == 0 ||
+      (!packing->floats && matrix.shape.columns % packing->elements != 0)) {
+    return invalid(fmt::format("rows of whole blocks of {}", packing->elements),
+                   fmt::format("{} x {}", matrix.shape.rows, matrix.shape.columns));
+  }
+  if (matrix.offset % 64 != 0) return invalid("an offset that is a multiple of 64", std::to_string(matrix.offset));
+  if (!matrix.buffer || matrix.offset > matrix.buffer.bytes() ||
+      matrix.shape.bytes() > matrix.buffer.bytes() - matrix.offset) {
+    return invalid(fmt::format("{} bytes from {} in its buffer", matrix.shape.bytes(), matrix.offset),
+                   matrix.buffer ? std::to_string(matrix.buffer.bytes()) : "no buffer");
+  }
+  return {};
+}
+
+}  // namespace gguf_fuse

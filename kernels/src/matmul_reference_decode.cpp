@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Element e of a block, straight from the layouts of ggml-common.h (ggml): q4_0 to q8_0 have a half-precision scale d
+// (and a minimum m) for 32 elements; the K-quants and IQ types d for 256 and small scales within.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "gguf_fuse/kernels/matmul_reference.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using Block = const std::uint8_t*;
+
+constexpr std::int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+constexpr std::int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+constexpr std::uint16_t kIq2XxsGrid[256] = {
+#include "../cl/decode/iq2_xxs_grid.cl"
+};
+
+std::uint32_t bits16(Block at) { return at[0] | static_cast<std::uint32_t>(at[1]) << 8; }
+std::uint32_t bits32(Block at) { return bits16(at) | bits16(at + 2) << 16; }
+
+double half(Block at) {
+  const std::uint32_t bits = bits16(at);
+  const int exponent = static_cast<int>(bits >> 10 & 31);
+  const double fraction = bits & 1023;
+  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
+  if (exponent == 31) return fraction == 0 ? sign * HUGE_VAL : std::nan("");
+  return sign * (exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25));
+}
+
+/// 16 bytes: the first half of 32 elements in the low nibbles, the second in the high ones.
+int nibble(Block at, std::size_t e) { return at[e % 16] >> (4 * (e / 16)) & 15; }
+int bit(Block at, std::size_t e) { return at[e / 8] >> (e % 8) & 1; }
+
+double f32(Block b, std::size_t) { return std::bit_cast<float>(bits32(b)); }
+double f16(Block b, std::size_t) { return half(b); }
+double bf16(Block b, std::size_t) { return std::bit_cast<float>(bits16(b) << 16); }
+double q4_0(Block b, std::size_t e) { return half(b) * (nibble(b + 2, e) - 8); }
+double q4_1(Block b, std::size_t e) { return half(b) * nibble(b + 4, e) + half(b + 2); }
+double q5_0(Block b, std::size_t e) { return half(b) * ((nibble(b + 6, e) | bit(b + 2, e) << 4) - 16); }
+double q5_1(Block b, std::size_t e) { return half(b) * (nibble(b + 8, e) | bit(b + 4, e) << 4) + half(b + 2); }
+double q8_0(Block b, std::size_t e) { return half(b) * static_cast<std::int8_t>(b[2 + e]); }
+double iq4_nl(Block b, std::size_t e) { return half(b) * kIq4Values[nibble(b + 2, e)]; }
+double mxfp4(Block b, std::size_t e) {
+  return std::ldexp(static_cast<double>(kMxfp4Values[nibble(b + 1, e)]), b[0] - 128);
+}
+
+/// Bytes of 128 elements each, four in a byte, 32 apart.
+int pair(Block at, std::size_t e) { return at[32 * (e / 128) + e % 32] >> (2 * (e / 32 % 4)) & 3; }
+/// Bytes of 64 elements each, two in a byte, 32 apart.
+int k_nibble(Block at, std::size_t e) { return at[32 * (e / 64) + e % 32] >> (4 * (e / 32 % 2)) & 15; }
+
+double q2_k(Block b, std::size_t e) {
+  const int packed = b[e / 16];
+  return half(b + 80) * (packed & 15) * pair(b + 16, e) - half(b + 82) * (packed >> 4);
+}
+
+double q3_k(Block b, std::size_t e) {
+  const std::size_t i = e / 16;
+  const int scale = (b[96 + i % 8] >> (4 * (i / 8)) & 15) | (b[104 + i % 4] >> (2 * (i / 4)) & 3) << 4;
+  const int high = b[e % 32] >> (e / 32) & 1;
+  return half(b + 108) * (scale - 32) * (pair(b + 32, e) - (high != 0 ? 0 : 4));
+}
+
+/// Scale and minimum of 6 bits of a group of 32, minimum subtracted: Q4_K and Q5_K.
+double scaled(Block b, std::size_t group, int code) {
+  Block s = b + 4;
+  const int scale = group < 4 ? s[group] & 63 : (s[group + 4] & 15) | (s[group - 4] >> 6) << 4;
+  const int minimum = group < 4 ? s[group + 4] & 63 : s[group + 4] >> 4 | (s[group] >> 6) << 4;
+  return half(b) * scale * code - half(b + 2) * minimum;
+}
+
+double q4_k(Block b, std::size_t e) { return scaled(b, e / 32, k_nibble(b + 16, e)); }
+double q5_k(Block b, std::size_t e) {
+  return scaled(b, e / 32, k_nibble(b + 48, e) | (b[16 + e % 32] >> (e / 32) & 1) << 4);
+}
+
+double q6_k(Block b, std::size_t e) {
+  const int low = b[64 * (e / 128) + e % 64] >> (4 * (e / 64 % 2)) & 15;
+  return half(b + 208) * static_cast<std::int8_t>(b[192 + e / 16]) * ((low | pair(b + 128, e) << 4) - 32);
+}
+
+double iq4_xs(Block b, std::size_t e) {
+  const std::size_t group = e / 32;
+  const int scale = (b[4 + group / 2] >> (4 * (group % 2)) & 15) | static_cast<int>(bits16(b + 2) >> (2 * group) & 3)
+                                                                       << 4;
+  return half(b) * (scale - 32) * kIq4Values[nibble(b + 8 + 16 * group, e % 32)];
+}
+
+double iq2_xxs(Block b, std::size_t e) {
+  constexpr int kValues[] = {8, 25, 43, 0};
+  Block group = b + 2 + 8 * (e / 32);
+  const std::size_t point = e % 32 / 8;
+  const std::uint32_t word = bits32(group + 4);
+  const std::uint32_t seven = word >> (7 * point) & 127;
+  const std::uint32_t signs = seven | (static_cast<std::uint32_t>(std::popcount(seven)) & 1) << 7;
+  const double value = kValues[kIq2XxsGrid[group[point]] >> (2 * (e % 8)) & 3];
+  return half(b) * (0.5 + (word >> 28)) / 4 * ((signs >> (e % 8) & 1) != 0 ? -value : value);
+}
+
+struct DecodeRow {
+  std::string_view type;
+  double (*element)(Block block, std::size_t e);
+};
+
+constexpr DecodeRow kRows[] = {
+    {"F32", f32},   {"F16", f16},     {"BF16", bf16},     {"Q4_0", q4_0},     {"Q4_1", q4_1},       {"Q5_0", q5_0},
+    {"Q5_1", q5_1}, {"Q8_0", q8_0},   {"Q2_K", q2_k},     {"Q3_K", q3_k},     {"Q4_K", q4_k},       {"Q5_K", q5_k},
+    {"Q6_K", q6_k}, {"MXFP4", mxfp4}, {"IQ4_NL", iq4_nl}, {"IQ4_XS", iq4_xs}, {"IQ2_XXS", iq2_xxs},
+};
+
+}  // namespace
+
+Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row, std::span<float> out) {
+  const auto* found = std::find_if(std::begin(kRows), std::end(kRows),
+                                   [&](const DecodeRow& candidate) { return candidate.type == type.name; });
+  if (found == std::end(kRows)) {
+    return fail(Error{.code = ErrorCode::UnsupportedType, .subject = std::string(type.name)});
+  }
+  const std::size_t blocks = out.size() / type.block_elements;
+  if (blocks * type.block_elements != out.size() || blocks * type.block_bytes != row.size()) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = std::string(type.name),
+                      .expected = std::to_string(blocks * type.block_bytes) + " bytes",
+                      .actual = std::to_string(row.size())});
+  }
+  for (std::size_t e = 0; e < out.size(); ++e) {
+    const auto* block = reinterpret_cast<Block>(row.data()) + e / type.block_elements * type.block_bytes;
+    out[e] = static_cast<float>(found->element(block, e % type.block_elements));
+  }
+  return {};
+}
+
+}  // namespace gguf_fuse

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+#include "gguf_fuse/kernels/operation.hpp"
+
+namespace gguf_fuse {
+
+Result<void> Operation::enqueue(std::uint32_t tokens, std::uint32_t past) {
+  if (tokens == 0) return {};
+  for (Stage& stage : stages_) {
+    stage.launch.set_grid(stage.grid(tokens, past));
+    GGUF_FUSE_CHECK(stage.launch.enqueue());
+  }
+  return {};
+}
+
+}  // namespace gguf_fuse

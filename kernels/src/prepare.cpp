@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+#include "gguf_fuse/kernels/prepare.hpp"
+
+#include <fmt/format.h>
+
+#include "prepare_program.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+Result<void> check(const PrepareShape& shape, const PrepareBuffers& buffers, const Buffer& step) {
+  const PreparedShape& result = shape.result;
+  if (result.columns == 0 || (result.tile != 1 && result.tile != kBatchTile) || result.max_tokens == 0) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "prepare",
+                      .expected = "columns, tokens and a tile of 1 or 16",
+                      .actual = fmt::format("{}, {} and {}", result.columns, result.max_tokens, result.tile)});
+  }
+  const std::uint64_t row = std::uint64_t{result.columns} * sizeof(float), rows = row * result.max_tokens;
+  GGUF_FUSE_CHECK(check_buffers(
+      "prepare", {{"x", buffers.x, rows}, {"out", buffers.out, result.bytes()}, {"step", step, kStepBytes}}));
+  if (shape.norm != Norm::None) GGUF_FUSE_CHECK(check_buffers("prepare", {{"weight", buffers.weight, row}}));
+  if (shape.norm == Norm::Layer) GGUF_FUSE_CHECK(check_buffers("prepare", {{"bias", buffers.bias, row}}));
+  if (!shape.branch) return {};
+  return check_buffers("prepare", {{"branch", buffers.branch, rows}, {"post_weight", buffers.post_weight, row}});
+}
+
+}  // namespace
+
+Work PrepareShape::work(std::uint32_t tokens) const {
+  const double elements = static_cast<double>(result.columns) * tokens;
+  PreparedShape prepared = result;
+  prepared.max_tokens = tokens;
+  // Sum of squares 2, factor and weight 2, quantising 3; a branch adds 5 and reads and writes 8 bytes more.
+  return Work{.flops = elements * (branch ? 12 : 7),
+              .bytes = elements * sizeof(float) * (branch ? 3 : 1) + static_cast<double>(prepared.bytes())};
+}
+
+Result<Operation> prepare(Device& device, const PrepareShape& shape, const PrepareBuffers& buffers,
+                          const Buffer& step) {
+  GGUF_FUSE_CHECK(check(shape, buffers, step));
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
+  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "prepare"));
+  // Buffers that this shape does not use stand for themselves with x.
+  const auto or_x = [&](const Buffer& buffer, bool used) { return used ? buffer : buffers.x; };
+  launch.set("x", buffers.x).set("out", buffers.out).set("step_info", step);
+  launch.set("weight", or_x(buffers.weight, shape.norm != Norm::None));
+  launch.set("bias", or_x(buffers.bias, shape.norm == Norm::Layer));
+  launch.set("branch", or_x(buffers.branch, shape.branch));
+  launch.set("post_weight", or_x(buffers.post_weight, shape.branch));
+  launch.set("columns", shape.result.columns).set("epsilon", shape.epsilon);
+  launch.set("norm", static_cast<std::uint32_t>(shape.norm)).set("has_branch", std::uint32_t{shape.branch});
+  launch.set("kind", static_cast<std::uint32_t>(shape.result.kind)).set("tile", shape.result.tile);
+  const DeviceProfile profile = device.profile();
+  const std::uint32_t tile = shape.result.tile;
+  return one_stage("prepare", std::move(launch), [profile, tile](std::uint32_t tokens, std::uint32_t) {
+    return task_grid(profile, std::size_t{ceil_divide(tokens, tile)} * tile);
+  });
+}
+
+Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer& x, const Buffer& out,
+                            const Buffer& step) {
+  const std::uint64_t row = std::uint64_t{columns} * sizeof(float);
+  GGUF_FUSE_CHECK(check_buffers("take_last", {{"x", x, row}, {"out", out, row}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
+  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "take_last"));
+  launch.set("x", x).set("out", out).set("step_info", step).set("columns", columns);
+  const DeviceProfile profile = device.profile();
+  return one_stage("take_last", std::move(launch),
+                   [profile](std::uint32_t, std::uint32_t) { return task_grid(profile, 1); });
+}
+
+}  // namespace gguf_fuse

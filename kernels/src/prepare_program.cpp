@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "prepare_program.hpp"
+
+#include <fmt/format.h>
+
+#include "matmul_program.hpp"
+
+namespace gguf_fuse {
+
+Result<std::shared_ptr<Program>> rows_program(Device& device) {
+  return device.program(ProgramSpec{
+      .file = "rows.cl", .defines = style_defines(device.profile()), .options = style_options(device.profile())});
+}
+
+Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows) {
+  const std::size_t lanes = profile.style == Style::Vector ? 1 : kGroupLanes;
+  return Grid{.global = {tasks * lanes, rows, 1}, .local = {lanes, 1, 1}};
+}
+
+Result<void> check_buffers(const std::string& operation, std::initializer_list<Need> needs) {
+  for (const Need& need : needs) {
+    if (need.buffer && need.buffer.bytes() >= need.bytes) continue;
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = fmt::format("{}: {}", operation, need.name),
+                      .expected = fmt::format("a buffer of {} bytes", need.bytes),
+                      .actual = need.buffer ? fmt::format("{}", need.buffer.bytes()) : "none"});
+  }
+  return {};
+}
+
+Result<Operation> one_stage(std::string name, Launch launch,
+                            std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid) {
+  launch.set_grid(grid(1, 0));
+  GGUF_FUSE_CHECK(launch.check());
+  std::vector<Stage> stages;
+  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid)});
+  return Operation(std::move(name), std::move(stages));
+}
+
+}  // namespace gguf_fuse

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <string>
+
+#include "gguf_fuse/kernels/operation.hpp"
+
+namespace gguf_fuse {
+
+/// Work-items of a work-group, as the .cl files of this part require it.
+inline constexpr std::uint32_t kGroupLanes = 64;
+
+[[nodiscard]] constexpr std::uint32_t ceil_divide(std::uint32_t a, std::uint32_t b) { return a / b + (a % b != 0); }
+
+/// The program of all operations on rows: prepare, take_last, softcap, statistics, top_k.
+[[nodiscard]] Result<std::shared_ptr<Program>> rows_program(Device& device);
+
+/// `tasks` x `rows` tasks: one work-item each in the vector style, one work-group each in the group style.
+[[nodiscard]] Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows = 1);
+
+/// A buffer that an operation needs, and how many bytes of it.
+struct Need {
+  const char* name;
+  const Buffer& buffer;
+  std::uint64_t bytes;
+};
+
+/// InvalidArgument unless all buffers are there and large enough.
+[[nodiscard]] Result<void> check_buffers(const std::string& operation, std::initializer_list<Need> needs);
+
+/// An operation of one stage.
+[[nodiscard]] Result<Operation> one_stage(std::string name, Launch launch,
+                                          std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid);
+
+}  // namespace gguf_fuse

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#include "gguf_fuse/kernels/reference.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace gguf_fuse {
+namespace {
+
+/// (row - mean) / sqrt(mean((row - mean)^2) + epsilon) * weight.
+void norm_row(std::span<double> row, double mean, double epsilon, std::span<const float> weight) {
+  double squares = 0;
+  for (const double value : row) squares += (value - mean) * (value - mean);
+  const double factor = 1 / std::sqrt(squares / static_cast<double>(row.size()) + epsilon);
+  for (std::size_t i = 0; i < row.size(); ++i) row[i] = (row[i] - mean) * factor * static_cast<double>(weight[i]);
+}
+
+std::vector<double> widen(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+void rotate(const StoreShape& shape, std::span<const float> frequencies, std::uint32_t position,
+            std::span<double> head) {
+  const std::size_t pairs = shape.rope == Rope::None ? 0 : shape.rotated / 2;
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const bool neox = shape.rope == Rope::Neox;
+    double& a = head[neox ? i : 2 * i];
+    double& b = head[neox ? i + pairs : 2 * i + 1];
+    const double angle = static_cast<double>(static_cast<float>(position) * frequencies[i]);
+    const double cosine = std::cos(angle) * static_cast<double>(shape.magnitude);
+    const double sine = std::sin(angle) * static_cast<double>(shape.magnitude);
+    const double turned = a * cosine - b * sine;
+    b = a * sine + b * cosine;
+    a = turned;
+  }
+}
+
+}  // namespace
+
+PreparedRows prepare_reference(const PrepareShape& shape, const PrepareInput& input) {
+  const std::size_t columns = shape.result.columns;
+  const double epsilon = static_cast<double>(shape.epsilon);
+  PreparedRows rows{.x = widen(input.x), .out = {}};
+  for (std::size_t first = 0; shape.branch && first < rows.x.size(); first += columns) {
+    std::vector<double> branch = widen(input.branch.subspan(first, columns));
+    norm_row(branch, 0, epsilon, input.post_weight);
+    for (std::size_t i = 0; i < columns; ++i) rows.x[first + i] += branch[i];
+  }
+  rows.out = rows.x;
+  for (std::size_t first = 0; shape.norm != Norm::None && first < rows.out.size(); first += columns) {
+    const std::span<double> row = std::span(rows.out).subspan(first, columns);
+    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
+    const bool layer = shape.norm == Norm::Layer;
+    norm_row(row, layer ? sum / static_cast<double>(columns) : 0, epsilon, input.weight);
+    for (std::size_t i = 0; layer && i < columns; ++i) row[i] += static_cast<double>(input.bias[i]);
+  }
+  return rows;
+}
+
+StoredRows store_kv_reference(const StoreShape& shape, const StoreInput& input, std::uint32_t past) {
+  const std::size_t size = shape.heads.size, slots = shape.heads.heads + 2 * shape.heads.kv_heads;
+  const std::size_t first_k = shape.heads.heads, first_v = first_k + shape.heads.kv_heads;
+  StoredRows rows;
+  for (std::size_t i = 0; i < input.qkv.size() / size; ++i) {
+    const std::size_t slot = i % slots;
+    std::vector<double> head = widen(input.qkv.subspan(i * size, size));
+    if (slot < first_v) {
+      const std::span<const float> weight = slot < first_k ? input.q_norm : input.k_norm;
+      if (shape.head_norm) norm_row(head, 0, static_cast<double>(shape.epsilon), weight);
+      rotate(shape, input.frequencies, past + static_cast<std::uint32_t>(i / slots), head);
+    }
+    if (slot < first_k) {
+      for (double& value : head) value *= static_cast<double>(shape.q_factor);
+    }
+    std::vector<double>& to = slot < first_k ? rows.q : slot < first_v ? rows.k : rows.v;
+    to.insert(to.end(), head.begin(), head.end());
+  }
+  return rows;
+}
+
+std::vector<double> attention_reference(const AttentionShape& shape, const HeadShape& heads, std::span<const float> q,
+                                        std::span<const float> k, std::span<const float> v) {
+  const std::size_t size = heads.size, tokens = q.size() / heads.q_columns();
+  const std::size_t past = k.size() / heads.kv_columns() - tokens;
+  std::vector<double> out(q.size(), 0);
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < tokens * heads.heads; ++i) {
+    const std::size_t token = i / heads.heads, kv_head = i % heads.heads / (heads.heads / heads.kv_heads);
+    const std::size_t end = past + token + 1;
+    const std::size_t first = shape.window != 0 && end > shape.window ? end - shape.window : 0;
+    weights.assign(end - first, 0);
+    for (std::size_t p = first; p < end; ++p) {
+      double score = 0;
+      for (std::size_t e = 0; e < size; ++e) {
+        score +=
+            static_cast<double>(q[i * size + e]) * static_cast<double>(k[(p * heads.kv_heads + kv_head) * size + e]);
+      }
+      const double cap = static_cast<double>(shape.softcap);
+      weights[p - first] = cap > 0 ? cap * std::tanh(score / cap) : score;
+    }
+    const double most = *std::max_element(weights.begin(), weights.end());
+    double total = 0;
+    for (double& weight : weights) total += weight = std::exp(weight - most);
+    for (std::size_t p = first; p < end; ++p) {
+      for (std::size_t e = 0; e < size; ++e) {
+        out[i * size + e] +=
+            weights[p - first] / total * static_cast<double>(v[(p * heads.kv_heads + kv_head) * size + e]);
+      }
+    }
+  }
+  return out;
+}
+
+RowStatistics row_statistics_reference(std::span<const float> row) {
+  RowStatistics result;
+  result.not_finite = static_cast<std::uint32_t>(
+      std::count_if(row.begin(), row.end(), [](float value) { return !std::isfinite(value); }));
+  const auto largest = std::max_element(row.begin(), row.end());
+  result.argmax = static_cast<std::int32_t>(largest - row.begin());
+  result.maximum = *largest;
+  double sum = 0;
+  for (const float value : row) sum += std::exp(static_cast<double>(value) - static_cast<double>(*largest));
+  result.logsumexp = static_cast<float>(static_cast<double>(*largest) + std::log(sum));
+  return result;
+}
+
+std::vector<Candidate> top_k_reference(std::span<const float> row, std::uint32_t k) {
+  std::vector<Candidate> all;
+  for (std::size_t i = 0; i < row.size(); ++i) all.push_back({.token = static_cast<std::int32_t>(i), .logit = row[i]});
+  // Stable, so equal logits stay in the order of their tokens; NaN goes to the end.
+  std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+    return std::isnan(b.logit) ? !std::isnan(a.logit) : a.logit > b.logit;
+  });
+  all.resize(k);
+  return all;
+}
+
+}  // namespace gguf_fuse

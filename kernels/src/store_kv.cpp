@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include "attention_program.hpp"
+#include "prepare_program.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+bool equal(const HeadShape& a, const HeadShape& b) {
+  return a.heads == b.heads && a.kv_heads == b.kv_heads && a.size == b.size;
+}
+
+Result<void> check(const StoreShape& shape, const StoreBuffers& buffers, const Cache& cache, const Buffer& step) {
+  GGUF_FUSE_CHECK(check_cache(cache));
+  const std::uint64_t head = std::uint64_t{shape.heads.size} * sizeof(float);
+  const bool rotates = shape.rope != Rope::None;
+  if (!equal(shape.heads, cache.shape.heads) ||
+      (rotates && (shape.rotated > shape.heads.size || shape.rotated % 2 != 0))) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "store_kv",
+                      .expected = "the heads of the cache, and an even number of rotated elements of them",
+                      .actual = fmt::format("{} heads of {}, {} kv heads, {} rotated", shape.heads.heads,
+                                            shape.heads.size, shape.heads.kv_heads, shape.rotated)});
+  }
+  const std::uint64_t columns = shape.heads.q_columns() + 2 * std::uint64_t{shape.heads.kv_columns()};
+  GGUF_FUSE_CHECK(check_buffers("store_kv", {{"qkv", buffers.qkv, columns * sizeof(float)},
+                                             {"q", buffers.q, std::uint64_t{shape.heads.q_columns()} * sizeof(float)},
+                                             {"step", step, kStepBytes}}));
+  if (rotates) {
+    GGUF_FUSE_CHECK(check_buffers(
+        "store_kv", {{"frequencies", buffers.frequencies, std::uint64_t{shape.rotated} / 2 * sizeof(float)}}));
+  }
+  if (!shape.head_norm) return {};
+  return check_buffers("store_kv", {{"q_norm", buffers.q_norm, head}, {"k_norm", buffers.k_norm, head}});
+}
+
+}  // namespace
+
+Result<Operation> store_kv(Device& device, const StoreShape& shape, const StoreBuffers& buffers, const Cache& cache,
+                           const Buffer& step) {
+  GGUF_FUSE_CHECK(check(shape, buffers, cache, step));
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, attention_program(device, cache.shape));
+  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "store_kv"));
+  // Buffers that this shape does not use are given qkv.
+  const auto or_qkv = [&](const Buffer& buffer, bool used) { return used ? buffer : buffers.qkv; };
+  launch.set("qkv", buffers.qkv).set("frequencies", or_qkv(buffers.frequencies, shape.rope != Rope::None));
+  launch.set("q_norm", or_qkv(buffers.q_norm, shape.head_norm));
+  launch.set("k_norm", or_qkv(buffers.k_norm, shape.head_norm));
+  launch.set("q", buffers.q).set("k", cache.k).set("v", cache.v).set("step_info", step);
+  launch.set("heads", shape.heads.heads).set("kv_heads", shape.heads.kv_heads);
+  launch.set("cache_tiles", cache_tiles(cache.shape));
+  launch.set("rope", static_cast<std::uint32_t>(shape.rope)).set("rotated", shape.rotated);
+  launch.set("magnitude", shape.magnitude).set("head_norm", std::uint32_t{shape.head_norm});
+  launch.set("epsilon", shape.epsilon).set("q_factor", shape.q_factor);
+  const DeviceProfile profile = device.profile();
+  const std::size_t slots = shape.heads.heads + 2 * shape.heads.kv_heads;
+  return one_stage("store_kv", std::move(launch), [profile, slots](std::uint32_t tokens, std::uint32_t) {
+    return profile.style == Style::Vector ? task_grid(profile, tokens) : task_grid(profile, slots, tokens);
+  });
+}
+
+}  // namespace gguf_fuse

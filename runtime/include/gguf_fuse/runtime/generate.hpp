@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "gguf_fuse/runtime/sampler.hpp"
+#include "gguf_fuse/runtime/session.hpp"
+
+namespace gguf_fuse {
+
+struct GenerateOptions {
+  std::int32_t tokens = -1;         ///< at most so many; -1: until the end of generation or of the context
+  std::vector<std::string> stop{};  ///< texts that end it; they are not part of the answer
+  bool ignore_end = false;          ///< go on behind end-of-generation tokens
+  bool special = false;             ///< show special tokens
+  /// Looked at between tokens. For a stop within a long prompt, cancel the Control of the model's options.
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+enum class FinishReason : std::uint8_t { EndOfGeneration, StopText, TokenLimit, ContextFull, Cancelled };
+/// "end_of_generation", "stop_text", "token_limit", "context_full" or "cancelled".
+[[nodiscard]] GGUF_FUSE_EXPORT std::string_view finish_reason_name(FinishReason reason);
+
+struct Generation {
+  std::string text{};  ///< all that `show` got
+  /// What was sampled, an end-of-generation token included. The last one is not part of the session yet: whoever goes
+  /// on evaluates it first.
+  std::vector<std::int32_t> tokens{};
+  FinishReason reason = FinishReason::TokenLimit;
+  std::uint32_t prompt_tokens = 0;  ///< evaluated
+  double prompt_seconds = 0;
+  double seconds = 0;  ///< of generating
+};
+
+/// Evaluates the prompt's tokens, then samples until something ends it. `show` (may be empty) gets the text as it
+/// comes: whole characters only, and nothing that may turn out to be the beginning of a stop text. An interrupted
+/// evaluation is a reason to finish, no error. Errors: InvalidArgument (no prompt in an empty session), those of
+/// Session::evaluate and Sampler::sample; what was shown and evaluated by then stays.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Generation> generate(Session& session, const Tokenizer& tokenizer,
+                                                           Sampler& sampler, std::span<const std::int32_t> prompt,
+                                                           const GenerateOptions& options,
+                                                           const std::function<void(std::string_view)>& show);
+
+}  // namespace gguf_fuse

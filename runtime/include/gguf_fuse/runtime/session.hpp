@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "gguf_fuse/kernels/attention.hpp"
+#include "gguf_fuse/kernels/logits.hpp"
+#include "gguf_fuse/runtime/model.hpp"
+
+namespace gguf_fuse {
+
+struct SessionOptions {
+  std::uint32_t context = 0;        ///< positions of the KV cache; 0: as many as the model was trained with
+  std::uint32_t micro_batch = 512;  ///< tokens computed at once (-ub)
+  CacheType cache_k = CacheType::F16;
+  CacheType cache_v = CacheType::F16;
+  std::uint32_t candidates = 40;                 ///< the most that top() may be asked for, at most 256
+  const std::atomic<bool>* cancelled = nullptr;  ///< looked at between micro-batches
+  bool all_logits = false;  ///< keep the logits of every token of a batch (at most 64 tokens at once then)
+};
+
+/// What one evaluate() took.
+struct StepReport {
+  double seconds = 0;
+  std::uint32_t tokens = 0;
+};
+
+/// One sequence on one model: its KV cache, and the recorded operations of a step. Not for several threads at once.
+class GGUF_FUSE_EXPORT Session {
+ public:
+  /// Builds programs and allocates caches; may be called while the model still loads. Errors: OutOfDeviceMemory,
+  /// BufferTooLarge, KernelBuildFailed, UnsupportedHyperparameter, OpenClFailed.
+  [[nodiscard]] static Result<std::unique_ptr<Session>> create(std::shared_ptr<RunnableModel> model,
+                                                               const SessionOptions& options = {});
+  ~Session();
+
+  /// Appends tokens to the sequence. Afterwards the logits of the last one can be asked for. Errors: ContextFull (and
+  /// nothing was appended), BadToken, NotFinite, Interrupted (between micro-batches: those before it were appended),
+  /// those of wait(), OpenClFailed.
+  [[nodiscard]] Result<StepReport> evaluate(std::span<const std::int32_t> tokens);
+
+  /// The largest logits, in descending order; `count` at most options.candidates.
+  [[nodiscard]] Result<std::vector<Candidate>> top(std::uint32_t count);
+  /// All logits of the last token, or with all_logits of every token of the last evaluate(), one row a token.
+  [[nodiscard]] Result<std::vector<float>> logits();
+  /// Argmax and logsumexp of the same rows.
+  [[nodiscard]] Result<std::vector<RowStatistics>> statistics();
+
+  /// Tokens in the sequence, and how many it can take.
+  [[nodiscard]] std::uint32_t size() const;
+  [[nodiscard]] std::uint32_t capacity() const;
+  /// Forgets all but the first `tokens` tokens. Errors: InvalidArgument.
+  [[nodiscard]] Result<void> truncate(std::uint32_t tokens);
+  /// Runs one token and one batch and forgets them, so that drivers finish their machine code; then saves the programs.
+  [[nodiscard]] Result<void> warm_up();
+
+  /// Programs that were built, and of those how many came from the cache; seconds spent on them.
+  struct BuildReport {
+    std::size_t programs = 0;
+    std::size_t cached = 0;
+    double seconds = 0;
+  };
+  [[nodiscard]] const BuildReport& build_report() const;
+  /// Bytes of the KV cache.
+  [[nodiscard]] std::uint64_t cache_bytes() const;
+
+  struct State;
+
+ private:
+  explicit Session(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace gguf_fuse

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#include "tokenizer_special.hpp"
+
+#include <algorithm>
+
+namespace gguf_fuse {
+namespace {
+
+bool is_space(char character) { return character == ' ' || (character >= '\t' && character <= '\r'); }
+
+// Phi-3 leaves white space behind these.
+bool keeps_space(std::string_view text) { return text == "<unk>" || text == "<s>" || text == "<|endoftext|>"; }
+
+}  // namespace
+
+SpecialTokens::SpecialTokens(const Vocabulary& vocabulary, bool strip_right) {
+  for (std::size_t i = 0; i < vocabulary.size(); ++i) {
+    const auto token = static_cast<std::int32_t>(i);
+    const TokenType type = vocabulary.type(token);
+    const bool always = type == TokenType::UserDefined;
+    const std::string_view text = vocabulary.text(token);
+    if (text.empty() || (!always && type != TokenType::Control && type != TokenType::Unknown)) continue;
+    entries_.push_back({token, always, strip_right && !keeps_space(text)});
+  }
+  const auto text_of = [&](const Entry& entry) { return vocabulary.text(entry.token); };
+  std::stable_sort(entries_.begin(), entries_.end(),
+                   [&](const Entry& a, const Entry& b) { return text_of(a).size() > text_of(b).size(); });
+  for (std::size_t i = 0; i < entries_.size(); ++i) by_text_.push_back(i);
+  std::sort(by_text_.begin(), by_text_.end(),
+            [&](std::size_t a, std::size_t b) { return text_of(entries_[a]) < text_of(entries_[b]); });
+}
+
+// Searching a text for each of thousands of tokens takes long; which ones occur at all is found in one walk, narrowing
+// the sorted texts byte by byte.
+std::vector<bool> SpecialTokens::present(const Vocabulary& vocabulary, std::string_view text,
+                                         bool parse_special) const {
+  std::vector<bool> found(entries_.size());
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    auto first = by_text_.begin();
+    auto last = by_text_.end();
+    for (std::size_t depth = 0; at + depth < text.size() && first != last; ++depth) {
+      // A token that ends here comes before those that go on (a missing byte counts as -1).
+      const auto byte_at = [&](std::size_t entry) {
+        const std::string_view token = vocabulary.text(entries_[entry].token);
+        return depth < token.size() ? static_cast<int>(static_cast<unsigned char>(token[depth])) : -1;
+      };
+      const int byte = static_cast<unsigned char>(text[at + depth]);
+      first = std::lower_bound(first, last, byte, [&](std::size_t entry, int value) { return byte_at(entry) < value; });
+      last = std::upper_bound(first, last, byte, [&](int value, std::size_t entry) { return value < byte_at(entry); });
+      if (first == last) break;
+      const Entry& shortest = entries_[*first];
+      if (vocabulary.text(shortest.token).size() == depth + 1) found[*first] = shortest.always || parse_special;
+    }
+  }
+  return found;
+}
+
+std::vector<Fragment> SpecialTokens::partition(const Vocabulary& vocabulary, std::string_view whole,
+                                               bool parse_special) const {
+  std::vector<Fragment> fragments;
+  if (!whole.empty()) fragments.push_back({whole});
+  const std::vector<bool> found = present(vocabulary, whole, parse_special);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (!found[i]) continue;
+    const Entry& entry = entries_[i];
+    const std::string_view wanted = vocabulary.text(entry.token);
+    std::vector<Fragment> cut;
+    cut.reserve(fragments.size() + 2);
+    for (const Fragment& fragment : fragments) {
+      std::string_view rest = fragment.text;
+      for (std::size_t at = rest.find(wanted); fragment.token < 0 && at != std::string_view::npos;
+           at = rest.find(wanted)) {
+        if (at > 0) cut.push_back({rest.substr(0, at)});
+        cut.push_back({{}, entry.token});
+        rest.remove_prefix(at + wanted.size());
+        while (entry.strip_right && !rest.empty() && is_space(rest.front())) rest.remove_prefix(1);
+      }
+      if (fragment.token >= 0 || !rest.empty()) cut.push_back({rest, fragment.token});
+    }
+    fragments = std::move(cut);
+  }
+  return fragments;
+}
+
+}  // namespace gguf_fuse

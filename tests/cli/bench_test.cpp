@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <regex>
+
+#include "run_test.hpp"
+
+namespace gguf_fuse::test_support {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+ProgramResult gguf_bench(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), GGUF_FUSE_BENCH_PROGRAM);
+  return run_program(arguments);
+}
+
+std::vector<std::string> small(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"-m", llama(), "-p", "8", "-n", "4", "-r", "2", "--no-warmup"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(Bench, JsonHasLlamaBenchsKeys) {
+  const auto result = gguf_bench(small({"-o", "json", "-pg", "8,4", "-d", "0,16"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto json = parsed(result.out);
+  std::vector<std::string> names;
+  for (const auto& row : json) {
+    names.push_back(row.at("test"));
+    for (const char* key : {"model_filename", "model_type", "model_size", "model_n_params", "n_prompt", "n_gen",
+                            "n_depth", "test_time", "avg_ns", "stddev_ns", "avg_ts", "stddev_ts"}) {
+      EXPECT_TRUE(row.contains(key)) << key;
+    }
+    const std::vector<double> nanoseconds = row.at("samples_ns"), rates = row.at("samples_ts");
+    ASSERT_EQ(nanoseconds.size(), 2U);
+    ASSERT_EQ(rates.size(), 2U);
+    const double tokens = row.at("n_prompt").get<double>() + row.at("n_gen").get<double>();
+    for (std::size_t i = 0; i < 2; ++i) EXPECT_NEAR(rates[i], tokens / nanoseconds[i] * 1e9, rates[i] * 1e-3);
+    const double mean = (rates[0] + rates[1]) / 2;
+    EXPECT_NEAR(row.at("avg_ts").get<double>(), mean, mean * 1e-9);
+    EXPECT_NEAR(row.at("stddev_ts").get<double>(), std::abs(rates[0] - rates[1]) / std::sqrt(2.0), mean * 1e-9);
+  }
+  EXPECT_THAT(names, ElementsAre("pp8", "tg4", "pp8+tg4", "pp8 @ d16", "tg4 @ d16", "pp8+tg4 @ d16"));
+  EXPECT_EQ(json[0].at("model_filename"), llama());
+}
+
+TEST(Bench, TheTableHasARowForEachTest) {
+  const auto result = gguf_bench(small({"-ub", "4,8", "-ctk", "f16"}));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, StartsWith("| model"));
+  EXPECT_THAT(result.out, HasSubstr("n_ubatch"));
+  EXPECT_THAT(result.out, testing::Not(HasSubstr("type_k")));  // not another than usual
+  const std::regex row("\\|[^\n]*llama Q8_0[^\n]* (pp8|tg4) \\| +[0-9.]+ ± [0-9.]+ \\|");
+  const std::sregex_iterator rows(result.out.begin(), result.out.end(), row);
+  EXPECT_EQ(std::distance(rows, std::sregex_iterator()), 4) << result.out;
+}
+
+TEST(Bench, LinesAndCsvHoldTheSame) {
+  const auto lines = gguf_bench(small({"-o", "jsonl"})).out;
+  ASSERT_EQ(std::count(lines.begin(), lines.end(), '\n'), 2);
+  EXPECT_EQ(parsed(lines.substr(0, lines.find('\n'))).at("test"), "pp8");
+  const auto csv = gguf_bench(small({"-o", "csv"})).out;
+  ASSERT_EQ(std::count(csv.begin(), csv.end(), '\n'), 3);
+  EXPECT_THAT(csv, HasSubstr("n_prompt,n_gen,n_depth"));
+  EXPECT_THAT(csv, HasSubstr("\"pp8\",\"8\",\"0\",\"0\","));
+}
+
+TEST(Bench, LoadMeasuresStarting) {
+  const auto result = gguf_bench({"-m", llama(), "-p", "0", "-n", "0", "-r", "1", "--load", "-o", "json"});
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  const auto json = parsed(result.out);
+  ASSERT_EQ(json.size(), 2U);
+  EXPECT_EQ(json[0].at("test"), "load, programs built");
+  EXPECT_EQ(json[1].at("test"), "load, programs cached");
+  for (const auto& row : json) EXPECT_GT(row.at("avg_ns").get<double>(), 0);
+}
+
+TEST(Bench, MistakesAreNamed) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes{
+      {{}, "which model? give -m FILE"},
+      {{"-m", "-"}, "standard input cannot be measured"},
+      {{"-m", "a", "-p", "0", "-n", "0"}, "nothing to measure"},
+      {{"-m", "a", "-p", "1,x"}, "-p \"x\": give a whole number"},
+      {{"-m", "a", "-pg", "5"}, "give two numbers, as in -pg 512,128"},
+      {{"-m", "a", "-r", "0"}, "-r \"0\""},
+      {{"-m", "a", "-o", "sql"}, "give one of md, csv, json, jsonl"},
+      {{"-m", "a", "-ctk", "f16,q9"}, "-ctk \"q9\""},
+      {{"-m", "a", "b"}, "unexpected argument \"b\""},
+      {{"-m", "a", "--repetitons", "2"}, "did you mean --repetitions?"},
+  };
+  for (const auto& [arguments, message] : mistakes) {
+    const auto result = gguf_bench(arguments);
+    EXPECT_EQ(result.exit_code, 2) << message;
+    EXPECT_THAT(result.err, HasSubstr(message));
+    EXPECT_THAT(result.err, HasSubstr("try: gguf-bench --help"));
+    EXPECT_EQ(result.out, "");
+  }
+  EXPECT_EQ(gguf_bench({"-m", "/nonexistent/a"}).exit_code, 1);
+}
+
+TEST(BenchHelp, IsOnStandardOutputAndCompletionKnowsIt) {
+  const auto help = gguf_bench({"--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.out, StartsWith("Usage: gguf-bench "));
+  const auto script = read_text(std::filesystem::path(GGUF_FUSE_TEST_DATA) / "../../cli/completion/gguf-bench.bash");
+  const std::regex option("--[a-z][a-z-]+");
+  for (std::sregex_iterator it(help.out.begin(), help.out.end(), option), end; it != end; ++it) {
+    EXPECT_THAT(script, HasSubstr(it->str()));
+  }
+  EXPECT_THAT(gguf_bench({"--version"}).out, StartsWith("gguf-bench "));
+}
+
+}  // namespace
+}  // namespace gguf_fuse::test_support

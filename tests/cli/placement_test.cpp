@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// What -dev, -ts and -ngl mean on machines that this one is not.
+#include "placement.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gguf_fuse::cli {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+using Names = std::vector<std::string>;
+
+std::vector<DeviceInfo> machine(const Names& names) {
+  std::vector<DeviceInfo> devices;
+  for (const std::string& name : names) {
+    DeviceInfo info;
+    info.index = devices.size();
+    info.platform = "P";
+    info.name = name;
+    info.type = name.find("gpu") == 0 ? DeviceType::Gpu : DeviceType::Cpu;
+    devices.push_back(info);
+  }
+  return devices;
+}
+
+Names names_of(const DeviceChoice& choice) {
+  Names names;
+  for (const DeviceInfo& device : choice.devices) names.push_back(device.name);
+  return names;
+}
+
+/// The choice for a model of ten layers.
+Result<DeviceChoice> choose(const EngineOptions& options, const Names& names) {
+  return choose_devices(options, machine(names), [] { return Result<std::uint32_t>(10); });
+}
+
+TEST(Placement, TheFirstGpuIsUsedWhenNothingIsSaid) {
+  EXPECT_THAT(names_of(choose({}, {"cpu", "gpu1", "gpu2"}).value()), ElementsAre("gpu1"));
+  EXPECT_THAT(names_of(choose({}, {"cpu1", "cpu2"}).value()), ElementsAre("cpu1"));
+}
+
+TEST(Placement, DevicesAreChosenByName) {
+  EXPECT_THAT(names_of(choose({.devices = "gpu2,cpu"}, {"cpu", "gpu1", "gpu2"}).value()), ElementsAre("gpu2", "cpu"));
+  EXPECT_THAT(names_of(choose({.devices = "none"}, {"gpu1", "cpu"}).value()), ElementsAre("cpu"));
+  EXPECT_EQ(choose({.devices = "none"}, {"gpu1"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(choose({.devices = "tpu"}, {"gpu1"}).error().code, ErrorCode::UnknownDevice);
+}
+
+TEST(Placement, SharesNeedAsManyDevices) {
+  const auto split = choose({.split = {3, 1}}, {"cpu", "gpu1", "gpu2"}).value();
+  EXPECT_THAT(names_of(split), ElementsAre("gpu1", "gpu2"));
+  EXPECT_THAT(split.split, ElementsAre(3, 1));
+  EXPECT_THAT(names_of(choose({.split = {3, 1}}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1", "cpu"));
+  EXPECT_EQ(choose({.split = {1, 1}}, {"cpu"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(choose({.devices = "gpu1", .split = {1, 1}}, {"cpu", "gpu1"}).error().code, ErrorCode::InvalidArgument);
+}
+
+TEST(Placement, TheLastLayersGoToTheGpu) {
+  const auto some = choose({.gpu_layers = 4}, {"cpu", "gpu1"}).value();
+  EXPECT_THAT(names_of(some), ElementsAre("cpu", "gpu1"));
+  EXPECT_THAT(some.split, ElementsAre(6, 4));
+  EXPECT_THAT(some.notes, IsEmpty());
+  const auto none = choose({.gpu_layers = 0}, {"cpu", "gpu1"}).value();
+  EXPECT_THAT(names_of(none), ElementsAre("cpu"));
+  EXPECT_THAT(none.split, IsEmpty());
+  for (const std::uint32_t all : {10U, 99U}) {
+    EXPECT_THAT(names_of(choose({.gpu_layers = all}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1"));
+  }
+  // the CPU that was named, not the first one
+  EXPECT_THAT(names_of(choose({.devices = "gpu1,cpu2", .gpu_layers = 4}, {"cpu1", "gpu1", "cpu2"}).value()),
+              ElementsAre("cpu2", "gpu1"));
+}
+
+TEST(Placement, WhatHasNoEffectIsTold) {
+  const auto cpu = choose({.gpu_layers = 4}, {"cpu"}).value();
+  EXPECT_THAT(names_of(cpu), ElementsAre("cpu"));
+  EXPECT_THAT(cpu.notes, ElementsAre(HasSubstr("no GPU")));
+  const auto gpu = choose({.gpu_layers = 4}, {"gpu1"}).value();
+  EXPECT_THAT(names_of(gpu), ElementsAre("gpu1"));
+  EXPECT_THAT(gpu.notes, ElementsAre(HasSubstr("no CPU device")));
+  const auto split = choose({.split = {1, 1}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
+  EXPECT_THAT(split.split, ElementsAre(1, 1));
+  EXPECT_THAT(split.notes, ElementsAre(HasSubstr("-ts")));
+}
+
+}  // namespace
+}  // namespace gguf_fuse::cli

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cpuid.h>
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/matmul_reference.hpp"
+#include "support/file_util.hpp"
+#include "support/opencl_device.hpp"
+#include "support/random.hpp"
+
+namespace gguf_fuse::test_support {
+
+/// A way to write kernels that the test device can run.
+struct Variant {
+  Style style = Style::Vector;
+  DotProduct dot = DotProduct::None;
+};
+
+inline std::string variant_name(const Variant& variant) {
+  std::string name = std::string(style_name(variant.style)) + "_" + std::string(dot_product_name(variant.dot));
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+inline std::string variant_test_name(const testing::TestParamInfo<Variant>& info) { return variant_name(info.param); }
+
+inline bool host_has_avx_vnni() {
+  unsigned a = 0;
+  unsigned b = 0;
+  unsigned c = 0;
+  unsigned d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
+}
+
+/// An open device of that variant, one for the whole program, so that its kernels are built once.
+inline std::shared_ptr<Device> shared_device(const Variant& variant) {
+  static std::map<std::string, std::shared_ptr<Device>> devices;
+  std::shared_ptr<Device>& device = devices[variant_name(variant)];
+  if (!device) device = open_device({.style = variant.style, .dot = variant.dot, .cache_folder = {}});
+  return device;
+}
+
+/// False when the device was found to lack the dot product; a plain one works everywhere.
+inline bool can_run(const Variant& variant) {
+  static const DeviceProfile profile = open_device()->profile();
+  if (variant.dot == DotProduct::None) return true;
+  if (variant.style != profile.style) return false;
+  return variant.dot == profile.dot ||
+         (variant.dot == DotProduct::VnniAvx && profile.dot == DotProduct::VnniAvx512 && host_has_avx_vnni());
+}
+
+/// A small matrix as a file would hold it, and as floats.
+struct FileMatrix {
+  const TensorType* type = nullptr;
+  std::uint32_t rows = 0;
+  std::uint32_t columns = 0;
+  std::vector<std::byte> bytes{};
+  std::vector<float> values{};
+
+  [[nodiscard]] std::size_t row_bytes() const { return bytes.size() / rows; }
+};
+
+inline std::filesystem::path quant_file(std::string_view type, std::string_view suffix) {
+  return std::filesystem::path(GGUF_FUSE_TEST_DATA) / "quant" / (std::string(type) + std::string(suffix));
+}
+
+/// Random blocks out of the reference files (real ones and random bits with sane scales); F32: random numbers.
+inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::uint32_t columns, std::uint64_t seed) {
+  FileMatrix matrix{.type = find_tensor_type(type), .rows = rows, .columns = columns};
+  Random random(seed, type);
+  std::vector<std::byte> pool;
+  if (type == "F32") {
+    std::vector<float> numbers(4096);
+    for (float& number : numbers) number = random.uniform();
+    const auto bytes = std::as_bytes(std::span(numbers));
+    pool.assign(bytes.begin(), bytes.end());
+  } else {
+    pool = read_file(quant_file(type, ".bin"));
+    const std::vector<std::byte> more = read_file(quant_file(type, ".rnd.bin"));
+    pool.insert(pool.end(), more.begin(), more.end());
+  }
+  const std::size_t block = matrix.type->block_bytes;
+  const std::size_t blocks = std::size_t{rows} * columns / matrix.type->block_elements;
+  for (std::size_t i = 0; i < blocks; ++i) {
+    const auto* at = pool.data() + random.below(pool.size() / block) * block;
+    matrix.bytes.insert(matrix.bytes.end(), at, at + block);
+  }
+  matrix.values.resize(std::size_t{rows} * columns);
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    const auto decoded = decode_row_reference(
+        *matrix.type, std::span(matrix.bytes).subspan(row * matrix.row_bytes(), matrix.row_bytes()),
+        std::span(matrix.values).subspan(std::size_t{row} * columns, columns));
+    if (!decoded) throw std::runtime_error(decoded.error().message());
+  }
+  return matrix;
+}
+
+/// Packed, on the device, `offset` bytes behind the start of its buffer.
+inline Matrix upload(const Device& device, const FileMatrix& file, std::uint64_t offset = 0) {
+  Matrix matrix{.offset = offset, .shape = {.type = file.type, .rows = file.rows, .columns = file.columns}};
+  std::vector<std::byte> packed(offset + matrix.shape.bytes(), std::byte{0x5a});
+  for (std::uint32_t tile = 0; tile < matrix.shape.tiles(); ++tile) {
+    const std::size_t first = std::size_t{tile} * kTileRows;
+    const std::size_t count = std::min<std::size_t>(kTileRows, file.rows - first);
+    const auto done =
+        pack_tile(matrix.shape, std::span(file.bytes).subspan(first * file.row_bytes(), count * file.row_bytes()),
+                  std::span(packed).subspan(offset + tile * matrix.shape.tile_bytes(), matrix.shape.tile_bytes()));
+    if (!done) throw std::runtime_error(done.error().message());
+  }
+  matrix.buffer = buffer_of(device, packed);
+  return matrix;
+}
+
+/// Activations as prepare() makes them, and the numbers that they stand for.
+struct TestActivations {
+  PreparedShape shape{};
+  std::vector<std::byte> bytes{};
+  std::vector<float> values{};  ///< [tokens][columns]
+};
+
+/// A group of 32 of a token: values, scale, and the scale times the sums of all, the first and the last 16.
+inline void put_q8(TestActivations& made, std::byte* record, std::uint32_t t, float* values) {
+  float largest = 0;
+  for (int i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(values[i]));
+  const float scale = largest / 127;
+  int sums[2] = {0, 0};
+  for (int i = 0; i < 32; ++i) {
+    const auto quantised = static_cast<int>(scale > 0 ? std::nearbyint(values[i] / scale) : 0);
+    record[32 * t + static_cast<std::uint32_t>(i)] = static_cast<std::byte>(quantised);
+    values[i] = scale * static_cast<float>(quantised);
+    sums[i / 16] += quantised;
+  }
+  const float rows[4] = {scale, scale * static_cast<float>(sums[0] + sums[1]), scale * static_cast<float>(sums[0]),
+                         scale * static_cast<float>(sums[1])};
+  const std::uint32_t tile = made.shape.tile;
+  for (std::uint32_t i = 0; i < 4; ++i) std::memcpy(record + 32 * tile + 4 * (tile * i + t), &rows[i], 4);
+}
+
+inline TestActivations random_activations(Activations kind, std::uint32_t columns, std::uint32_t tile,
+                                          std::uint32_t tokens, std::uint64_t seed) {
+  TestActivations made{.shape = {.kind = kind, .columns = columns, .tile = tile, .max_tokens = tokens}};
+  made.bytes.assign(made.shape.bytes(), std::byte{0});
+  Random random(seed);
+  const std::uint32_t groups = (columns + 31) / 32;
+  for (std::uint32_t token = 0; token < tokens; ++token) {
+    std::vector<float> row(std::size_t{groups} * 32);
+    for (std::uint32_t i = 0; i < columns; ++i) row[i] = random.uniform();
+    std::byte* tile_start = made.bytes.data() + token / tile * made.shape.tile_bytes();
+    for (std::uint32_t group = 0; group < groups; ++group) {
+      if (kind == Activations::Q8) {
+        put_q8(made, tile_start + std::size_t{group} * 48 * tile, token % tile, row.data() + std::size_t{group} * 32);
+        continue;
+      }
+      for (std::uint32_t i = 32 * group; i < 32 * group + 32; ++i) {
+        std::memcpy(tile_start + 4 * (std::size_t{i} * tile + token % tile), &row[i], 4);
+      }
+    }
+    made.values.insert(made.values.end(), row.begin(), row.begin() + columns);
+  }
+  return made;
+}
+
+inline Buffer step_buffer(const Device& device, std::uint32_t tokens) {
+  return buffer_of(device, std::vector<std::uint32_t>{7, tokens, 0, 0});
+}
+
+/// |weights| . |activations|: what rounding errors are in proportion to.
+inline std::vector<double> magnitudes(const FileMatrix& matrix, const TestActivations& activations) {
+  const auto positive = [](std::vector<float> values) {
+    for (float& value : values) value = std::fabs(value);
+    return values;
+  };
+  return matmul_reference(positive(matrix.values), positive(activations.values), matrix.columns);
+}
+
+}  // namespace gguf_fuse::test_support

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+// Matrix products against the scalar reference, computed from the same (quantised) activations, so that only rounding
+// of the sums is left. Several types share a launch, which also keeps the number of kernels to build small.
+#include <gmock/gmock.h>
+
+#include "matmul_fixture.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using support::FileMatrix;
+using support::TestActivations;
+using support::value_of;
+using support::Variant;
+
+/// Of the sum of |weight * activation|.
+constexpr double kTolerance = 1e-5;
+
+struct TypeSet {
+  std::vector<const char*> types;
+  std::uint32_t columns;
+};
+
+// 96 columns: an odd number of groups, so that tiles are not aligned to cache lines. 70: padded.
+const std::vector<TypeSet> kQuantisedSets = {{{"Q4_0", "Q4_1", "Q5_0"}, 96},
+                                             {{"Q5_1", "Q8_0", "IQ4_NL"}, 96},
+                                             {{"Q2_K", "Q3_K", "Q4_K"}, 512},
+                                             {{"Q5_K", "Q6_K", "IQ4_XS"}, 256},
+                                             {{"IQ2_XXS", "MXFP4"}, 512}};
+const TypeSet kFloatSet = {{"F32", "F16", "BF16"}, 70};
+constexpr std::uint32_t kRows[] = {37, 16, 5};
+
+/// One operation with what it should give.
+class Product {
+ public:
+  Product(const Variant& variant, MatmulShape shape, std::vector<FileMatrix> files, std::uint32_t max_tokens)
+      : device_(support::shared_device(variant)),
+        shape_(std::move(shape)),
+        files_(std::move(files)),
+        max_tokens_(max_tokens) {
+    for (std::size_t i = 0; i < files_.size(); ++i)
+      shape_.matrices.push_back(support::upload(*device_, files_[i], 64 * i));
+    activations_ = support::random_activations(shape_.kind, files_[0].columns, shape_.tile, max_tokens, 5);
+    bias_.assign(shape_.rows(), 0.0F);
+  }
+
+  void add_bias() {
+    support::Random random(9);
+    for (float& value : bias_) value = random.uniform();
+    shape_.bias = support::buffer_of(*device_, bias_);
+  }
+
+  /// Runs for that many tokens; rows of other tokens must keep what they held.
+  void expect(std::uint32_t tokens) {
+    const std::vector<float> before = random_output();
+    const Buffer out = support::buffer_of(*device_, before);
+    Operation operation = value_of(matmul(*device_, shape_, support::buffer_of(*device_, activations_.bytes), out,
+                                          support::step_buffer(*device_, tokens)));
+    ASSERT_TRUE(operation.enqueue(tokens, 7));
+    const std::vector<float> got = support::content_of<float>(out);
+    const std::uint32_t rows = shape_.rows();
+    std::uint32_t first = 0;
+    for (std::size_t i = 0; i < (gated() ? 1 : files_.size()); ++i) {
+      const std::vector<double> want = result_of(i);
+      const std::vector<double> scale = scale_of(i);
+      for (std::uint32_t token = 0; token < max_tokens_; ++token) {
+        for (std::uint32_t row = 0; row < files_[i].rows; ++row) {
+          const std::size_t at = std::size_t{token} * rows + first + row;
+          const std::size_t from = std::size_t{token} * files_[i].rows + row;
+          const double added = shape_.epilogue == Epilogue::Add ? double{before[at]} : 0;
+          const double expected =
+              token < tokens ? want[from] + static_cast<double>(bias_[first + row]) + added : double{before[at]};
+          const double tolerance =
+              token < tokens ? kTolerance * scale[from] + 1e-6 * (std::fabs(added) + std::fabs(expected)) + 1e-36 : 0;
+          ASSERT_NEAR(static_cast<double>(got[at]), expected, tolerance)
+              << files_[i].type->name << " row " << row << " token " << token << " of " << tokens;
+        }
+      }
+      first += files_[i].rows;
+    }
+  }
+
+ private:
+  [[nodiscard]] bool gated() const { return shape_.epilogue == Epilogue::Gated; }
+
+  [[nodiscard]] std::vector<float> random_output() const {
+    support::Random random(11);
+    std::vector<float> values(std::size_t{max_tokens_} * shape_.rows());
+    for (float& value : values) value = random.uniform();
+    return values;
+  }
+
+  [[nodiscard]] std::vector<double> sums_of(std::size_t i) const {
+    return matmul_reference(files_[i].values, activations_.values, files_[i].columns);
+  }
+
+  [[nodiscard]] std::vector<double> result_of(std::size_t i) const {
+    std::vector<double> result = sums_of(i);
+    if (!gated()) return result;
+    const std::vector<double> up = sums_of(1);
+    for (std::size_t at = 0; at < result.size(); ++at) {
+      result[at] = gate_activation_reference(shape_.activation, result[at]) * up[at];
+    }
+    return result;
+  }
+
+  /// What the error of a result is in proportion to. A gate's slope is at most 1.13, so its error grows with the
+  /// gate's.
+  [[nodiscard]] std::vector<double> scale_of(std::size_t i) const {
+    std::vector<double> scale = support::magnitudes(files_[i], activations_);
+    if (!gated()) return scale;
+    const std::vector<double> up = sums_of(1);
+    const std::vector<double> up_scale = support::magnitudes(files_[1], activations_);
+    const std::vector<double> gate = sums_of(0);
+    for (std::size_t at = 0; at < scale.size(); ++at) {
+      scale[at] = 1.13 * scale[at] * std::fabs(up[at]) +
+                  std::fabs(gate_activation_reference(shape_.activation, gate[at])) * up_scale[at];
+    }
+    return scale;
+  }
+
+  std::shared_ptr<Device> device_;
+  MatmulShape shape_;
+  std::vector<FileMatrix> files_;
+  std::uint32_t max_tokens_;
+  TestActivations activations_;
+  std::vector<float> bias_;
+};
+
+/// All types where it matters most; elsewhere one set with a scale every 32 elements and one with some every 16. That
+/// every style reads every type is DecodeOnDevice's to test.
+std::vector<TypeSet> sets_of(const Variant& variant) {
+  if (variant.dot != DotProduct::None && variant.dot != DotProduct::VnniAvx) return kQuantisedSets;
+  return {{{"Q5_0", "IQ4_NL"}, 96}, {{"Q3_K", "Q4_K"}, 512}};
+}
+
+std::vector<FileMatrix> files_of(const TypeSet& set) {
+  std::vector<FileMatrix> files;
+  for (std::size_t i = 0; i < set.types.size(); ++i) {
+    files.push_back(support::random_matrix(set.types[i], kRows[i], set.columns, i));
+  }
+  return files;
+}
+
+class Matmul : public testing::TestWithParam<Variant> {
+ protected:
+  void SetUp() override {
+    if (!support::can_run(GetParam())) GTEST_SKIP() << "not on this device";
+  }
+
+  /// Float activations know no dot product: once a style is enough.
+  [[nodiscard]] static bool has_own_float_path() {
+    return GetParam().style == Style::Group ? GetParam().dot == DotProduct::None
+                                            : GetParam().dot == DotProduct::VnniAvx512 || !can_run_assembly();
+  }
+  [[nodiscard]] static bool can_run_assembly() { return support::can_run({Style::Vector, DotProduct::VnniAvx512}); }
+
+  static void expect_batches(const TypeSet& set, Activations kind) {
+    Product product(GetParam(), {.kind = kind}, files_of(set), 48);
+    for (const std::uint32_t tokens : {1U, 2U, 15U, 16U, 17U, 40U}) product.expect(tokens);
+  }
+
+  static void expect_single(const TypeSet& set, Activations kind) {
+    Product product(GetParam(), {.kind = kind, .tile = 1}, files_of(set), 4);
+    for (const std::uint32_t tokens : {1U, 3U}) product.expect(tokens);
+  }
+};
+
+TEST_P(Matmul, BatchesOfEveryQuantisedType) {
+  for (const TypeSet& set : sets_of(GetParam())) expect_batches(set, Activations::Q8);
+}
+
+TEST_P(Matmul, SingleTokensOfEveryQuantisedType) {
+  for (const TypeSet& set : sets_of(GetParam())) expect_single(set, Activations::Q8);
+}
+
+TEST_P(Matmul, BatchesWithFloatActivations) {
+  if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
+  expect_batches(kFloatSet, Activations::F32);
+  expect_batches({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
+}
+
+TEST_P(Matmul, SingleTokensWithFloatActivations) {
+  if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
+  expect_single(kFloatSet, Activations::F32);
+  expect_single({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
+}
+
+TEST_P(Matmul, AddsABiasAndTheResidual) {
+  for (const Epilogue epilogue : {Epilogue::Store, Epilogue::Add}) {
+    Product product(GetParam(), {.epilogue = epilogue}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 32);
+    product.add_bias();
+    product.expect(17);
+  }
+}
+
+TEST_P(Matmul, AddsWithoutABias) {
+  Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Add}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 2);
+  product.expect(1);
+}
+
+TEST_P(Matmul, GatesWithEachActivation) {
+  for (const GateActivation activation : {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu}) {
+    for (const std::uint32_t tile : {1U, kBatchTile}) {
+      std::vector<FileMatrix> files = {support::random_matrix("Q8_0", 37, 96, 1),
+                                       support::random_matrix("Q8_0", 37, 96, 2)};
+      Product product(GetParam(), {.tile = tile, .epilogue = Epilogue::Gated, .activation = activation},
+                      std::move(files), 20);
+      product.expect(tile == 1 ? 1 : 17);
+    }
+  }
+}
+
+TEST_P(Matmul, GatesWithTwoTypes) {
+  std::vector<FileMatrix> files = {support::random_matrix("Q4_K", 21, 256, 1),
+                                   support::random_matrix("Q6_K", 21, 256, 2)};
+  Product product(GetParam(), {.epilogue = Epilogue::Gated}, std::move(files), 16);
+  product.expect(16);
+}
+
+/// One type thrice, and many work-items.
+TEST_P(Matmul, ManyRowsOfOneType) {
+  std::vector<FileMatrix> files;
+  for (const std::uint32_t rows : {401U, 130U, 64U}) files.push_back(support::random_matrix("Q8_0", rows, 64, rows));
+  Product product(GetParam(), {}, std::move(files), 300);
+  product.expect(300);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Variants, Matmul,
+    testing::Values(Variant{Style::Vector, DotProduct::None}, Variant{Style::Vector, DotProduct::VnniAvx512},
+                    Variant{Style::Vector, DotProduct::VnniAvx}, Variant{Style::Group, DotProduct::None},
+                    Variant{Style::Group, DotProduct::KhrInteger}, Variant{Style::Group, DotProduct::Dp4a}),
+    support::variant_test_name);
+
+}  // namespace
+}  // namespace gguf_fuse

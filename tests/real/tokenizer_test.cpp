@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// The vocabularies of real models: llama.cpp's ids for texts of every kind (tests/data/vocab/*.json).
+#include "gguf_fuse/runtime/tokenizer.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gguf_fuse/loader/model.hpp"
+#include "gguf_fuse/runtime/chat.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+struct RealVocabulary {
+  const char* model;
+  const char* recorded;
+};
+constexpr RealVocabulary kSmolLM2{"smollm2-135m-instruct-q4_1.gguf", "SmolLM2-135M-Instruct.Q4_1.tokens.json"};
+constexpr RealVocabulary kGemma3{"gemma-3-270m-it-q4_k_m.gguf", "gemma3-270m-q4_k_m.tokens.json"};
+
+std::string find_model(const char* name) {
+  const char* const models = std::getenv("GGUF_FUSE_MODELS");
+  const std::string path = std::string(models != nullptr ? models : "/nonexistent") + "/" + name;
+  return std::filesystem::exists(path) ? path : std::string();
+}
+
+#define NEED_MODEL(name)                     \
+  const std::string path = find_model(name); \
+  if (path.empty())                          \
+  GTEST_SKIP() << name << " is not here: scripts/models.sh brings it, GGUF_FUSE_MODELS names its folder"
+
+void expect_recorded_ids(const Tokenizer& tokenizer, const RealVocabulary& vocabulary) {
+  const auto path = std::filesystem::path(GGUF_FUSE_TEST_DATA) / "vocab" / vocabulary.recorded;
+  const auto recorded = nlohmann::json::parse(std::ifstream(path));
+  ASSERT_EQ(tokenizer.size(), recorded.at("n_vocab").get<std::size_t>());
+  ASSERT_EQ(recorded.at("tests").size(), 43U);
+  for (const auto& test : recorded.at("tests")) {
+    const std::string text = test.at("text");
+    const Ids plain = tokenizer.tokenize(text).value();
+    EXPECT_EQ(plain, test.at("plain").get<Ids>()) << text;
+    EXPECT_EQ(tokenizer.tokenize(text, {.add_special = true, .parse_special = true}).value(),
+              test.at("special").get<Ids>())
+        << text;
+    EXPECT_EQ(tokenizer.detokenize(plain), text);
+  }
+}
+
+TEST(RealTokenizer, SmolLM2) {
+  NEED_MODEL(kSmolLM2.model);
+  const Model model = open_model(path).value();
+  const Tokenizer tokenizer = Tokenizer::load(model.info.metadata(), path).value();
+  expect_recorded_ids(tokenizer, kSmolLM2);
+  EXPECT_EQ(tokenizer.eos(), 2);
+  EXPECT_TRUE(tokenizer.is_end_of_generation(2));
+  EXPECT_TRUE(tokenizer.is_end_of_generation(0));  // <|endoftext|>
+  EXPECT_FALSE(tokenizer.is_end_of_generation(1));
+  const auto chat = recognise_chat_template(model.info.metadata().get_string("tokenizer.chat_template").value(), path);
+  EXPECT_EQ(chat.value()->name, "smollm");
+}
+
+TEST(RealTokenizer, Gemma3) {
+  NEED_MODEL(kGemma3.model);
+  const Model model = open_model(path).value();
+  const Tokenizer tokenizer = Tokenizer::load(model.info.metadata(), path).value();
+  expect_recorded_ids(tokenizer, kGemma3);
+  EXPECT_EQ(tokenizer.bos(), 2);
+  EXPECT_TRUE(tokenizer.is_end_of_generation(1));
+  EXPECT_TRUE(tokenizer.is_end_of_generation(106));  // <end_of_turn>
+}
+
+}  // namespace
+}  // namespace gguf_fuse

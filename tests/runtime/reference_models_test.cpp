@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+// Tiny models of every architecture against logits that llama.cpp computed from the same weights
+// (tests/data/models/NAME.json).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "gguf_fuse/runtime/architecture.hpp"
+#include "support/runtime/run_model.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+using support::logit_difference;
+using support::open_session;
+using support::read_reference;
+using support::reference_path;
+using support::ReferenceSequence;
+using support::RunOptions;
+using support::value_of;
+
+const std::vector<std::string>& dense_models() {
+  static const std::vector<std::string> names = {"llama-q4_k_m", "llama-q8_0", "llama-tied-ropefreqs-q4_0",
+                                                 "qwen2-f16",    "qwen3-q5_k", "gemma2-q4_1",
+                                                 "gemma3-q8_0",  "phi3-q4_k"};
+  return names;
+}
+
+class ReferenceModels : public testing::TestWithParam<std::string> {};
+
+TEST_P(ReferenceModels, FloatsGiveTheReferenceLogits) {
+  const auto reference = read_reference(GetParam());
+  const auto session = open_session(reference_path(GetParam()), {.all_logits = true});
+  const double tolerance = 1e-3 * reference.spread;
+  for (const ReferenceSequence& sequence : reference.sequences) {
+    value_of(session->truncate(0));
+    value_of(session->evaluate(sequence.tokens));
+    const auto rows = value_of(session->statistics());
+    ASSERT_EQ(rows.size(), sequence.tokens.size());
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (static_cast<double>(sequence.gap[i]) > 2 * tolerance) {
+        EXPECT_EQ(rows[i].argmax, sequence.argmax[i]) << "position " << i;
+      }
+      EXPECT_NEAR(rows[i].logsumexp, sequence.logsumexp[i], tolerance) << "position " << i;
+    }
+    const auto logits = value_of(session->logits());
+    const std::vector<float> last(logits.end() - static_cast<std::ptrdiff_t>(sequence.logits.size()), logits.end());
+    EXPECT_LE(logit_difference(last, sequence.logits).max, tolerance);
+    EXPECT_NEAR(support::mean_nll(sequence.tokens, logits, rows), sequence.mean_nll, tolerance);
+  }
+}
+
+TEST_P(ReferenceModels, GreedyTokensFollowTheReference) {
+  const auto reference = read_reference(GetParam());
+  const auto session = open_session(reference_path(GetParam()));
+  for (const ReferenceSequence& sequence : reference.sequences) {
+    value_of(session->truncate(0));
+    value_of(session->evaluate(sequence.tokens));
+    for (std::size_t i = 0; i < sequence.greedy.size(); ++i) {
+      if (static_cast<double>(sequence.greedy_gap[i]) < 4e-3 * reference.spread) break;
+      const std::int32_t token = value_of(session->top(1)).at(0).token;
+      ASSERT_EQ(token, sequence.greedy[i]) << "token " << i;
+      value_of(session->evaluate(std::vector{token}));
+    }
+  }
+}
+
+TEST_P(ReferenceModels, EightBitActivationsStayWithinTheirError) {
+  const auto reference = read_reference(GetParam());
+  const auto session = open_session(reference_path(GetParam()), {.activations = Activations::Q8, .all_logits = true});
+  for (const ReferenceSequence& sequence : reference.sequences) {
+    value_of(session->truncate(0));
+    value_of(session->evaluate(sequence.tokens));
+    const auto rows = value_of(session->statistics());
+    const auto logits = value_of(session->logits());
+    EXPECT_NEAR(support::mean_nll(sequence.tokens, logits, rows) / sequence.mean_nll, 1, 0.005);
+    const std::vector<float> last(logits.end() - static_cast<std::ptrdiff_t>(sequence.logits.size()), logits.end());
+    const auto found = logit_difference(last, sequence.logits);
+    EXPECT_LE(found.rms, 2 * sequence.quantised_rms + 1e-3 * reference.spread);
+    EXPECT_LE(found.max, 2 * sequence.quantised_max + 1e-3 * reference.spread);
+  }
+}
+
+TEST_P(ReferenceModels, PiecesOfAnySizeGiveTheSame) {
+  const auto tokens = read_reference(GetParam()).sequences.front().tokens;
+  const auto whole = open_session(reference_path(GetParam()));
+  value_of(whole->evaluate(tokens));
+  const auto expected = value_of(whole->logits());
+  for (const std::uint32_t size : {1U, 7U, 16U}) {
+    const auto pieces = open_session(reference_path(GetParam()), {.micro_batch = size});
+    value_of(pieces->evaluate(tokens));
+    EXPECT_LE(logit_difference(value_of(pieces->logits()), expected).max, 2e-5) << size << " tokens at once";
+  }
+}
+
+std::string test_name(const testing::TestParamInfo<std::string>& model) {
+  std::string name = model.param;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) != 0 ? c : '_';
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Dense, ReferenceModels, testing::ValuesIn(dense_models()), test_name);
+
+TEST(RunnableArchitectures, EachHasAReferenceModel) {
+  for (const Architecture& architecture : runnable_architectures()) {
+    EXPECT_THAT(dense_models(), testing::Contains(testing::StartsWith(std::string(architecture.name) + "-")));
+  }
+}
+
+}  // namespace
+}  // namespace gguf_fuse

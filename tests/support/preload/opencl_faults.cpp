@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+// An OpenCL library whose calls fail when GGUF_FUSE_OPENCL_FAULT says so, at the time of the call: "CALL=CODE[,...]",
+// e.g. "clCreateBuffer=-4". Every call that is not defined here, and every one that is not to fail, is the real
+// library's, which this one is linked with. To be named by GGUF_FUSE_OPENCL_LIBRARY.
+#include <CL/cl.h>
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace {
+
+/// The code that `call` is to fail with; CL_SUCCESS when it is not.
+cl_int fault(const char* call) {
+  const char* faults = std::getenv("GGUF_FUSE_OPENCL_FAULT");
+  const std::string text = std::string(",") + (faults != nullptr ? faults : "") + ",";
+  const std::string wanted = std::string(",") + call + "=";
+  const std::size_t found = text.find(wanted);
+  return found == std::string::npos ? CL_SUCCESS : std::atoi(text.c_str() + found + wanted.size());
+}
+
+template <typename Function>
+Function real(const char* call) {
+  static void* library = dlopen("libOpenCL.so.1", RTLD_NOW);
+  return reinterpret_cast<Function>(dlsym(library, call));
+}
+
+}  // namespace
+
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+/// A call that returns its code.
+#define CALL(name, parameters, arguments)                                  \
+  EXPORTED cl_int name parameters {                                        \
+    if (const cl_int code = fault(#name); code != CL_SUCCESS) return code; \
+    return real<decltype(&name)>(#name) arguments;                         \
+  }
+/// A call that returns a handle and puts its code into `*error`.
+#define MAKER(type, name, parameters, arguments)                \
+  EXPORTED type name parameters {                               \
+    if (const cl_int code = fault(#name); code != CL_SUCCESS) { \
+      *error = code;                                            \
+      return nullptr;                                           \
+    }                                                           \
+    return real<decltype(&name)>(#name) arguments;              \
+  }
+
+CALL(clGetPlatformIDs, (cl_uint room, cl_platform_id* out, cl_uint* count), (room, out, count))
+CALL(clGetDeviceIDs, (cl_platform_id platform, cl_device_type type, cl_uint room, cl_device_id* out, cl_uint* count),
+     (platform, type, room, out, count))
+CALL(clFinish, (cl_command_queue queue), (queue))
+CALL(clSetKernelArg, (cl_kernel kernel, cl_uint index, std::size_t bytes, const void* value),
+     (kernel, index, bytes, value))
+CALL(clEnqueueNDRangeKernel,
+     (cl_command_queue queue, cl_kernel kernel, cl_uint dimensions, const std::size_t* offset,
+      const std::size_t* global, const std::size_t* local, cl_uint waits, const cl_event* wait, cl_event* event),
+     (queue, kernel, dimensions, offset, global, local, waits, wait, event))
+CALL(clEnqueueReadBuffer,
+     (cl_command_queue queue, cl_mem memory, cl_bool blocking, std::size_t offset, std::size_t bytes, void* out,
+      cl_uint waits, const cl_event* wait, cl_event* event),
+     (queue, memory, blocking, offset, bytes, out, waits, wait, event))
+CALL(clEnqueueWriteBuffer,
+     (cl_command_queue queue, cl_mem memory, cl_bool blocking, std::size_t offset, std::size_t bytes, const void* data,
+      cl_uint waits, const cl_event* wait, cl_event* event),
+     (queue, memory, blocking, offset, bytes, data, waits, wait, event))
+MAKER(cl_context, clCreateContext,
+      (const cl_context_properties* properties, cl_uint count, const cl_device_id* devices,
+       void(CL_CALLBACK* notify)(const char*, const void*, std::size_t, void*), void* data, cl_int* error),
+      (properties, count, devices, notify, data, error))
+MAKER(cl_mem, clCreateBuffer, (cl_context context, cl_mem_flags flags, std::size_t bytes, void* data, cl_int* error),
+      (context, flags, bytes, data, error))
+MAKER(cl_program, clCreateProgramWithBinary,
+      (cl_context context, cl_uint count, const cl_device_id* devices, const std::size_t* bytes,
+       const unsigned char** binaries, cl_int* status, cl_int* error),
+      (context, count, devices, bytes, binaries, status, error))
+MAKER(void*, clEnqueueMapBuffer,
+      (cl_command_queue queue, cl_mem memory, cl_bool blocking, cl_map_flags flags, std::size_t offset,
+       std::size_t bytes, cl_uint waits, const cl_event* wait, cl_event* event, cl_int* error),
+      (queue, memory, blocking, flags, offset, bytes, waits, wait, event, error))
