@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
-#include "matmul_program.hpp"
+#include "gguf_fuse/kernels/packing.hpp"
 #include "prepare_program.hpp"
+#include "style.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -48,13 +49,12 @@ std::uint64_t CacheShape::v_bytes() const {
 }
 
 Result<std::shared_ptr<Program>> attention_program(Device& device, const CacheShape& shape) {
-  Defines defines = style_defines(device.profile());
+  Defines defines;
   defines.emplace_back("HEAD_SIZE", fmt::format("{}", shape.heads.size));
   defines.emplace_back("GROUP_ROWS", fmt::format("{}", group_rows(shape.heads)));
   defines.emplace_back("CACHE_K", fmt::format("{}", static_cast<unsigned>(shape.k)));
   defines.emplace_back("CACHE_V", fmt::format("{}", static_cast<unsigned>(shape.v)));
-  return device.program(
-      ProgramSpec{.file = "attention.cl", .defines = std::move(defines), .options = style_options(device.profile())});
+  return device.program(in_style({.file = "attention.cl", .defines = std::move(defines)}, device.profile()));
 }
 
 Result<void> check_cache(const Cache& cache) {

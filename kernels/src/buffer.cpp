@@ -76,12 +76,17 @@ Result<Buffer> Device::allocate(std::uint64_t bytes, Access access) const {
     return give_up(out_of_memory(device, bytes, before, {}));
   }
   // On CPUs this memory is the host's: what map() gives is the buffer itself.
-  const cl_mem_flags place = device.profile.host_memory ? CL_MEM_ALLOC_HOST_PTR : 0;
+  cl_mem_flags place = device.profile.host_memory ? CL_MEM_ALLOC_HOST_PTR : 0;
+  HostPages pages;
+  if (device.profile.host_memory && bytes >= kLargePageBytes) pages = allocate_pages(bytes);
+  if (pages) place = CL_MEM_USE_HOST_PTR;
   cl_int code = CL_SUCCESS;
   ClOwned<cl_mem> memory(device.cl,
                          device.cl.clCreateBuffer(device.context.get(), kAccessFlags[static_cast<int>(access)] | place,
-                                                  std::max<std::uint64_t>(bytes, 1), nullptr, &code));
-  if (code == CL_SUCCESS) return Buffer(std::make_shared<BufferState>(core_, bytes, std::move(memory)));
+                                                  std::max<std::uint64_t>(bytes, 1), pages.get(), &code));
+  if (code == CL_SUCCESS) {
+    return Buffer(std::make_shared<BufferState>(core_, bytes, std::move(pages), std::move(memory)));
+  }
   const bool memory_is_short =
       code == CL_MEM_OBJECT_ALLOCATION_FAILURE || code == CL_OUT_OF_RESOURCES || code == CL_OUT_OF_HOST_MEMORY;
   if (!memory_is_short) return give_up(opencl_error("clCreateBuffer", code, device.info.name));

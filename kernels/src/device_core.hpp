@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gguf_fuse/kernels/device.hpp"
+#include "host_pages.hpp"
 #include "opencl.hpp"
 
 namespace gguf_fuse {
@@ -70,10 +71,11 @@ struct DeviceCore {
 struct BufferState {
   std::shared_ptr<DeviceCore> device;
   std::uint64_t bytes;
+  HostPages pages;  ///< what `memory` lies in, when it is not the driver's
   ClOwned<cl_mem> memory;
 
-  BufferState(std::shared_ptr<DeviceCore> core, std::uint64_t size, ClOwned<cl_mem> handle)
-      : device(std::move(core)), bytes(size), memory(std::move(handle)) {}
+  BufferState(std::shared_ptr<DeviceCore> core, std::uint64_t size, HostPages lies_in, ClOwned<cl_mem> handle)
+      : device(std::move(core)), bytes(size), pages(std::move(lies_in)), memory(std::move(handle)) {}
   BufferState(const BufferState&) = delete;
   BufferState& operator=(const BufferState&) = delete;
   ~BufferState() { device->allocated->fetch_sub(bytes); }

@@ -5,27 +5,10 @@
 
 #include <algorithm>
 
+#include "style.hpp"
+
 namespace gguf_fuse {
 namespace {
-
-struct DotRow {
-  DotProduct dot;
-  const char* define;
-  bool assembly_avx512;  ///< inline assembly of 512-bit instructions works here, whatever it computes
-  const char* option;    ///< of the compiler; none when empty
-};
-
-constexpr DotRow kDots[] = {
-    {DotProduct::None, "DOT_NONE", false, ""},
-    {DotProduct::VnniAvx512, "DOT_VNNI_AVX512", true, ""},
-    {DotProduct::VnniAvx, "DOT_VNNI_AVX", false, ""},
-    {DotProduct::KhrInteger, "DOT_KHR_INTEGER", false, "-cl-std=CL3.0"},
-    {DotProduct::Dp4a, "DOT_DP4A", false, ""},
-};
-
-const DotRow& dot_row(const DeviceProfile& profile) {
-  return *std::find_if(std::begin(kDots), std::end(kDots), [&](const DotRow& row) { return row.dot == profile.dot; });
-}
 
 /// Different types of the matrices, in order of appearance.
 std::vector<const TensorType*> kinds_of(const MatmulShape& shape) {
@@ -50,18 +33,6 @@ std::string instance(const TensorType& type, std::size_t kind) {
 
 }  // namespace
 
-Defines style_defines(const DeviceProfile& profile) {
-  const DotRow& row = dot_row(profile);
-  Defines defines{{profile.style == Style::Vector ? "STYLE_VECTOR" : "STYLE_GROUP", ""}, {row.define, ""}};
-  if (row.assembly_avx512) defines.emplace_back("ASSEMBLY_AVX512", "");
-  return defines;
-}
-
-std::vector<std::string> style_options(const DeviceProfile& profile) {
-  const std::string_view option = dot_row(profile).option;
-  return option.empty() ? std::vector<std::string>{} : std::vector<std::string>{std::string(option)};
-}
-
 ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape) {
   const std::vector<const TensorType*> kinds = kinds_of(shape);
   const auto kind = [&](std::size_t matrix) {
@@ -76,15 +47,13 @@ ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shap
     spec.file += fmt::format(" {}", kinds[i]->name);
   }
   spec.source += profile.style == Style::Vector ? "#include \"matmul_vector.cl\"\n" : "#include \"matmul_group.cl\"\n";
-  spec.defines = style_defines(profile);
-  spec.options = style_options(profile);
   spec.defines.emplace_back("TILE", std::to_string(shape.tile));
   if (shape.kind == Activations::Q8) spec.defines.emplace_back("ACTIVATIONS_Q8", "");
   spec.defines.emplace_back("GATED", shape.epilogue == Epilogue::Gated ? "1" : "0");
   spec.defines.emplace_back("KINDS", std::to_string(kinds.size()));
   spec.defines.emplace_back("KIND_1", kind(1));
   spec.defines.emplace_back("KIND_2", kind(2));
-  return spec;
+  return in_style(std::move(spec), profile);
 }
 
 ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing) {
@@ -93,8 +62,7 @@ ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing) 
   spec.source =
       fmt::format("#include \"lanes.cl\"\n#include \"decode/parts.cl\"\n#include \"{}\"\n#include \"embed.cl\"\n",
                   packing.decode_file());
-  spec.defines = style_defines(profile);
-  return spec;
+  return in_style(std::move(spec), profile);
 }
 
 Result<void> check_matrix(const Matrix& matrix) {

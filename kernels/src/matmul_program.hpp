@@ -11,11 +11,6 @@
 
 namespace gguf_fuse {
 
-/// Defines that say how to write kernels for a device: its style and its 8-bit dot product.
-[[nodiscard]] Defines style_defines(const DeviceProfile& profile);
-/// Compiler options that those need.
-[[nodiscard]] std::vector<std::string> style_options(const DeviceProfile& profile);
-
 /// The program of a matrix product. Its text includes the product once for each different type. Sizes are arguments of
 /// the kernel, so that few programs serve a model.
 [[nodiscard]] ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape);

@@ -3,13 +3,12 @@
 
 #include <fmt/format.h>
 
-#include "matmul_program.hpp"
+#include "style.hpp"
 
 namespace gguf_fuse {
 
 Result<std::shared_ptr<Program>> rows_program(Device& device) {
-  return device.program(ProgramSpec{
-      .file = "rows.cl", .defines = style_defines(device.profile()), .options = style_options(device.profile())});
+  return device.program(in_style({.file = "rows.cl"}, device.profile()));
 }
 
 Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows) {

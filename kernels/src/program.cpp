@@ -21,6 +21,9 @@ struct Device::Programs {
   };
   std::mutex mutex;
   std::map<std::string, std::shared_ptr<Entry>> entries;
+
+  /// Those that are built; waits for those being built.
+  [[nodiscard]] std::vector<std::shared_ptr<Program>> finished();
 };
 
 namespace {
@@ -119,17 +122,28 @@ Result<std::vector<std::shared_ptr<Program>>> Device::programs(std::span<const P
   return programs;
 }
 
-void Device::save_programs() {
+std::vector<std::shared_ptr<Program>> Device::Programs::finished() {
   std::vector<std::shared_ptr<Program>> programs;
-  {
-    const std::lock_guard lock(programs_->mutex);
-    for (const auto& [what, entry] : programs_->entries) {
-      const std::lock_guard entry_lock(entry->mutex);
-      if (entry->program) programs.push_back(entry->program);
-    }
+  const std::lock_guard lock(mutex);
+  for (const auto& [what, entry] : entries) {
+    const std::lock_guard entry_lock(entry->mutex);
+    if (entry->program) programs.push_back(entry->program);
   }
+  return programs;
+}
+
+Device::ProgramCount Device::program_count() const {
+  ProgramCount count;
+  for (const auto& program : programs_->finished()) {
+    ++count.all;
+    if (program->from_cache()) ++count.cached;
+  }
+  return count;
+}
+
+void Device::save_programs() {
   static_cast<void>(finish());  // whatever it says will be said again by the next call
-  for (const auto& program : programs) program->save();
+  for (const auto& program : programs_->finished()) program->save();
 }
 
 }  // namespace gguf_fuse

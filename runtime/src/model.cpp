@@ -46,8 +46,13 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
   const PlannedFile& file = state.plan.files.front();
   std::vector<std::unique_ptr<Sink>> sinks(1);
   GGUF_FUSE_ASSIGN(sinks[0], packing_sink(file, *state.map, state.description.path));
-  GGUF_FUSE_CHECK(execute(state.plan, state.file, sinks,
-                          {.threads = state.options.threads, .copy = CopyMode::Ring, .control = &state.control()}));
+  const auto moved = execute(state.plan, state.file, sinks,
+                             {.threads = state.options.threads, .copy = CopyMode::Ring, .control = &state.control()});
+  if (!moved) {
+    Error error = moved.error();
+    if (error.code == ErrorCode::Interrupted) error.hint = "the model was not loaded";
+    return fail(std::move(error));
+  }
   GGUF_FUSE_CHECK(sinks[0]->commit());
   for (const auto& device : state.options.devices) GGUF_FUSE_CHECK(device->finish());
   GGUF_FUSE_CHECK(state.file.check_unchanged());
@@ -64,7 +69,8 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
 RunnableModel::RunnableModel(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 RunnableModel::~RunnableModel() {
-  if (!state_->loading.valid()) return;
+  using namespace std::chrono_literals;
+  if (!state_->loading.valid() || state_->loading.wait_for(0s) == std::future_status::ready) return;
   state_->control().cancelled = true;
   for (auto& source : state_->file.sources) source->cancel();
   state_->loading.wait();

@@ -27,8 +27,8 @@ class PackingSink final : public Sink {
     const std::uint64_t row = tensor.bytes / row_count(tensor.dims).value_or(1);
     const std::uint64_t begin = tensor.offset + placement.first_row * row;
     std::byte* mapped = nullptr;
-    if (const Buffer& buffer = placement.matrix.buffer) {
-      GGUF_FUSE_ASSIGN(Mapping mapping, buffer.map(MapAccess::Write));
+    if (const Matrix& matrix = placement.matrix; matrix.buffer) {
+      GGUF_FUSE_ASSIGN(Mapping mapping, matrix.buffer.map(MapAccess::Write, matrix.offset, matrix.shape.bytes()));
       mapped = mapping.bytes().data();
       mappings_.push_back(std::move(mapping));
     }

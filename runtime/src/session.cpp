@@ -93,7 +93,13 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<RunnableModel> 
   state->max_tokens = std::clamp(options.micro_batch, 1U, most);
   std::unique_ptr<Session> session(new Session(std::move(state)));
   GGUF_FUSE_CHECK(build_graph(*session->state_));
-  session->state_->build.seconds = seconds_since(start);
+  BuildReport& build = session->state_->build;
+  build.seconds = seconds_since(start);
+  for (const auto& device : session->state_->model->devices()) {
+    const Device::ProgramCount count = device->program_count();
+    build.programs += count.all;
+    build.cached += count.cached;
+  }
   return session;
 }
 

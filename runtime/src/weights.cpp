@@ -10,6 +10,11 @@
 namespace gguf_fuse {
 namespace {
 
+/// Of a chunk of matrices; a larger matrix has a chunk of its own.
+constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 30;
+/// Also what some devices want of the beginning of a buffer.
+constexpr std::uint64_t kMatrixAlignment = 128;
+
 /// Rows of a tensor that are one matrix, or one vector of floats.
 struct Rows {
   std::size_t tensor;
@@ -38,6 +43,8 @@ class Mapper {
       GGUF_FUSE_CHECK(map_attention(hp_.layers[i], weights.layers[i]));
       GGUF_FUSE_CHECK(map_feed_forward(hp_.layers[i], weights.layers[i]));
     }
+    GGUF_FUSE_CHECK(allocate_chunks());
+    if (weights.output.shape.type == nullptr) weights.output = weights.embedding;
     for (std::size_t i = 0; i < used_.size(); ++i) {
       if (!used_[i]) {
         return fail({.code = ErrorCode::UnsupportedArchitecture,
@@ -89,9 +96,44 @@ class Mapper {
     out.shape = {.type = tensor.type,
                  .rows = static_cast<std::uint32_t>(rows.count),
                  .columns = static_cast<std::uint32_t>(tensor.dims[0])};
-    GGUF_FUSE_ASSIGN(out.buffer, device_->allocate(out.shape.bytes(), Access::ReadOnly));
+    const std::size_t chunk = chunk_for(out.shape.bytes());
+    out.offset = chunks_[chunk].bytes;
+    chunks_[chunk].bytes += align_up(out.shape.bytes(), kMatrixAlignment);
+    waiting_.push_back({.out = &out, .placement = map_->placements.size(), .chunk = chunk});
     map_->placements.push_back(
-        {.tensor = rows.tensor, .first_row = rows.first, .rows = rows.count, .matrix = out, .floats = {}});
+        {.tensor = rows.tensor, .first_row = rows.first, .rows = rows.count, .matrix = {}, .floats = {}});
+    return {};
+  }
+
+  /// The chunk of the present device that has room for so many bytes.
+  std::size_t chunk_for(std::uint64_t bytes) {
+    const std::uint64_t most = std::min(kChunkBytes, device_->info().max_buffer_bytes);
+    for (std::size_t i = chunks_.size(); i-- > 0;) {
+      if (chunks_[i].device != device_) continue;
+      if (chunks_[i].bytes + bytes <= most) return i;
+      break;
+    }
+    chunks_.push_back({.device = device_});
+    return chunks_.size() - 1;
+  }
+
+  /// Allocates the chunks and tells the matrices.
+  Result<void> allocate_chunks() {
+    std::vector<Buffer> buffers;
+    for (std::size_t i = 0; i < chunks_.size(); ++i) {
+      auto buffer = chunks_[i].device->allocate(chunks_[i].bytes, Access::ReadOnly);
+      if (!buffer) {
+        Error error = buffer.error();
+        const auto first = std::find_if(waiting_.begin(), waiting_.end(), [&](const auto& w) { return w.chunk == i; });
+        error.subject = file_.tensors[map_->placements[first->placement].tensor].name;
+        return fail(std::move(error));
+      }
+      buffers.push_back(std::move(*buffer));
+    }
+    for (const Waiting& waiting : waiting_) {
+      waiting.out->buffer = buffers[waiting.chunk];
+      map_->placements[waiting.placement].matrix = *waiting.out;
+    }
     return {};
   }
 
@@ -188,10 +230,7 @@ class Mapper {
     device_ = devices_.back().get();
     GGUF_FUSE_CHECK(floats("output_norm.weight", hp_.embedding, weights.output_norm));
     if (find("output.weight")) return matrix("output.weight", vocabulary, hp_.embedding, weights.output);
-    if (devices_.size() == 1) {
-      weights.output = weights.embedding;
-      return {};
-    }
+    if (devices_.size() == 1) return {};  // the embeddings serve as the output, too
     return matrix("token_embd.weight", vocabulary, hp_.embedding, weights.output);
   }
 
@@ -239,6 +278,18 @@ class Mapper {
   std::vector<bool> used_;
   std::unordered_map<std::string_view, std::size_t> index_;
   std::unique_ptr<WeightMap> map_ = std::make_unique<WeightMap>();
+  /// One buffer with many matrices: large pages serve it, and a driver has few buffers to look after.
+  struct Chunk {
+    Device* device;
+    std::uint64_t bytes = 0;
+  };
+  struct Waiting {
+    Matrix* out;
+    std::size_t placement;
+    std::size_t chunk;
+  };
+  std::vector<Chunk> chunks_;
+  std::vector<Waiting> waiting_;
   Device* device_ = nullptr;  // where the next places are allocated
   Device* next_device_ = nullptr;
   std::string prefix_;

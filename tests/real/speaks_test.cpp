@@ -2,7 +2,7 @@
 // Real text on real models: what llama.cpp said (tests/data/golden/NAME.json), from every kind of file.
 #include <gtest/gtest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -15,6 +15,7 @@
 namespace gguf_fuse {
 namespace {
 
+using support::ModelSetup;
 using support::open_session;
 using support::TempDir;
 using support::value_of;
@@ -59,77 +60,108 @@ void expect_golden_ids(const std::string& name, const std::string& path) {
   }
 }
 
-void expect_golden_likelihood(const std::string& name, const std::string& path, const support::RunOptions& options) {
-  support::RunOptions all = options;
-  all.all_logits = true;
-  all.context = 512;
-  const auto session = open_session(path, all);
+/// Mean of -log p(next token) over a prompt.
+double mean_nll(Session& session, const std::vector<std::int32_t>& tokens) {
+  value_of(session.truncate(0));
   double sum = 0;
-  double expected = 0;
-  for (const auto& result : golden(name)) {
-    const std::vector<std::int32_t> tokens = result.at("tokens");
-    value_of(session->truncate(0));
-    double nll = 0;
-    for (std::size_t begin = 0; begin < tokens.size(); begin += 64) {
-      const std::size_t count = std::min<std::size_t>(64, tokens.size() - begin);
-      value_of(session->evaluate(std::span(tokens).subspan(begin, count)));
-      const auto rows = value_of(session->statistics());
-      const auto logits = value_of(session->logits());
-      const std::size_t vocabulary = logits.size() / count;
-      for (std::size_t i = 0; i < count && begin + i + 1 < tokens.size(); ++i) {
-        nll += static_cast<double>(rows[i].logsumexp) -
-               static_cast<double>(logits[i * vocabulary + static_cast<std::size_t>(tokens[begin + i + 1])]);
-      }
+  for (std::size_t begin = 0; begin < tokens.size(); begin += 64) {
+    const std::size_t count = std::min<std::size_t>(64, tokens.size() - begin);
+    value_of(session.evaluate(std::span(tokens).subspan(begin, count)));
+    const auto rows = value_of(session.statistics());
+    const auto logits = value_of(session.logits());
+    const std::size_t vocabulary = logits.size() / count;
+    for (std::size_t i = 0; i < count && begin + i + 1 < tokens.size(); ++i) {
+      sum += static_cast<double>(rows[i].logsumexp) -
+             static_cast<double>(logits[i * vocabulary + static_cast<std::size_t>(tokens[begin + i + 1])]);
     }
-    const double mean = nll / static_cast<double>(tokens.size() - 1);
-    const double wanted = result.at("mean_nll");
-    EXPECT_NEAR(mean / wanted, 1, 0.02) << result.at("prompt");  // short prompts waver more than all together
-    sum += mean;
-    expected += wanted;
   }
-  EXPECT_NEAR(sum / expected, 1, 0.005);
+  return sum / static_cast<double>(tokens.size() - 1);
 }
 
-void expect_golden_words(const std::string& name, const std::string& path, const support::RunOptions& options) {
-  support::RunOptions short_context = options;
-  short_context.context = 512;
-  const auto session = open_session(path, short_context);
+void expect_golden_likelihood(const std::string& name, const std::string& path, ModelSetup setup) {
+  setup.all_logits = true;
+  const auto session = open_session(path, setup);
+  double sum = 0;
+  double golden_sum = 0;
+  double float_sum = 0;
+  for (const auto& result : golden(name)) {
+    const double mean = mean_nll(*session, result.at("tokens"));
+    if (setup.activations == Activations::F32) {
+      // llama.cpp looks GELU up in a table of half precision, which shows in Gemma.
+      EXPECT_NEAR(mean / result.at("mean_nll_f32").get<double>(), 1, 5e-4) << result.at("prompt");
+    }
+    sum += mean;
+    golden_sum += result.at("mean_nll").get<double>();
+    float_sum += result.at("mean_nll_f32").get<double>();
+  }
+  EXPECT_NEAR(sum / golden_sum, 1, 0.005);
+  EXPECT_NEAR(sum / float_sum, 1, 0.005);
+}
+
+/// With floats the words are llama.cpp's with floats, as long as the two best are not nearly equal.
+void expect_float_words(const std::string& name, const std::string& path, const ModelSetup& setup) {
+  const auto session = open_session(path, setup);
+  for (const auto& result : golden(name)) {
+    const std::vector<std::int32_t> expected = result.at("greedy_f32");
+    const std::vector<float> gaps = result.at("greedy_gap_f32");
+    const auto sure = static_cast<std::size_t>(
+        std::find_if(gaps.begin(), gaps.end(), [](float gap) { return gap < 0.005F; }) - gaps.begin());
+    value_of(session->truncate(0));
+    EXPECT_EQ(greedy(*session, result.at("tokens"), sure),
+              std::vector(expected.begin(), expected.begin() + static_cast<std::ptrdiff_t>(sure)))
+        << result.at("prompt");
+  }
+}
+
+/// With 8-bit activations logits carry noise: llama.cpp's own differ by up to 0.6 from its logits with floats, and its
+/// words do in 3 of these 16 prompts. So each of the first 8 golden words, when those before it were said, is the best
+/// one or within that noise of it.
+void expect_golden_words(const std::string& name, const std::string& path, const ModelSetup& setup) {
+  constexpr float kNoise = 0.6F;
+  const auto session = open_session(path, setup);
+  int best = 0;
+  int all = 0;
   for (const auto& result : golden(name)) {
     const std::vector<std::int32_t> expected = result.at("greedy");
     value_of(session->truncate(0));
-    const auto said = greedy(*session, result.at("tokens"), 8);
-    EXPECT_EQ(said, std::vector(expected.begin(), expected.begin() + 8)) << result.at("prompt");
+    std::vector<std::int32_t> next = result.at("tokens");
+    for (std::size_t i = 0; i < 8; ++i) {
+      value_of(session->evaluate(next));
+      next = {expected[i]};
+      const auto top = value_of(session->top(1)).at(0);
+      const float wanted = value_of(session->logits()).at(static_cast<std::size_t>(expected[i]));
+      EXPECT_LE(top.logit - wanted, kNoise) << result.at("prompt") << ", word " << i;
+      best += top.token == expected[i] ? 1 : 0;
+      ++all;
+    }
   }
+  EXPECT_GE(best, all * 9 / 10);
 }
 
-class Speaks : public testing::TestWithParam<Activations> {
- protected:
-  static support::RunOptions options() { return {.activations = GetParam(), .cache = CacheType::F16}; }
-};
+void expect_golden(const std::string& name, const std::string& path) {
+  const ModelSetup floats{.activations = Activations::F32, .cache = CacheType::F32, .context = 512};
+  const ModelSetup bytes{.activations = Activations::Q8, .cache = CacheType::F16, .context = 512};
+  expect_golden_ids(name, path);
+  expect_golden_likelihood(name, path, floats);
+  expect_float_words(name, path, floats);
+  expect_golden_likelihood(name, path, bytes);
+  expect_golden_words(name, path, bytes);
+}
 
-TEST_P(Speaks, SmolLM2AsTheGolden) {
+TEST(Speaks, SmolLM2AsTheGolden) {
   NEED_MODEL(kSmolLM2);
-  expect_golden_ids(kSmolLM2, path);
-  expect_golden_likelihood(kSmolLM2, path, options());
-  expect_golden_words(kSmolLM2, path, options());
+  expect_golden(kSmolLM2, path);
 }
 
-TEST_P(Speaks, Gemma3AsTheGolden) {
+TEST(Speaks, Gemma3AsTheGolden) {
   NEED_MODEL(kGemma3);
-  expect_golden_ids(kGemma3, path);
-  expect_golden_likelihood(kGemma3, path, options());
-  expect_golden_words(kGemma3, path, options());
+  expect_golden(kGemma3, path);
 }
 
-std::string test_name(const testing::TestParamInfo<Activations>& activations) {
-  return activations.param == Activations::Q8 ? "Q8" : "F32";
-}
-INSTANTIATE_TEST_SUITE_P(Activations, Speaks, testing::Values(Activations::Q8, Activations::F32), test_name);
-
-TEST(SpeaksFrom, SmolLM2FusedFilesShardsGzipAndTwoDevices) {
+TEST(Speaks, SmolLM2TheSameFromFusedFilesShardsGzipAndTwoDevices) {
   NEED_MODEL(kSmolLM2);
   const TempDir dir;
-  const support::RunOptions options{.activations = Activations::Q8, .cache = CacheType::F16, .context = 256};
+  const ModelSetup options{.activations = Activations::Q8, .cache = CacheType::F16, .context = 256};
   const std::vector<std::int32_t> prompt = golden(kSmolLM2).at(0).at("tokens");
   const auto expected = greedy(*open_session(path, options), prompt, 32);
 
@@ -145,7 +177,7 @@ TEST(SpeaksFrom, SmolLM2FusedFilesShardsGzipAndTwoDevices) {
        {dir.file("fused.gguf"), dir.file("everything.gguf"), shards.front(), dir.file("fused.gguf.gz")}) {
     EXPECT_EQ(greedy(*open_session(file, options), prompt, 32), expected) << file;
   }
-  support::RunOptions two = options;
+  ModelSetup two = options;
   const auto& devices = support::test_devices();
   two.devices = {devices.front(), devices.back()};
   EXPECT_EQ(greedy(*open_session(path, two), prompt, 32), expected);

@@ -17,7 +17,7 @@ using support::open_session;
 using support::read_reference;
 using support::reference_path;
 using support::ReferenceSequence;
-using support::RunOptions;
+using support::ModelSetup;
 using support::value_of;
 
 const std::vector<std::string>& dense_models() {

@@ -28,7 +28,7 @@ using support::value_of;
 
 std::vector<std::int32_t> some_tokens() { return read_reference("llama-q8_0").sequences.front().tokens; }
 
-std::vector<float> logits_of(const std::string& path, const support::RunOptions& options = {}) {
+std::vector<float> logits_of(const std::string& path, const support::ModelSetup& options = {}) {
   const auto session = open_session(path, options);
   value_of(session->evaluate(some_tokens()));
   return value_of(session->logits());

@@ -35,7 +35,7 @@ std::string reference_path(const std::string& name) {
   return std::string(GGUF_FUSE_TEST_DATA) + "/models/" + name + ".gguf";
 }
 
-std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const RunOptions& options) {
+std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options) {
   ModelOptions model;
   model.devices = options.devices.empty() ? std::vector{test_devices().front()} : options.devices;
   model.split = options.split;
@@ -43,7 +43,7 @@ std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const RunO
   return value_of(RunnableModel::open(path, model));
 }
 
-std::unique_ptr<Session> open_session(const std::string& path, const RunOptions& options) {
+std::unique_ptr<Session> open_session(const std::string& path, const ModelSetup& options) {
   SessionOptions session;
   session.context = options.context;
   session.micro_batch = options.micro_batch;

@@ -17,7 +17,7 @@ namespace gguf_fuse::test_support {
 [[nodiscard]] const std::vector<std::shared_ptr<Device>>& test_devices();
 
 /// A model of tests/data/models, or any other path, on the first test device.
-struct RunOptions {
+struct ModelSetup {
   Activations activations = Activations::F32;
   CacheType cache = CacheType::F32;
   std::uint32_t micro_batch = 512;
@@ -27,8 +27,8 @@ struct RunOptions {
   std::vector<double> split{};
 };
 [[nodiscard]] std::string reference_path(const std::string& name);
-[[nodiscard]] std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const RunOptions& options = {});
-[[nodiscard]] std::unique_ptr<Session> open_session(const std::string& path, const RunOptions& options = {});
+[[nodiscard]] std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options = {});
+[[nodiscard]] std::unique_ptr<Session> open_session(const std::string& path, const ModelSetup& options = {});
 
 /// A sequence of tests/data/models/NAME.json; names as there, `_f32` are the floats' results.
 struct ReferenceSequence {

@@ -101,6 +101,12 @@ class GGUF_FUSE_EXPORT Device {
   [[nodiscard]] Result<std::shared_ptr<Program>> program(const ProgramSpec& spec);
   /// program() of each, built by several threads. The first error in order.
   [[nodiscard]] Result<std::vector<std::shared_ptr<Program>>> programs(std::span<const ProgramSpec> specs);
+  /// How many programs this device has, and how many of them were found in the cache.
+  struct ProgramCount {
+    std::size_t all = 0;
+    std::size_t cached = 0;
+  };
+  [[nodiscard]] ProgramCount program_count() const;
   /// Writes new programs to the cache. Best after every kernel ran once: some drivers finish the machine code only
   /// then. Happens by itself when a program is destroyed; a failure is logged and is no error.
   void save_programs();

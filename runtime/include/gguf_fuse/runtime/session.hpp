@@ -58,7 +58,8 @@ class GGUF_FUSE_EXPORT Session {
   /// Runs one token and one batch and forgets them, so that drivers finish their machine code; then saves the programs.
   [[nodiscard]] Result<void> warm_up();
 
-  /// Programs that were built, and of those how many came from the cache; seconds spent on them.
+  /// Programs of the model's devices, and how many of them came from the cache; seconds spent on recording this
+  /// session.
   struct BuildReport {
     std::size_t programs = 0;
     std::size_t cached = 0;
