@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # test.sh [--quick] [--peers]: sets up what is missing, builds, and runs every test.
-#   --quick  leaves out the tests on real models, and downloads nothing but packages
+#   --quick  leaves out the tests on real models and on Intel's OpenCL driver, and downloads nothing but packages
 #   --peers  also builds llama.cpp and compares what it computes from the fused files (adds about 15 minutes)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -24,7 +24,8 @@ if [ -n "$quick" ]; then
 else
   scripts/models.sh
   GGUF_FUSE_PYTHON=$(scripts/python.sh)
-  export GGUF_FUSE_PYTHON GGUF_FUSE_MODELS=$models
+  GGUF_FUSE_INTEL_OPENCL=$(scripts/intel_opencl.sh) || true  # it says why, and its tests are not there
+  export GGUF_FUSE_PYTHON GGUF_FUSE_INTEL_OPENCL GGUF_FUSE_MODELS=$models
 fi
 step "build (release)" build release
 

@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # intel_opencl.sh: brings Intel's OpenCL driver for CPUs from PyPI where it is not there yet, and prints a folder for
-# OCL_ICD_VENDORS that offers this driver alone. Prints nothing where there is none for this processor.
+# OCL_ICD_VENDORS that offers this driver alone. Where it cannot be had, one line says why and nothing is printed.
 # It is proprietary (its licence lies beside it), serves tests as a second implementation, and is part of nothing here.
 set -euo pipefail
 
-[ "$(uname -m)" = x86_64 ] || exit 0
+if [ "$(uname -sm)" != "Linux x86_64" ]; then
+  echo "intel_opencl: no driver for $(uname -sm), so no tests on it" >&2
+  exit 0
+fi
 # The driver, its compiler's libraries, and the thread pool that it runs on. Needs nothing else that Debian lacks, and no
 # LD_LIBRARY_PATH: that would put the driver's own libOpenCL before the system's.
 packages='intel-opencl-rt==2026.2.0 --hash=sha256:6b6215a420598b4999ee01caca6d5cbe106aa4155c46c52377619c5aafce9f67
@@ -21,8 +24,11 @@ if [ ! -e "$venv/complete" ]; then
   rm -rf "$venv"
   python3 -m venv --without-pip "$venv"
   printf '%s\n' "$packages" >"$venv/requirements"
-  python3 -m pip --python "$venv/bin/python" install --quiet --no-deps --no-cache-dir --disable-pip-version-check \
-    --only-binary :all: --require-hashes --requirement "$venv/requirements" >&2
+  if ! python3 -m pip --python "$venv/bin/python" install --quiet --no-deps --no-cache-dir --disable-pip-version-check \
+    --only-binary :all: --require-hashes --requirement "$venv/requirements" >"$venv/pip.log" 2>&1; then
+    echo "intel_opencl: no tests on Intel's driver: $(tail -n 1 "$venv/pip.log")" >&2
+    exit 1
+  fi
   # Wheels hold a copy for every name of a library. Half of the space is the second copies and a link-time optimiser.
   rm -f "$venv"/lib/{icx-lto,libcommon_clang,libintelocl}.so
   mkdir "$venv/vendors"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # update_docs.sh [--check] [BIN]: writes into README.md and docs/engines.md the tables that gguf-fuse prints from its own
-# rows; with --check only says whether they are current.
+# rows, and what gguf-run runs from its data files; with --check only says whether they are current.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,12 +10,12 @@ if [ "${1-}" = --check ]; then check=1; shift; fi
 program=${1:-build/release/bin}/gguf-fuse
 popular='architecture|---|llama|llama4|mistral3|qwen2|qwen2moe|qwen3|qwen3moe|qwen3next|qwen35moe|gemma2|gemma3|gemma4|gpt-oss|phi3|glm4moe|deepseek2|granitemoe|granite_swa|hunyuan-moe|minimax-m2|ernie4_5-moe'
 
-# insert FILE: replaces what stands between the markers of FILE with standard input.
+# insert MARK FILE: replaces what stands between the markers MARK:begin and MARK:end of FILE with standard input.
 insert() {
-  local file=$1 new
+  local mark=$1 file=$2 new
   new=$(mktemp)
-  awk -v table="$(cat)" '/<!-- targets:end -->/ { skip = 0 } !skip { print }
-    /<!-- targets:begin -->/ { print ""; print table; print ""; skip = 1 }' "$file" >"$new"
+  awk -v mark="$mark" -v table="$(cat)" '$0 == "<!-- " mark ":end -->" { skip = 0 } !skip { print }
+    $0 == "<!-- " mark ":begin -->" { print ""; print table; print ""; skip = 1 }' "$file" >"$new"
   if [ -n "$check" ]; then
     diff -u "$file" "$new" >&2 || { echo "$file is not current: run scripts/update_docs.sh" >&2; rm -f "$new"; return 1; }
   else
@@ -23,7 +23,36 @@ insert() {
   fi
   rm -f "$new"
 }
-"$program" targets --markdown | insert docs/engines.md
-# The columns that matter for these: experts and Q, K, V of each engine.
+
+# field FILE NAME DEFAULT: the value of a designated initializer.
+field() {
+  local value
+  value=$(sed -n "s/^[^/]*\.$2 = \([A-Za-z]*::\)\{0,1\}\"\{0,1\}\([^,\"})]*\).*/\2/p" "$1")
+  echo "${value:-$3}"
+}
+runnable() {
+  for file in runtime/architectures/*.inc; do field "$file" name ''; done
+}
+runs_table() {
+  local file pattern window
+  echo '| architecture | rotary embedding | gate | norm of Q and K heads | norms behind a layer'"'"'s halves | layers with a window |'
+  echo '| --- | --- | --- | --- | --- | --- |'
+  for file in runtime/architectures/*.inc; do
+    pattern=$(field "$file" window_pattern 0)
+    window=-
+    [ "$pattern" = 0 ] || window="$((pattern - 1)) of $pattern"
+    echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $(field "$file" activation Silu) |" \
+      "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window |"
+  done | sed 's/ true / yes /g'
+  printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)", [0-9].*/\1/p' kernels/src/packing_table.cpp | paste -sd, | sed 's/,/, /g')"
+}
+
+"$program" targets --markdown | insert targets docs/engines.md
+runs_table | insert runs docs/engines.md
+# The columns that matter for these: experts and Q, K, V of each engine, and whether gguf-run runs it.
 "$program" targets --markdown | grep -E "^\| ($popular) \|" |
-  awk -F'|' -v OFS='|' '{ print "", $2, $3, $6, $7, $9, "" }' | insert README.md
+  awk -F'|' -v OFS='|' -v runnable="$(runnable | paste -sd' ')" '
+    BEGIN { split(runnable, names, " "); for (i in names) runs[names[i]] = 1 }
+    { name = $2; gsub(/ /, "", name)
+      run = name == "architecture" ? " gguf-run " : name == "---" ? " --- " : name in runs ? " dense " : " - "
+      print "", $2, $3, $6, $7, $9, run, "" }' | insert targets README.md

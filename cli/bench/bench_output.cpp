@@ -83,7 +83,7 @@ struct SettingColumn {
 };
 
 const std::vector<SettingColumn>& setting_columns() {
-  static const std::vector<SettingColumn> columns{
+  static const std::vector<SettingColumn> kColumns{
       {"n_batch", "2048", [](const BenchResult& result) { return std::to_string(result.batch); }},
       {"n_ubatch", "512", [](const BenchResult& result) { return std::to_string(result.micro_batch); }},
       {"type_k", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_k)); }},
@@ -93,7 +93,7 @@ const std::vector<SettingColumn>& setting_columns() {
       {"dev", "", [](const BenchResult& result) { return result.device_option; }},
       {"ts", "", [](const BenchResult& result) { return result.split_option; }},
   };
-  return columns;
+  return kColumns;
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <random>
 
+#include "placement.hpp"
 #include "print.hpp"
 #include "signals.hpp"
 
@@ -87,6 +88,7 @@ class Measurement {
     BenchResult result = settings_;
     result.description = engine.model->description();
     result.devices = devices_text(*engine.model);
+    result.activations = activations_for(engine_options_, engine.model->devices());
     return result;
   }
 
@@ -104,6 +106,7 @@ class Measurement {
         if (i == 0) {
           result->description = engine.model->description();
           result->devices = devices_text(*engine.model);
+          result->activations = activations_for(engine_options, engine.model->devices());
         }
         result->seconds.push_back(engine.report.total);
       }
@@ -112,6 +115,7 @@ class Measurement {
       BenchResult whole = settings_;
       whole.description = result->description;
       whole.devices = result->devices;
+      whole.activations = result->activations;
       whole.time = result->time;
       whole.seconds = result->seconds;
       whole.load = result == &cold ? "load, programs built" : "load, programs cached";
@@ -170,7 +174,6 @@ Result<void> for_each_setting(const BenchOptions& options,
                 settings.micro_batch = micro_batch;
                 settings.cache_k = cache_k;
                 settings.cache_v = cache_v;
-                settings.activations = engine.activations;
                 GGUF_FUSE_CHECK(each(settings, engine));
               }
   return {};

@@ -16,7 +16,7 @@ _gguf_bench() {
       return
       ;;
     -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
-    --activations) COMPREPLY=($(compgen -W 'q8 f32' -- "$cur")) && return ;;
+    --activations) COMPREPLY=($(compgen -W 'auto q8 f32' -- "$cur")) && return ;;
     --style) COMPREPLY=($(compgen -W 'auto vector group' -- "$cur")) && return ;;
     --dot) COMPREPLY=($(compgen -W 'auto none vnni-avx512 vnni-avx khr-integer dp4a' -- "$cur")) && return ;;
     -o | --output) COMPREPLY=($(compgen -W 'md csv json jsonl' -- "$cur")) && return ;;

@@ -20,15 +20,15 @@ std::vector<std::string> words_of(std::initializer_list<T> values, Name name) {
 }
 
 const std::vector<std::string>& style_words() {
-  static const auto words = words_of({Style::Vector, Style::Group}, style_name);
-  return words;
+  static const auto kWords = words_of({Style::Vector, Style::Group}, style_name);
+  return kWords;
 }
 
 const std::vector<std::string>& dot_words() {
-  static const auto words = words_of(
+  static const auto kWords = words_of(
       {DotProduct::None, DotProduct::VnniAvx512, DotProduct::VnniAvx, DotProduct::KhrInteger, DotProduct::Dp4a},
       dot_product_name);
-  return words;
+  return kWords;
 }
 
 std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text) {
@@ -43,8 +43,10 @@ CacheType parse_cache_type(std::string_view option, std::string_view text) {
   return static_cast<CacheType>(parse_choice(option, text, kCacheTypes));
 }
 
-Activations parse_activations(std::string_view option, std::string_view text) {
-  return static_cast<Activations>(parse_choice(option, text, kActivations));
+std::optional<Activations> parse_activations(std::string_view option, std::string_view text) {
+  static const auto kWords = words_of({Activations::Q8, Activations::F32}, activations_name);
+  const std::size_t word = parse_choice(option, text, kWords);
+  return word == 0 ? std::nullopt : std::optional(static_cast<Activations>(word - 1));
 }
 
 std::vector<double> parse_split(std::string_view option, std::string text) {
@@ -98,7 +100,9 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands) {
   table.begin_group("Arithmetic", commands);
   table.value(
-      {"--activations"}, "T", "what meets quantised weights: q8 (8-bit integers, fast) or f32 (exact) (default: q8)",
+      {"--activations"}, "T",
+      "what meets quantised weights: q8 (8-bit integers), f32 (exact) or auto, the faster on the device (default: "
+      "auto)",
       [&](const std::string& name, const std::string& text) { options.activations = parse_activations(name, text); });
   table.value({"--style"}, "S", "how kernels are written: auto, vector (CPUs) or group (GPUs) (default: auto)",
               [&](const std::string& name, const std::string& text) {

@@ -21,7 +21,7 @@ struct EngineOptions {
   std::vector<double> split{};                ///< -ts
   std::optional<std::uint32_t> gpu_layers{};  ///< -ngl N; nothing: all of them
   unsigned threads = 0;
-  Activations activations = Activations::Q8;
+  std::optional<Activations> activations{};  ///< nothing: what is fastest on the devices
   std::optional<Style> style{};
   std::optional<DotProduct> dot{};
   std::string cache_folder = default_cache_folder();  ///< of built programs
@@ -35,7 +35,8 @@ void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned
 
 // Option values; all throw UsageError.
 [[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);
-[[nodiscard]] Activations parse_activations(std::string_view option, std::string_view text);
+/// "auto" is nothing.
+[[nodiscard]] std::optional<Activations> parse_activations(std::string_view option, std::string_view text);
 /// Shares of devices: 3,1 or 3/1.
 [[nodiscard]] std::vector<double> parse_split(std::string_view option, std::string text);
 

@@ -105,6 +105,12 @@ Result<DeviceChoice> choose_devices(const EngineOptions& options) {
   return choose_devices(options, all, [&options] { return layer_count(options.model); });
 }
 
+Activations activations_for(const EngineOptions& options, const std::vector<std::shared_ptr<Device>>& devices) {
+  const bool eight_bit =
+      std::all_of(devices.begin(), devices.end(), [](const auto& device) { return device->profile().eight_bit; });
+  return options.activations.value_or(eight_bit ? Activations::Q8 : Activations::F32);
+}
+
 Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice, const EngineOptions& options,
                                                           const Log& log) {
   std::vector<std::shared_ptr<Device>> devices;

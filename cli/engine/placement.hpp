@@ -24,6 +24,10 @@ struct DeviceChoice {
 /// choose_devices among all of this machine. Errors: those of list_devices and open_model besides.
 [[nodiscard]] Result<DeviceChoice> choose_devices(const EngineOptions& options);
 
+/// --activations, or what is fastest on every one of the devices.
+[[nodiscard]] Activations activations_for(const EngineOptions& options,
+                                          const std::vector<std::shared_ptr<Device>>& devices);
+
 /// Opened, once each. Errors: those of Device::open.
 [[nodiscard]] Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice,
                                                                         const EngineOptions& options, const Log& log);

@@ -63,9 +63,10 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
   GGUF_FUSE_ASSIGN(const DeviceChoice choice, choose_devices(options));
   for (const std::string& note : choice.notes) print_warning(note);
   GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log));
+  const Activations activations = activations_for(options, devices);
   return RunnableModel::open(options.model, {.devices = std::move(devices),
                                              .split = choice.split,
-                                             .activations = options.activations,
+                                             .activations = activations,
                                              .threads = options.threads,
                                              .control = &control,
                                              .log = log});

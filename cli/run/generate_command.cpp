@@ -39,7 +39,7 @@ bool may_talk(const RunOptions& options) {
 Result<const ChatTemplate*> choose_template(const RunOptions& options, RunnableModel& model) {
   if (options.conversation == true) return conversation_template(options, model);
   if (may_talk(options)) {
-    if (const auto found = conversation_template(options, model)) return found;
+    if (auto found = conversation_template(options, model)) return found;
   }
   if (!options.prompt) throw no_prompt();
   return nullptr;

@@ -30,11 +30,17 @@ inline lanes_f load_halves(const global uchar *plane) {
   __asm__("vcvtph2ps %1, %0" : "=v"(value) : "m"(*(const global loose_ushort16 *)plane));
   return value;
 }
-// A hint: the address need not exist.
-inline void prefetch_line(const global uchar *address) { __asm__ volatile("prefetcht0 (%0)" ::"r"(address)); }
-#define PREFETCH_BYTES 8192
 #else
 inline lanes_f load_halves(const global uchar *plane) { return vload_half16(0, (const global half *)plane); }
+#endif
+
+#ifdef PREFETCH
+// A hint: the address need not exist. OpenCL's own prefetch() does nothing on CPUs. Without it single tokens took 2 to 4
+// times as long.
+#define PREFETCH_BYTES 8192
+inline void prefetch_line(const global uchar *address) {
+  __builtin_prefetch((const void *)(size_t)address);
+}
 #endif
 #else
 typedef float lanes_f;

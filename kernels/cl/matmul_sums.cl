@@ -37,24 +37,33 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
   lanes_f offset[SUBGROUPS];
   decode(tile, groups, group, q, scale, offset);
 #endif
-  // One token: four chains of additions instead of a long one.
-  lanes_f parts[TILE == 1 ? 4 : 1];
+#if TILE == 1
+  // Four chains of additions instead of a long one.
+  lanes_f parts[4];
 #pragma unroll
-  for (uint i = 0; i < (TILE == 1 ? 4 : 1); ++i) parts[i] = 0;
+  for (uint i = 0; i < 4; ++i) parts[i] = 0;
 #pragma unroll
-  for (uint c = 0; c < 32; ++c) {
-#ifdef FLOAT_WEIGHTS
-    const lanes_f weight = decode_float(tile, 32 * group + c);
 #else
-    const uint part = c * SUBGROUPS / 32;
-    const lanes_f weight = fma(scale[part], TO_LANES_F(AS_LANES_I((q[c / 4] >> (8 * (c % 4))) & 0xffu)), offset[part]);
+  // A column is TILE products, which is enough to hide the loop; whole, it takes some compilers minutes.
+#pragma unroll 1
+#endif
+  for (uint word = 0; word < 8; ++word) {
+#pragma unroll
+    for (uint byte = 0; byte < 4; ++byte) {
+      const uint c = 4 * word + byte;
+#ifdef FLOAT_WEIGHTS
+      const lanes_f weight = decode_float(tile, 32 * group + c);
+#else
+      const uint part = word * SUBGROUPS / 8;
+      const lanes_f weight = fma(scale[part], TO_LANES_F(AS_LANES_I((q[word] >> (8 * byte)) & 0xffu)), offset[part]);
 #endif
 #if TILE == 1
-    parts[c % 4] = fma(weight, (lanes_f)(x[c]), parts[c % 4]);
+      parts[byte] = fma(weight, (lanes_f)(x[c]), parts[byte]);
 #else
 #pragma unroll
-    for (uint t = 0; t < TILE; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
+      for (uint t = 0; t < TILE; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
 #endif
+    }
   }
 #if TILE == 1
   sums[0] += (parts[0] + parts[1]) + (parts[2] + parts[3]);
@@ -66,7 +75,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
 inline void tile_sums(const global uchar* tile, uint groups, uint first, uint stride,
                       const ACTIVATIONS uchar* activations, lanes_f* sums) {
   for (uint group = first; group < groups; group += stride) {
-#if TILE == 1 && defined(ASSEMBLY_AVX512)
+#if TILE == 1 && defined(PREFETCH) && defined(STYLE_VECTOR)
 #pragma unroll
     for (uint line = 0; line < (GROUP_BYTES + 63) / 64; ++line) {
       prefetch_line(tile + group * GROUP_BYTES + PREFETCH_BYTES + 64 * line);

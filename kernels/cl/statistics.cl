@@ -42,13 +42,14 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void statistics_chunks(STA
   const uint first = get_global_id(0) * chunk, end = min(first + chunk, vocabulary);
   const int16 slots = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   float16 largest = load_logits(row, first, end), sums = 0.0f;
-  int16 at = slots + (int)first, count = 0;
+  int16 at = slots + (int)first;
+  uint16 count = 0;
   for (uint i = first; i < end; i += 16) {
     const float16 x = load_logits(row, i, end);
     const int16 larger = x > largest;
     largest = select(largest, x, larger);
     at = select(at, slots + (int)i, larger);
-    count -= (as_int16(x) & 0x7f800000) == 0x7f800000;
+    count += ((as_uint16(x) & 0x7f800000u) + 0x00800000u) >> 31;  // an exponent of ones carries into the top bit
   }
   statistics result;
   result.maximum = largest16(largest);

@@ -41,7 +41,7 @@ Result<Operation> batch(Device& device, const std::shared_ptr<Program>& program,
                         const Cache& cache, const Buffer& q, const Buffer& out, const Buffer& step) {
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(program, "attention_batch"));
   set_common(launch, shape, cache, q, out, step);
-  const DeviceProfile profile = device.profile();
+  const DeviceProfile& profile = device.profile();
   const std::uint32_t rows = batch_rows(profile, cache.shape.heads), heads = cache.shape.heads.heads;
   return one_stage("attention", std::move(launch), [=](std::uint32_t tokens, std::uint32_t) {
     return task_grid(profile, heads, ceil_divide(tokens, rows));
@@ -51,7 +51,7 @@ Result<Operation> batch(Device& device, const std::shared_ptr<Program>& program,
 Result<Operation> single(Device& device, const std::shared_ptr<Program>& program, const AttentionShape& shape,
                          const Cache& cache, const Buffer& q, const Buffer& out, const Buffer& step) {
   const HeadShape heads = cache.shape.heads;
-  const DeviceProfile profile = device.profile();
+  const DeviceProfile& profile = device.profile();
   const std::uint32_t tasks = heads.kv_heads * ceil_divide(heads.heads / heads.kv_heads, group_rows(heads));
   const auto parts = [=, window = shape.window](std::uint32_t past) {
     return parts_for(profile, tasks, window == 0 ? past + 1 : std::min(past + 1, window));

@@ -79,7 +79,7 @@ Result<void> DeviceCore::record(std::size_t time_slot, cl_event event) {
 
 Result<std::shared_ptr<Device>> Device::open(const DeviceInfo& info, DeviceOptions options) {
   const OpenCl& cl = *info.opencl;
-  auto core = std::shared_ptr<DeviceCore>(new DeviceCore{.cl = cl, .info = info, .options = std::move(options)});
+  auto core = std::make_shared<DeviceCore>(cl, info, std::move(options));
   core->allocated = allocation_counter(info.device_id);
   core->profile = decide_profile(info, host_cpu(), core->options,
                                  [&](DotProduct dot) { return probe_verdict(info, dot, core->options); });

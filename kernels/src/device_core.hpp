@@ -40,6 +40,9 @@ class EventTimes {
 
 /// What buffers, programs and launches of a device share; it lives as long as any of them.
 struct DeviceCore {
+  DeviceCore(const OpenCl& library, DeviceInfo device, DeviceOptions wanted)
+      : cl(library), info(std::move(device)), options(std::move(wanted)) {}
+
   const OpenCl& cl;
   DeviceInfo info;
   DeviceOptions options;
@@ -47,7 +50,8 @@ struct DeviceCore {
   std::shared_ptr<std::atomic<std::uint64_t>> allocated{};  ///< bytes, of all Devices on this device
   ClOwned<cl_context> context{};
   ClOwned<cl_command_queue> queue{};
-  EventTimes times{};  ///< after the queue: events go first
+  EventTimes times{};                                ///< after the queue: events go first
+  mutable std::atomic<bool> told_unwritable{false};  ///< the log need not say it for every program
 
   /// Keeps the event of a launch for timings(); sometimes waits for the queue to read what has come together.
   [[nodiscard]] Result<void> record(std::size_t time_slot, cl_event event);

@@ -97,8 +97,8 @@ Result<Launch> Launch::make(std::shared_ptr<Program> program, std::string_view k
   ClOwned<cl_kernel> handle(device.cl,
                             device.cl.clCreateKernel(program->state_->program.get(), signature->kernel.c_str(), &code));
   GGUF_FUSE_CHECK(device.checked("clCreateKernel", code));
-  auto state = std::unique_ptr<State>(
-      new State{.program = std::move(program), .device = device, .signature = *signature, .kernel = std::move(handle)});
+  auto state = std::make_unique<State>(
+      State{.program = std::move(program), .device = device, .signature = *signature, .kernel = std::move(handle)});
   GGUF_FUSE_CHECK(device.checked(
       "clGetKernelWorkGroupInfo",
       device.cl.clGetKernelWorkGroupInfo(state->kernel.get(), device.id(), CL_KERNEL_COMPILE_WORK_GROUP_SIZE,
@@ -151,7 +151,7 @@ Launch& Launch::set(std::string_view argument, ArgumentValue value) {
       return *this;
     }
     const cl_mem memory = buffer->state_->memory.get();
-    give(sizeof memory, &memory);
+    give(sizeof(cl_mem), &memory);
     state.buffers[index] = std::move(*buffer);
   } else {
     std::visit([&](const auto& number) { give(sizeof number, &number); }, value);

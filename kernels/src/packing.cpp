@@ -34,10 +34,11 @@ void take_block(const Packing& packing, const std::byte* file, std::size_t avail
   if (packing.rearrange != nullptr) packing.rearrange(file, packed);
 }
 
-template <std::size_t kWord>
+template <std::size_t WordBytes>
 void interleave(const Blocks& blocks, std::size_t first, std::size_t bytes, std::byte* out) {
-  for (std::size_t at = first; at < first + bytes; at += kWord) {
-    for (std::size_t row = 0; row < kTileRows; ++row, out += kWord) std::memcpy(out, blocks[row].data() + at, kWord);
+  for (std::size_t at = first; at < first + bytes; at += WordBytes) {
+    for (std::size_t row = 0; row < kTileRows; ++row, out += WordBytes)
+      std::memcpy(out, blocks[row].data() + at, WordBytes);
   }
 }
 
@@ -94,7 +95,7 @@ Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows
   GGUF_FUSE_CHECK(check_sizes(shape, *packing, rows.size(), tile.size()));
   const std::size_t row_bytes = file_row_bytes(shape, *packing);
   const std::size_t row_count = rows.size() / row_bytes;
-  const std::size_t blocks = tile.size() / (kTileRows * packing->bytes);
+  const std::size_t blocks = tile.size() / (std::size_t{kTileRows} * packing->bytes);
   Blocks scratch{};
   for (std::size_t block = 0; block < blocks; ++block) {
     const std::size_t at = block * packing->bytes;

@@ -31,6 +31,23 @@ struct DotRow {
   std::string_view reason;
 };
 
+struct EightBitRow {
+  bool eight_bit;
+  bool (*applies)(const DeviceInfo&, DotProduct);
+  std::string_view reason;
+};
+
+constexpr EightBitRow kEightBits[] = {
+    {true, [](const DeviceInfo&, DotProduct dot) { return dot != DotProduct::None; },
+     "the device has products for them"},
+    {true, [](const DeviceInfo& info, DotProduct) { return is_pocl(info); },
+     "PoCL makes good vector code of the plain ones"},
+    {false, [](const DeviceInfo&, DotProduct) { return true; }, "plain integer products are slower than floats"},
+};
+
+bool intel_on_cpu(const DeviceInfo& info) {
+  return info.type == DeviceType::Cpu && info.platform.find("Intel(R) OpenCL") != std::string::npos;
+}
 bool pocl_on_cpu(const DeviceInfo& info) { return info.type == DeviceType::Cpu && is_pocl(info); }
 
 // The first row that applies wins. Intel's CPU runtime refuses inline assembly and does not vectorise its packed dot
@@ -88,16 +105,23 @@ bool is_pocl(const DeviceInfo& info) { return info.platform.find("Portable Compu
 DeviceProfile decide_profile(const DeviceInfo& info, const HostCpu& cpu, const DeviceOptions& options,
                              const ProbeVerdict& probe) {
   DeviceProfile profile{.half_arithmetic = info.half_arithmetic,
+                        .prefetch = pocl_on_cpu(info) || intel_on_cpu(info),
                         .host_memory = info.type == DeviceType::Cpu,
                         .compute_units = std::max(info.compute_units, 1U),
                         .max_work_group = std::max<std::size_t>(info.max_work_group, 1)};
   const auto style =
       std::find_if(std::begin(kStyles), std::end(kStyles), [&](const StyleRow& row) { return row.applies(info); });
   profile.style = options.style.value_or(style->style);
-  const Decision decision = options.dot ? Decision{*options.dot, "asked for"} : decide_dot(info, cpu, options, probe);
+  Decision decision = options.dot ? Decision{*options.dot, "asked for"} : decide_dot(info, cpu, options, probe);
+  const bool of_vectors = decision.dot == DotProduct::VnniAvx512 || decision.dot == DotProduct::VnniAvx;
+  if (profile.style == Style::Group && of_vectors) decision = {DotProduct::None, "vpdpbusd takes vectors of rows"};
   profile.dot = decision.dot;
-  profile.reason = fmt::format("{}: {}\n{}: {}", style_name(profile.style), options.style ? "asked for" : style->reason,
-                               dot_product_name(profile.dot), decision.reason);
+  const auto eight_bit = std::find_if(std::begin(kEightBits), std::end(kEightBits),
+                                      [&](const EightBitRow& row) { return row.applies(info, profile.dot); });
+  profile.eight_bit = eight_bit->eight_bit;
+  profile.reason = fmt::format("{}: {}\n{}: {}\n{} activations: {}", style_name(profile.style),
+                               options.style ? "asked for" : style->reason, dot_product_name(profile.dot),
+                               decision.reason, profile.eight_bit ? "8-bit" : "float", eight_bit->reason);
   return profile;
 }
 

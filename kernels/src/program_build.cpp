@@ -187,7 +187,9 @@ void save_program(const DeviceCore& device, const ProgramState& state) {
     return;
   }
   const auto stored = Cache(device.options.cache_folder, "programs").store(state.cache_key, content);
-  if (!stored) device.log(LogLevel::Warning, stored.error().message());
+  if (!stored && !device.told_unwritable.exchange(true)) {
+    device.log(LogLevel::Warning, fmt::format("the program cache: {}", stored.error().message()));
+  }
 }
 
 }  // namespace gguf_fuse

@@ -77,7 +77,7 @@ std::vector<float> read_cached_head(const CacheShape& shape, CachePart part, std
         out[e] = from_half(load<std::uint16_t>(tile, index));
         break;
       case CacheType::Q8_0:
-        out[e] = load<std::int8_t>(tile, index) *
+        out[e] = static_cast<float>(load<std::int8_t>(tile, index)) *
                  from_half(load<std::uint16_t>(tile.subspan(padded * 16), e / kBlock * 16 + slot));
         break;
     }

@@ -26,8 +26,9 @@ const DotRow& dot_row(DotProduct dot) {
   return *std::find_if(std::begin(kDots), std::end(kDots), [&](const DotRow& row) { return row.dot == dot; });
 }
 
-Defines with_style(Style style, const DotRow& row, const Defines& own) {
-  Defines defines{{style == Style::Vector ? "STYLE_VECTOR" : "STYLE_GROUP", ""}, {row.define, ""}};
+Defines with_style(const DeviceProfile& profile, const DotRow& row, const Defines& own) {
+  Defines defines{{profile.style == Style::Vector ? "STYLE_VECTOR" : "STYLE_GROUP", ""}, {row.define, ""}};
+  if (profile.prefetch) defines.emplace_back("PREFETCH", "");
   if (row.assembly_avx512) defines.emplace_back("ASSEMBLY_AVX512", "");
   defines.insert(defines.end(), own.begin(), own.end());
   return defines;
@@ -38,9 +39,9 @@ Defines with_style(Style style, const DotRow& row, const Defines& own) {
 ProgramSpec in_style(ProgramSpec spec, const DeviceProfile& profile) {
   const DotRow& row = dot_row(profile.dot);
   if (profile.dot != DotProduct::None) {
-    spec.fallbacks.push_back(with_style(profile.style, dot_row(DotProduct::None), spec.defines));
+    spec.fallbacks.push_back(with_style(profile, dot_row(DotProduct::None), spec.defines));
   }
-  spec.defines = with_style(profile.style, row, spec.defines);
+  spec.defines = with_style(profile, row, spec.defines);
   if (*row.option != '\0') spec.options.emplace_back(row.option);
   return spec;
 }

@@ -120,7 +120,8 @@ Result<std::string> format_chat(const ChatTemplate& chat, std::span<const ChatMe
       continue;
     }
     if (role->turn == &ChatTemplate::user && !system.empty()) {
-      content = std::exchange(system, {}) + std::string(chat.system.after) + content;
+      system += chat.system.after;
+      content.insert(0, std::exchange(system, {}));
     }
     put(turn, content);
     if (role->turn == &ChatTemplate::assistant) opening = chat.open_again;

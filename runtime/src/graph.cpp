@@ -160,6 +160,16 @@ std::span<const float> rope_factors(const Session::State& state) {
   return is_long ? weights.rope_factors_long : weights.rope_factors_short;
 }
 
+/// A shorter context helps, whichever limit of the device it was.
+Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
+  auto buffer = device.allocate(bytes);
+  if (buffer) return buffer;
+  Error error = std::move(buffer).error();
+  error.subject = "KV cache";
+  error.hint = error_hint(ErrorCode::OutOfDeviceMemory);
+  return fail(std::move(error));
+}
+
 Result<void> allocate_stage(Session::State& state, DeviceStage& stage) {
   const Hyperparameters& hp = state.shared().hyperparameters;
   const Device& device = *stage.device;
@@ -175,8 +185,8 @@ Result<void> allocate_stage(Session::State& state, DeviceStage& stage) {
     const CacheShape shape{
         .k = state.options.cache_k, .v = state.options.cache_v, .capacity = state.options.context, .heads = heads};
     Cache cache{.shape = shape, .k = {}, .v = {}};
-    GGUF_FUSE_ASSIGN(cache.k, device.allocate(shape.k_bytes()));
-    GGUF_FUSE_ASSIGN(cache.v, device.allocate(shape.v_bytes()));
+    GGUF_FUSE_ASSIGN(cache.k, allocate_cache(device, shape.k_bytes()));
+    GGUF_FUSE_ASSIGN(cache.v, allocate_cache(device, shape.v_bytes()));
     state.cache_bytes += shape.k_bytes() + shape.v_bytes();
     stage.caches.push_back(std::move(cache));
   }
@@ -294,7 +304,7 @@ Result<void> build_graph(Session::State& state) {
     }
     return record_head(state);
   };
-  const Result<void> batches = batch();
+  Result<void> batches = batch();
   GGUF_FUSE_CHECK(single.get());
   return batches;
 }

@@ -12,6 +12,8 @@ namespace {
 // More than any model has, small enough that sums and products of sizes stay far from overflow.
 constexpr std::uint64_t kMostLayers = 4096;
 constexpr std::uint64_t kLargestSize = std::uint64_t{1} << 24;
+// Twice of what the largest known heads have. Kernels hold rows of a head on the stack or in local memory.
+constexpr std::uint32_t kLargestHead = 1024;
 
 /// Keys below the architecture's name.
 class Keys {
@@ -72,6 +74,13 @@ class Keys {
     return *number;
   }
 
+  /// As real_or, but not below 0.
+  [[nodiscard]] Result<float> amount_or(std::string_view key, double fallback) const {
+    GGUF_FUSE_ASSIGN(const double number, real_or(key, fallback));
+    if (number >= 0) return static_cast<float>(number);
+    return fail(bad(ErrorCode::BadHyperparameter, key, "a number of at least 0", fmt::format("{}", number)));
+  }
+
  private:
   [[nodiscard]] Result<std::uint32_t> checked(std::string_view key, std::uint64_t value) const {
     if (value == 0 || value > kLargestSize) {
@@ -102,6 +111,10 @@ Result<void> read_layers(const Keys& keys, Hyperparameters& result) {
   if (value_length != key_length) {
     return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "attention.value_length",
                          fmt::format("{}, the keys' length", key_length), std::to_string(value_length)));
+  }
+  if (key_length > kLargestHead) {
+    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "attention.key_length",
+                         fmt::format("at most {}", kLargestHead), std::to_string(key_length)));
   }
   for (std::size_t i = 0; i < count; ++i) {
     if (heads[i] % kv_heads[i] != 0 || std::uint64_t{heads[i]} * key_length > kLargestSize) {
@@ -134,7 +147,11 @@ Result<void> read_windows(const Keys& keys, const Metadata& metadata, Hyperparam
     auto element = value->elements();
     for (auto& layer : result.layers) {
       const Value one = *element;
-      layer.local = one.as_bool().value_or(one.as_unsigned().value_or(0) != 0);
+      const std::optional<std::uint64_t> number = one.as_bool() ? std::uint64_t{*one.as_bool()} : one.as_unsigned();
+      if (!number) {
+        return fail(keys.bad(ErrorCode::WrongValueType, kPattern, "an array of booleans", value->display()));
+      }
+      layer.local = *number != 0;
       ++element;
     }
     return {};
@@ -148,7 +165,7 @@ Result<void> read_windows(const Keys& keys, const Metadata& metadata, Hyperparam
   return {};
 }
 
-Result<void> read_rope(const Keys& keys, Hyperparameters& result) {
+Result<void> read_rope(const Keys& keys, const Metadata& metadata, Hyperparameters& result) {
   RopeParameters& rope = result.rope;
   GGUF_FUSE_ASSIGN(rope.rotated, keys.size_or("rope.dimension_count", result.layers[0].heads.size));
   if (rope.rotated > result.layers[0].heads.size || rope.rotated % 2 != 0) {
@@ -160,7 +177,9 @@ Result<void> read_rope(const Keys& keys, Hyperparameters& result) {
   GGUF_FUSE_ASSIGN(double factor, keys.real_or("rope.scale_linear", 0));
   GGUF_FUSE_ASSIGN(factor, keys.real_or("rope.scaling.factor", factor));
   std::string_view type = "linear";
-  if (const auto value = keys.find("rope.scaling.type")) type = value->as_string().value_or("");
+  if (keys.find("rope.scaling.type")) {
+    GGUF_FUSE_ASSIGN(type, metadata.get_string(keys.name("rope.scaling.type")));
+  }
   if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
     return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "rope.scaling.type", "none, linear, yarn or longrope",
                          escape_text(type)));
@@ -211,14 +230,11 @@ Result<Hyperparameters> read_hyperparameters(const Metadata& metadata, const std
   GGUF_FUSE_ASSIGN(result.train_context, keys.size("context_length"));
   GGUF_FUSE_CHECK(read_layers(keys, result));
   GGUF_FUSE_CHECK(read_windows(keys, metadata, result));
-  GGUF_FUSE_CHECK(read_rope(keys, result));
+  GGUF_FUSE_CHECK(read_rope(keys, metadata, result));
 
-  GGUF_FUSE_ASSIGN(const double epsilon, keys.real_or("attention.layer_norm_rms_epsilon", 1e-5));
-  GGUF_FUSE_ASSIGN(const double attention_cap, keys.real_or("attn_logit_softcapping", 0));
-  GGUF_FUSE_ASSIGN(const double final_cap, keys.real_or("final_logit_softcapping", 0));
-  result.epsilon = static_cast<float>(epsilon);
-  result.attention_softcap = static_cast<float>(attention_cap);
-  result.final_softcap = static_cast<float>(final_cap);
+  GGUF_FUSE_ASSIGN(result.epsilon, keys.amount_or("attention.layer_norm_rms_epsilon", 1e-5));
+  GGUF_FUSE_ASSIGN(result.attention_softcap, keys.amount_or("attn_logit_softcapping", 0));
+  GGUF_FUSE_ASSIGN(result.final_softcap, keys.amount_or("final_logit_softcapping", 0));
   if (result.architecture->scaled_embedding) {
     result.embedding_factor = std::sqrt(static_cast<float>(result.embedding));
   }

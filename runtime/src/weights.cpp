@@ -15,6 +15,9 @@ constexpr std::uint64_t kChunkBytes = std::uint64_t{1} << 30;
 /// Also what some devices want of the beginning of a buffer.
 constexpr std::uint64_t kMatrixAlignment = 128;
 
+/// The file alone says how many tokens there are; kernels count rows in 32 bits.
+constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24;
+
 /// Rows of a tensor that are one matrix, or one vector of floats.
 struct Rows {
   std::size_t tensor;
@@ -221,6 +224,13 @@ class Mapper {
     const auto embedding = find("token_embd.weight");
     if (!embedding) return fail(missing("token_embd.weight"));
     const std::uint64_t vocabulary = row_count(file_.tensors[*embedding].dims).value_or(0);
+    if (vocabulary == 0 || vocabulary > kMostTokens) {
+      return fail({.code = ErrorCode::BadTensorShape,
+                   .path = path_,
+                   .subject = "token_embd.weight",
+                   .expected = fmt::format("1 to {} rows", kMostTokens),
+                   .actual = std::to_string(vocabulary)});
+    }
     device_ = devices_.front().get();
     GGUF_FUSE_CHECK(matrix("token_embd.weight", vocabulary, hp_.embedding, weights.embedding));
     GGUF_FUSE_CHECK(host_floats("rope_freqs.weight", weights.rope_factors));

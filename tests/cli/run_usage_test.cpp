@@ -165,6 +165,7 @@ TEST(RunUsage, ValuesInEverySpellingAreTaken) {
       {"-ctv", "f16"},
       {"--cache-type-v=q8_0"},
       {"--activations", "f32"},
+      {"--activations", "auto"},
       {"--style", "auto"},
       {"--style", "group"},
       {"--dot", "none"},

@@ -7,26 +7,16 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
 #include "gguf_fuse/kernels/operation.hpp"
+#include "shared_device.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random.hpp"
 
 namespace gguf_fuse::test_support {
-
-/// The test device opened with kernels of a style; shared by the tests of a process, as are its programs. Without a dot
-/// product there is no inline assembly either.
-inline Device& styled_device(Style style, std::optional<DotProduct> dot = std::nullopt) {
-  static std::map<std::pair<Style, std::optional<DotProduct>>, std::shared_ptr<Device>> devices;
-  std::shared_ptr<Device>& device = devices[{style, dot}];
-  if (!device) device = open_device({.style = style, .dot = dot, .cache_folder = {}});
-  return *device;
-}
 
 inline std::vector<float> random_floats(std::size_t count, std::uint64_t seed, float largest = 1) {
   Random random(seed);

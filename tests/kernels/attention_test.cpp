@@ -87,8 +87,8 @@ double error(std::span<const float> found, const std::vector<double>& expected) 
 class Attention : public testing::TestWithParam<Style> {
  protected:
   // The group style runs without assembly, so that its programs serve PartsWithoutPositions too.
-  Device& device_ = GetParam() == Style::Group ? support::styled_device(Style::Group, DotProduct::None)
-                                               : support::styled_device(Style::Vector);
+  Device& device_ = GetParam() == Style::Group ? *support::shared_device(Style::Group, DotProduct::None)
+                                               : *support::shared_device(Style::Vector);
 
   static CacheShape shape_of(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t size, CacheType k, CacheType v,
                              std::uint32_t capacity = 1100) {
@@ -135,7 +135,7 @@ TEST_P(Attention, F16CacheEightHeadsShareOne) {
 TEST(AttentionPlain, F16CacheWithoutAssembly) {
   struct Plain : Attention {
     static void run() {
-      expect_as_reference(support::styled_device(Style::Vector, DotProduct::None),
+      expect_as_reference(*support::shared_device(Style::Vector, DotProduct::None),
                           shape_of(8, 1, 32, CacheType::F16, CacheType::F16), kFewLengths, {0, 17}, {0});
     }
   };

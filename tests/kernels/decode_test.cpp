@@ -72,7 +72,7 @@ class DecodeOnDevice : public testing::TestWithParam<support::Variant> {};
 
 /// All rows in a scrambled order, through pack_tile() and embed().
 std::vector<float> embedded(const support::Variant& variant, const support::FileMatrix& file, float factor) {
-  const std::shared_ptr<Device> device = support::shared_device(variant);
+  const std::shared_ptr<Device> device = support::shared_device(variant.style, variant.dot);
   std::vector<std::int32_t> tokens(file.rows);
   for (std::uint32_t i = 0; i < file.rows; ++i) tokens[i] = static_cast<std::int32_t>((i * 5 + 3) % file.rows);
   const Matrix table = support::upload(*device, file, 64);

@@ -28,21 +28,24 @@ struct Case {
   HostCpu cpu;
   Style style;
   DotProduct dot;
+  bool eight_bit;
 };
 
 TEST(DeviceProfile, FollowsTheTable) {
   const Case cases[] = {
-      {"PoCL, both", kPocl, kBoth, Style::Vector, DotProduct::VnniAvx512},
-      {"PoCL, AVX-VNNI", kPocl, {.vnni_avx = true}, Style::Vector, DotProduct::VnniAvx},
-      {"PoCL, old CPU", kPocl, {}, Style::Vector, DotProduct::None},
-      {"Intel's CPU runtime", kIntel, kBoth, Style::Vector, DotProduct::None},
-      {"NVIDIA", kNvidia, kBoth, Style::Group, DotProduct::Dp4a},
-      {"Intel's GPU", kArc, kBoth, Style::Group, DotProduct::KhrInteger},
+      {"PoCL, both", kPocl, kBoth, Style::Vector, DotProduct::VnniAvx512, true},
+      {"PoCL, AVX-VNNI", kPocl, {.vnni_avx = true}, Style::Vector, DotProduct::VnniAvx, true},
+      {"PoCL, old CPU", kPocl, {}, Style::Vector, DotProduct::None, true},
+      {"Intel's CPU runtime", kIntel, kBoth, Style::Vector, DotProduct::None, false},
+      {"NVIDIA", kNvidia, kBoth, Style::Group, DotProduct::Dp4a, true},
+      {"Intel's GPU", kArc, kBoth, Style::Group, DotProduct::KhrInteger, true},
   };
   for (const Case& test : cases) {
     const auto profile = decide_profile(test.info, test.cpu, {}, [](DotProduct) { return std::string(); });
     EXPECT_EQ(profile.style, test.style) << test.name;
     EXPECT_EQ(profile.dot, test.dot) << test.name;
+    EXPECT_EQ(profile.eight_bit, test.eight_bit) << test.name;
+    EXPECT_EQ(profile.prefetch, test.info.type == DeviceType::Cpu) << test.name;
     EXPECT_THAT(profile.reason, HasSubstr(std::string(dot_product_name(test.dot)))) << test.name;
   }
 }

@@ -14,7 +14,7 @@ class Embed : public testing::TestWithParam<support::Variant> {};
 TEST_P(Embed, TakesRowsTimesAFactorAndNoMoreThanAsked) {
   // More groups than one work-item takes, and not a multiple of them.
   const support::FileMatrix file = support::random_matrix("Q8_0", 50, 608, 1);
-  const std::shared_ptr<Device> device = support::shared_device(GetParam());
+  const std::shared_ptr<Device> device = support::shared_device(GetParam().style, GetParam().dot);
   const std::vector<std::int32_t> tokens = {49, 0, 17, 17, 15, 16, 3};
   constexpr std::uint32_t kAsked = 6;
   const std::vector<float> before(tokens.size() * file.columns, -7.0F);

@@ -44,7 +44,7 @@ class Logits : public testing::TestWithParam<Style> {
     }
   }
 
-  Device& device_ = support::styled_device(GetParam());
+  Device& device_ = *support::shared_device(GetParam());
 };
 
 TEST_P(Logits, StatisticsOfRows) {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "gguf_fuse/kernels/matmul_reference.hpp"
+#include "shared_device.hpp"
 #include "support/file_util.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random.hpp"
@@ -41,14 +41,6 @@ inline bool host_has_avx_vnni() {
   unsigned c = 0;
   unsigned d = 0;
   return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a >> 4 & 1) != 0;
-}
-
-/// An open device of that variant, one for the whole program, so that its kernels are built once.
-inline std::shared_ptr<Device> shared_device(const Variant& variant) {
-  static std::map<std::string, std::shared_ptr<Device>> devices;
-  std::shared_ptr<Device>& device = devices[variant_name(variant)];
-  if (!device) device = open_device({.style = variant.style, .dot = variant.dot, .cache_folder = {}});
-  return device;
 }
 
 /// False when the device was found to lack the dot product; a plain one works everywhere.

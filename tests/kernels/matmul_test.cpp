@@ -34,7 +34,7 @@ constexpr std::uint32_t kRows[] = {37, 16, 5};
 class Product {
  public:
   Product(const Variant& variant, MatmulShape shape, std::vector<FileMatrix> files, std::uint32_t max_tokens)
-      : device_(support::shared_device(variant)),
+      : device_(support::shared_device(variant.style, variant.dot)),
         shape_(std::move(shape)),
         files_(std::move(files)),
         max_tokens_(max_tokens) {

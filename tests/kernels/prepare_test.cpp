@@ -123,7 +123,7 @@ class Prepare : public testing::TestWithParam<Style> {
     }
   }
 
-  Device& device_ = support::styled_device(GetParam());
+  Device& device_ = *support::shared_device(GetParam());
 };
 
 TEST_P(Prepare, EveryNormKindTileAndBranch) {

@@ -65,7 +65,7 @@ class StoreKv : public testing::TestWithParam<Style> {
     EXPECT_LT((support::relative_error<float, double>(stored.v, stored.expected.v)), tolerance);
   }
 
-  Device& device_ = support::styled_device(GetParam());
+  Device& device_ = *support::shared_device(GetParam());
 };
 
 constexpr HeadShape kHeads{.heads = 9, .kv_heads = 3, .size = 64};

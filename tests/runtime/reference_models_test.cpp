@@ -13,11 +13,11 @@ namespace gguf_fuse {
 namespace {
 
 using support::logit_difference;
+using support::ModelSetup;
 using support::open_session;
 using support::read_reference;
 using support::reference_path;
 using support::ReferenceSequence;
-using support::ModelSetup;
 using support::value_of;
 
 const std::vector<std::string>& dense_models() {

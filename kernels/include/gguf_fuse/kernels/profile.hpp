@@ -30,7 +30,9 @@ enum class DotProduct : std::uint8_t {
 struct DeviceProfile {
   Style style = Style::Vector;
   DotProduct dot = DotProduct::None;
+  bool eight_bit = true;           ///< products with 8-bit activations are faster than with floats
   bool half_arithmetic = false;    ///< cl_khr_fp16
+  bool prefetch = false;           ///< the compiler knows clang's __builtin_prefetch, and a CPU runs it
   bool host_memory = false;        ///< buffers lie in host memory: map() copies nothing
   unsigned compute_units = 1;      ///< cores of a CPU, multiprocessors of a GPU
   std::size_t max_work_group = 1;  ///< work-items

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "gguf_fuse/loader/container.hpp"
+#include "gguf_fuse/runtime/architecture.hpp"
+#include "support/file_util.hpp"
+#include "support/random_model.hpp"
+#include "support/runtime/run_model.hpp"
+#include "support/temp_dir.hpp"
+
+namespace gguf_fuse {
+
+using support::Bytes;
+using support::RandomModel;
+using support::TensorSpec;
+
+/// Two small layers; the ones with a window have a window of four positions.
+inline RandomModel model_of(const std::string& architecture) {
+  const Architecture& row = *find_runnable(architecture);
+  RandomModel model = RandomModel(architecture).embedding(32).heads(2, 1, 16).feed_forward(32).vocabulary(40);
+  if (row.window_pattern > 0) {
+    model.keys([architecture](HeaderWriter& writer) { writer.add_u32(architecture + ".attention.sliding_window", 4); });
+  }
+  return model.edit([&row](std::vector<TensorSpec>& table) {
+    for (const std::string layer : {"blk.0.", "blk.1."}) {
+      for (const std::string norm : {"post_attention_norm.weight", "post_ffw_norm.weight"}) {
+        const bool there =
+            std::any_of(table.begin(), table.end(), [&](const auto& t) { return t.name == layer + norm; });
+        if (row.post_norms && !there) table.push_back({layer + norm, "F32", {table[0].dims[0]}});
+      }
+    }
+  });
+}
+
+using Write = std::function<void(HeaderWriter&)>;
+
+/// The file without `key`, with what `write` adds.
+inline Bytes with_key(const Bytes& file, std::string_view key, const Write& write) {
+  const auto source = memory_source(file, "in.gguf");
+  const Container container = support::value_of(read_container(*source));
+  HeaderWriter writer(container.version, container.big_endian);
+  for (std::size_t i = 0; i < container.metadata.size(); ++i) {
+    const Metadata::Entry entry = container.metadata[i];
+    if (entry.key != key) writer.add_record(entry.record);
+  }
+  if (write) write(writer);
+  for (const TensorInfo& tensor : container.tensors) {
+    writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
+  }
+  Bytes changed = writer.finish();
+  changed.insert(changed.end(), file.begin() + static_cast<std::ptrdiff_t>(container.data_offset), file.end());
+  return changed;
+}
+
+/// Files that are run, one architecture each.
+class HostileTest : public testing::TestWithParam<std::string> {
+ protected:
+  /// Opens the model and runs three tokens; what went wrong, or nothing. Whatever it is has to be fit to be shown.
+  std::optional<Error> attempt(const Bytes& file, const SessionOptions& options = {.context = 8}) {
+    const std::string path = dir_.file("in.gguf");
+    support::write_file(path, file);
+    const auto error = run(path, options);
+    if (!error) return error;
+    const std::string message = error->message();
+    EXPECT_THAT(error->path, testing::AnyOf(path, device_->info().name)) << message;
+    EXPECT_EQ(escape_text(message), message);
+    EXPECT_THAT(error->kind(), testing::AnyOf(ErrorKind::Malformed, ErrorKind::Unsupported, ErrorKind::Environment))
+        << message;
+    // These say that a check is missing before the device is asked, or in it.
+    EXPECT_NE(error->code, ErrorCode::OpenClFailed) << message;
+    EXPECT_NE(error->code, ErrorCode::KernelBuildFailed) << message;
+    EXPECT_NE(error->code, ErrorCode::BadLaunch) << message;
+    return error;
+  }
+
+  std::optional<Error> run(const std::string& path, const SessionOptions& options) const {
+    auto model = RunnableModel::open(path, {.devices = {device_}, .threads = 1});
+    if (!model) return model.error();
+    auto session = Session::create(*model, options);
+    if (!session) return session.error();
+    for (const std::vector<std::int32_t>& tokens : {std::vector{0, 0}, {0}}) {
+      if (auto step = (*session)->evaluate(tokens); !step) return step.error();
+    }
+    const auto logits = support::value_of((*session)->logits());
+    EXPECT_EQ(logits.size(), (*model)->description().vocabulary);
+    EXPECT_TRUE(std::all_of(logits.begin(), logits.end(), [](float logit) { return std::isfinite(logit); }));
+    return std::nullopt;
+  }
+
+  /// The code's name, or "works".
+  std::string outcome(const Bytes& file) {
+    const auto error = attempt(file);
+    return error ? std::string(error_name(error->code)) : "works";
+  }
+
+  const support::TempDir dir_;
+  const std::shared_ptr<Device> device_ = support::test_devices().front();
+};
+
+inline std::vector<std::string> runnable_names() {
+  std::vector<std::string> names;
+  for (const Architecture& row : runnable_architectures()) names.emplace_back(row.name);
+  return names;
+}
+
+}  // namespace gguf_fuse
