@@ -35,12 +35,9 @@ inline lanes_f load_halves(const global uchar *plane) { return vload_half16(0, (
 #endif
 
 #ifdef PREFETCH
-// A hint: the address need not exist. OpenCL's own prefetch() does nothing on CPUs. Without it single tokens took 2 to 4
-// times as long.
+// A hint: the address need not exist. OpenCL's own prefetch() does nothing on CPUs. What it gains: docs/performance.md.
 #define PREFETCH_BYTES 8192
-inline void prefetch_line(const global uchar *address) {
-  __builtin_prefetch((const void *)(size_t)address);
-}
+inline void prefetch_line(const global uchar *address) { __builtin_prefetch((const void *)(size_t)address); }
 #endif
 #else
 typedef float lanes_f;
