@@ -152,6 +152,17 @@ TEST(Session, StopsBetweenMicroBatches) {
   EXPECT_EQ(session->evaluate(some_tokens()).error().code, ErrorCode::Interrupted);
 }
 
+// ThreadSanitizer runs what has threads in its name.
+TEST(ModelThreads, AnyNumberReadsAndPacksTheSame) {
+  const TempDir dir;
+  // Large enough for several chunks, with tiles across their borders.
+  const std::string path =
+      RandomModel("llama").vocabulary(3000).embedding(96).heads(6, 3, 16).feed_forward(480).type("Q8_0").write(
+          dir.file("model.gguf"));
+  const auto expected = logits_of(path, {.threads = 1});
+  for (const unsigned threads : {2U, 8U}) EXPECT_EQ(logits_of(path, {.threads = threads}), expected) << threads;
+}
+
 TEST(Model, LoadingCanBeStopped) {
   Control control;
   control.cancelled = true;

@@ -39,6 +39,7 @@ std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const Mode
   ModelOptions model;
   model.devices = options.devices.empty() ? std::vector{test_devices().front()} : options.devices;
   model.split = options.split;
+  model.threads = options.threads;
   model.activations = options.activations;
   return value_of(RunnableModel::open(path, model));
 }

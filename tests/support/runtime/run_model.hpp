@@ -25,6 +25,7 @@ struct ModelSetup {
   bool all_logits = false;
   std::vector<std::shared_ptr<Device>> devices{};  ///< the first test device by default
   std::vector<double> split{};
+  unsigned threads = 0;  ///< as ModelOptions
 };
 [[nodiscard]] std::string reference_path(const std::string& name);
 [[nodiscard]] std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options = {});
