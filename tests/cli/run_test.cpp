@@ -36,7 +36,8 @@ void expect_near(const nlohmann::json& found, const nlohmann::json& expected, do
 }
 
 TEST(RunEval, GivesLlamaCppsLogits) {
-  for (const auto& sequence : llama_reference().at("sequences")) {
+  const auto reference = llama_reference();
+  for (const auto& sequence : reference.at("sequences")) {
     const std::vector<std::int32_t> tokens = sequence.at("tokens");
     const auto found = run_json({"eval", "-m", llama(), "--tokens", joined(tokens), "--activations", "f32"});
     const double tolerance = 1e-3 * spread_of(sequence.at("logits_f32"));
