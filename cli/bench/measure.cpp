@@ -12,7 +12,6 @@
 
 #include "placement.hpp"
 #include "print.hpp"
-#include "signals.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
@@ -79,8 +78,6 @@ class Measurement {
     start.warm_up = options_.warm_up;
     start.progress = terminal_width(stderr) > 0;
     control_.bytes_done.store(0);
-    // a model that is given back stops its own loading, which is no wish of the user's
-    if (caught_signal() == 0) control_.cancelled.store(false);
     return start_engine(engine, start, control_);
   }
 

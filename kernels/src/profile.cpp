@@ -31,20 +31,6 @@ struct DotRow {
   std::string_view reason;
 };
 
-struct EightBitRow {
-  bool eight_bit;
-  bool (*applies)(const DeviceInfo&, DotProduct);
-  std::string_view reason;
-};
-
-constexpr EightBitRow kEightBits[] = {
-    {true, [](const DeviceInfo&, DotProduct dot) { return dot != DotProduct::None; },
-     "the device has products for them"},
-    {true, [](const DeviceInfo& info, DotProduct) { return is_pocl(info); },
-     "PoCL makes good vector code of the plain ones"},
-    {false, [](const DeviceInfo&, DotProduct) { return true; }, "plain integer products are slower than floats"},
-};
-
 bool intel_on_cpu(const DeviceInfo& info) {
   return info.type == DeviceType::Cpu && info.platform.find("Intel(R) OpenCL") != std::string::npos;
 }
@@ -69,6 +55,20 @@ constexpr DotRow kDots[] = {
      false, "the driver has cl_khr_integer_dot_product with packed operands"},
     {DotProduct::None, "none", [](const DeviceInfo&, const HostCpu&) { return true; }, false,
      "no 8-bit dot product is known for this device"},
+};
+
+struct EightBitRow {
+  bool eight_bit;
+  bool (*applies)(const DeviceInfo&, DotProduct);
+  std::string_view reason;
+};
+
+constexpr EightBitRow kEightBits[] = {
+    {true, [](const DeviceInfo&, DotProduct dot) { return dot != DotProduct::None; },
+     "the device has products for them"},
+    {true, [](const DeviceInfo& info, DotProduct) { return is_pocl(info); },
+     "PoCL makes good vector code of the plain ones"},
+    {false, [](const DeviceInfo&, DotProduct) { return true; }, "plain integer products are slower than floats"},
 };
 
 template <typename Value, typename Table, typename Member>

@@ -2,17 +2,13 @@
 #include "gguf_fuse/runtime/generate.hpp"
 
 #include <array>
-#include <chrono>
 
+#include "clock.hpp"
 #include "gguf_fuse/runtime/utf8_stream.hpp"
 #include "stop_text.hpp"
 
 namespace gguf_fuse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 /// Makes text of tokens, and shows what is sure to belong to it.
 class Speaker {

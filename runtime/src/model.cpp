@@ -7,15 +7,12 @@
 #include <chrono>
 #include <map>
 
+#include "clock.hpp"
 #include "model_state.hpp"
 #include "placement.hpp"
 
 namespace gguf_fuse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 ModelDescription describe(const PlannedFile& file, const Metadata& metadata, const Hyperparameters& hp,
                           const Weights& weights, const std::string& path) {

@@ -4,16 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "clock.hpp"
 #include "session_state.hpp"
 
 namespace gguf_fuse {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 /// With all logits a micro-batch is this small: they take tokens x vocabulary floats.
 constexpr std::uint32_t kMostLogitRows = 64;
