@@ -4,7 +4,8 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
 
-#include <cstring>
+#include <array>
+#include <bit>
 #endif
 
 namespace gguf_fuse {
@@ -38,12 +39,10 @@ unsigned saved_registers() {
 
 HostCpu ask() {
   HostCpu cpu;
-  char brand[49] = {};
-  for (unsigned i = 0; i < 3; ++i) {
-    const CpuidAnswer part = cpuid(0x80000002 + i);
-    std::memcpy(brand + 16 * i, &part, sizeof part);
-  }
-  cpu.name = brand;
+  // The brand string: 3 leaves of 16 bytes, a zero at its end.
+  std::array<CpuidAnswer, 4> brand{};
+  for (unsigned i = 0; i < 3; ++i) brand[i] = cpuid(0x80000002 + i);
+  cpu.name = std::bit_cast<std::array<char, sizeof brand>>(brand).data();
 
   // Intel's Software Developer's Manual, volume 2, CPUID leaf 7: EBX 16 F, 17 DQ, 30 BW, 31 VL; ECX 11 AVX512_VNNI;
   // subleaf 1 EAX 4 AVX-VNNI. XCR0: 1 SSE, 2 AVX, 5 to 7 AVX-512.
@@ -63,8 +62,8 @@ HostCpu ask() { return {}; }
 }  // namespace
 
 const HostCpu& host_cpu() {
-  static const HostCpu cpu = ask();
-  return cpu;
+  static const HostCpu kCpu = ask();
+  return kCpu;
 }
 
 }  // namespace gguf_fuse
