@@ -31,10 +31,19 @@ static inline tile_range part_of(uint from, uint end, uint part, uint parts) {
 #define PARTIAL_HEADER 16
 #define PARTIAL_SIZE (HEAD_SIZE + 2)
 
+// A sink is a score without a value: where a row starts, with UNSEEN and nothing if there is none. Of a split sequence
+// only the first part starts so. A sink of -INFINITY is none.
+static inline float sink_of(global const float *sinks, uint has_sinks, uint head) {
+  return has_sinks ? sinks[head] : -INFINITY;
+}
+static inline float first_most(float sink) { return max(sink, UNSEEN); }
+static inline float first_total(float sink) { return exp(sink - first_most(sink)); }
+
 #define BATCH_ROWS 16
-#define ATTENTION_ARGUMENTS                                                                 \
-  global const float *q, global const uchar *k, global const uchar *v, global float *out,   \
-      global const uint *step_info, uint heads, uint kv_heads, uint cache_tiles, float softcap, uint window
+#define ATTENTION_ARGUMENTS                                                                                 \
+  global const float *q, global const uchar *k, global const uchar *v, global float *out,                   \
+      global const uint *step_info, uint heads, uint kv_heads, uint cache_tiles, float softcap, uint window, \
+      global const float *sinks, uint has_sinks
 
 #ifdef STYLE_VECTOR
 #include "attention_vector.cl"

@@ -4,12 +4,15 @@
 // Row r is at `position + r * ROW_STEP`; o[element / LANES][row] of this lane's elements is left undivided by
 // total[row].
 static inline void NAME(attend)(local const float *queries, local float *probabilities, local float *most,
-                                local float *factors, const global uchar *k, const global uchar *v, uint from, uint end,
-                                uint position, float softcap, uint window, float *o, float *total) {
+                                local float *factors, const float *sinks, const global uchar *k, const global uchar *v,
+                                uint from, uint end, uint position, float softcap, uint window, float *o,
+                                float *total) {
   const uint lane = get_local_id(0);
   for (uint i = 0; i < LANE_ELEMENTS * ROWS; ++i) o[i] = 0.0f;
-  for (uint r = 0; r < ROWS; ++r) total[r] = 0.0f;
-  if (lane < ROWS) most[lane] = UNSEEN;
+  for (uint r = 0; r < ROWS; ++r) {
+    total[r] = lane == 0 ? first_total(sinks[r]) : 0.0f;
+    if (lane == r) most[r] = first_most(sinks[r]);
+  }
   for (uint block = from; block < end; block += LANES) {
     float score[ROWS];
     const uint at = block + lane;
@@ -73,9 +76,10 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_batch(A
     queries[e * ROWS + r] = r < rows ? q[((ulong)(token + r) * heads + head) * HEAD_SIZE + e] : 0.0f;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  float o[LANE_ELEMENTS * ROWS], total[ROWS];
+  float o[LANE_ELEMENTS * ROWS], total[ROWS], row_sinks[ROWS];
+  for (uint r = 0; r < ROWS; ++r) row_sinks[r] = sink_of(sinks, has_sinks, head);
   const uint end = past + token + rows;
-  NAME(attend)(queries, probabilities, most, factors, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
+  NAME(attend)(queries, probabilities, most, factors, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
                v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, window_start(past + token, window), end, past + token,
                softcap, window, o, total);
   for (uint e = lane; e < HEAD_SIZE; e += LANES) {
@@ -98,9 +102,10 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_single(
     queries[e * ROWS + r] = q[(head + min(r, rows - 1)) * HEAD_SIZE + e];
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  float o[LANE_ELEMENTS * ROWS], total[ROWS];
+  float o[LANE_ELEMENTS * ROWS], total[ROWS], row_sinks[ROWS];
+  for (uint r = 0; r < ROWS; ++r) row_sinks[r] = sink_of(sinks, has_sinks && part == 0, head + min(r, rows - 1));
   const tile_range range = part_of(window_start(position, window), position + 1, part, parts);
-  NAME(attend)(queries, probabilities, most, factors, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
+  NAME(attend)(queries, probabilities, most, factors, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
                v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range.first * 16, min(range.last * 16, position + 1),
                position, softcap, window, o, total);
   for (uint r = 0; r < rows; ++r) {

@@ -70,16 +70,17 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
 
 // Row r is at position `position + r * ROW_STEP` and sees what its window leaves of the positions up to there. `end` is
 // the first position without keys. queries[element][row]; o[chunk][row] is left undivided by total[row].
-static inline void NAME(attend)(const float *queries, const global uchar *k, const global uchar *v, tile_range range,
-                                uint position, uint end, float softcap, uint window, float16 *o, float *most,
-                                float16 *total) {
+static inline void NAME(attend)(const float *queries, const float *sinks, const global uchar *k, const global uchar *v,
+                                tile_range range, uint position, uint end, float softcap, uint window, float16 *o,
+                                float *most, float16 *total) {
   const int16 slots = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   float16 scores[BLOCK_TILES * ROWS];
   float factors[ROWS];
   for (uint i = 0; i < HEAD_CHUNKS * ROWS; ++i) o[i] = 0.0f;
   for (uint r = 0; r < ROWS; ++r) {
-    most[r] = UNSEEN;
+    most[r] = first_most(sinks[r]);
     total[r] = 0.0f;
+    total[r].s0 = first_total(sinks[r]);
   }
   const uint last_start = window_start(position + (ROWS - 1) * ROW_STEP, window);
   for (uint tile = range.first; tile < range.last; tile += BLOCK_TILES) {

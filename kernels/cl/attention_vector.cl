@@ -59,14 +59,15 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTEN
   const uint head = get_global_id(0), token = get_global_id(1) * BATCH_ROWS, past = step_info[0], tokens = step_info[1];
   const uint kv_head = head / (heads / kv_heads), rows = min(tokens - token, (uint)BATCH_ROWS);
   float16 o[HEAD_CHUNKS * BATCH_ROWS], total[BATCH_ROWS];
-  float queries[HEAD_SIZE * BATCH_ROWS], most[BATCH_ROWS];
+  float queries[HEAD_SIZE * BATCH_ROWS], row_sinks[BATCH_ROWS], most[BATCH_ROWS];
   for (uint r = 0; r < BATCH_ROWS; ++r) {
     global const float *from = q + ((ulong)(token + r) * heads + head) * HEAD_SIZE;
     for (uint e = 0; e < HEAD_SIZE; ++e) queries[e * BATCH_ROWS + r] = r < rows ? from[e] : 0.0f;
+    row_sinks[r] = sink_of(sinks, has_sinks, head);
   }
   const uint end = past + token + rows;
   const tile_range range = part_of(window_start(past + token, window), end, 0, 1);
-  attend_batch(queries, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
+  attend_batch(queries, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
                v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range, past + token, end, softcap, window, o, most,
                total);
   for (uint r = 0; r < rows; ++r) {
@@ -81,13 +82,14 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_single(ATTE
   const uint head = kv_head * group + first, rows = min(group - first, (uint)GROUP_ROWS);
   const uint part = get_global_id(1), parts = get_global_size(1);
   float16 o[HEAD_CHUNKS * GROUP_ROWS], total[GROUP_ROWS];
-  float queries[HEAD_SIZE * GROUP_ROWS], most[GROUP_ROWS];
+  float queries[HEAD_SIZE * GROUP_ROWS], row_sinks[GROUP_ROWS], most[GROUP_ROWS];
   for (uint r = 0; r < GROUP_ROWS; ++r) {
     global const float *from = q + (head + min(r, rows - 1)) * HEAD_SIZE;
     for (uint e = 0; e < HEAD_SIZE; ++e) queries[e * GROUP_ROWS + r] = from[e];
+    row_sinks[r] = sink_of(sinks, has_sinks && part == 0, head + min(r, rows - 1));
   }
   const tile_range range = part_of(window_start(position, window), position + 1, part, parts);
-  attend_single(queries, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
+  attend_single(queries, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
                 v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range, position, position + 1, softcap, window, o,
                 most, total);
   for (uint r = 0; r < rows; ++r) {

@@ -1,23 +1,37 @@
 // SPDX-License-Identifier: MIT
 // What the matrix products of both styles share: which matrix a block of rows belongs to, and what happens to the sums.
-// Of the host: MATRICES, KINDS (different types among them), KIND_1 and KIND_2 (the kinds of matrices 1 and 2), GATED.
+// Of the host: KINDS (different types among the matrices), KIND_1 and KIND_2 (the kinds of matrices 1 and 2), GATED.
 
 #define FLAG_BIAS 1u
 #define FLAG_ADD 2u
+#define FLAG_UP_BIAS 4u
 #define GATE_SILU 0u
 #define GATE_GELU 1u
+#define GATE_RELU 2u
 
 #define OF_MATRIX(matrix, name) ((matrix) == 0 ? name##_0 : (matrix) == 1 ? name##_1 : name##_2)
+
+// The tile of rows at `row` of the expert at `index` of a part of an expert matrix.
+#define EXPERT_TILE(matrix, index, row) \
+  (weights_##matrix + offset_##matrix + (index) * stride_##matrix + (row) / 16 * (ulong)tile_bytes_##matrix)
 
 inline uint kind_of(uint matrix) { return matrix == 0 ? 0 : matrix == 1 ? KIND_1 : KIND_2; }
 
 inline uint blocks_of(uint rows) { return (rows + 16 * ROW_TILES - 1) / (16 * ROW_TILES); }
 
-// x * sigmoid(x), x * Phi(x) in its tanh form (0.5 + 0.5 * tanh(u) = sigmoid(2u)), max(x, 0) that keeps NaN.
-inline lanes_f gate_activation(lanes_f x, uint activation) {
-  if (activation > GATE_GELU) return x < 0.0f ? (lanes_f)(0.0f) : x;
-  const lanes_f z = activation == GATE_GELU ? 1.5957691216f * fma(0.044715f * x, x * x, x) : x;
-  return x / (1.0f + exp(-z));
+// Of gate g and up u: g * sigmoid(g) * u, g * Phi(g) * u in its tanh form (0.5 + 0.5 * tanh(z) = sigmoid(2z)),
+// max(g, 0) * u, and gpt-oss's g * sigmoid(1.702 g) * (u + 1), g at most 7 and u between -7 and 7. All keep NaN.
+inline lanes_f gated(lanes_f g, lanes_f u, uint activation) {
+  if (activation == GATE_RELU) return (g < 0.0f ? (lanes_f)(0.0f) : g) * u;
+  lanes_f z = g;
+  if (activation == GATE_GELU) z = 1.5957691216f * fma(0.044715f * g, g * g, g);
+  if (activation > GATE_RELU) {
+    g = g > 7.0f ? (lanes_f)(7.0f) : g;
+    u = u > 7.0f ? (lanes_f)(7.0f) : u;
+    u = (u < -7.0f ? (lanes_f)(-7.0f) : u) + 1.0f;
+    z = 1.702f * g;
+  }
+  return g / (1.0f + exp(-z)) * u;
 }
 
 #if KINDS > 2
@@ -36,4 +50,24 @@ inline lanes_f gate_activation(lanes_f x, uint activation) {
     function##_1(__VA_ARGS__)
 #else
 #define CALL_KIND(kind, function, ...) function##_0(__VA_ARGS__)
+#endif
+
+#ifdef STYLE_VECTOR
+// Only `count` rows exist.
+inline lanes_f load_rows(const global float* from, uint count) {
+  if (count >= 16) return *(const global loose_float16*)from;
+  float rows[16];
+  for (uint i = 0; i < 16; ++i) rows[i] = i < count ? from[i] : 0.0f;
+  return vload16(0, rows);
+}
+
+inline void store_rows(lanes_f value, uint count, global float* out) {
+  if (count >= 16) {
+    *(global loose_float16*)out = value;
+    return;
+  }
+  float rows[16];
+  vstore16(value, 0, rows);
+  for (uint i = 0; i < count; ++i) out[i] = rows[i];
+}
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rows of floats become activations (PreparedShape in matmul.hpp): residual branch, norm, quantising or transposing.
+// Rows of floats become activations (PreparedShape in matmul.hpp): branch, scale, norm, quantising or transposing.
 #define NORM_NONE 0
 #define NORM_RMS 1
 #define NORM_LAYER 2
@@ -8,8 +8,9 @@
 
 #define PREPARE_ARGUMENTS                                                                                      \
   global float *x, global const float *weight, global const float *bias, global const float *branch,           \
-      global const float *post_weight, global uchar *out, global const uint *step_info, uint columns,          \
-      float epsilon, uint norm, uint has_branch, uint kind, uint tile
+      global const float *post_weight, global const float *scale, global uchar *out,                           \
+      global const uint *step_info, uint columns, float epsilon, uint norm, uint has_branch, uint scaled,      \
+      uint kind, uint tile
 
 // take_last copies the row of the last token.
 #define TAKE_LAST_ARGUMENTS global const float *x, global float *out, global const uint *step_info, uint columns

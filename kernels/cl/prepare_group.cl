@@ -46,24 +46,25 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
   const bool exists = token < step_info[1];
   // All groups go through all reductions, needed or not: with one below a condition PoCL 3.1 gave wrong sums now and
   // then.
-  // Tokens that do not exist read the first row, and what they find is not used.
-  const ulong first_column = exists ? (ulong)token * columns : 0;
+  // Tokens that do not exist have no columns, and what they find is not used.
+  const uint count = exists ? columns : 0;
+  const ulong first_column = (ulong)token * columns;
   global float *row = x + first_column;
   global const float *added = has_branch ? branch + first_column : row;
-  const float branch_factor = row_factor(scratch, added, columns, 0.0f, epsilon);
+  const float branch_factor = row_factor(scratch, added, count, 0.0f, epsilon);
+  const float row_scale = scaled ? scale[0] : 1.0f;
   float sum = 0.0f;
-  for (uint i = lane; i < columns; i += LANES) {
+  for (uint i = lane; i < count; i += LANES) {
     float value = row[i];
-    if (has_branch && exists) {
-      value += added[i] * branch_factor * post_weight[i];
-      row[i] = value;
-    }
+    if (has_branch) value += added[i] * branch_factor * post_weight[i];
+    value *= row_scale;
+    if (has_branch || scaled) row[i] = value;
     sum += value;
   }
   const float2 sums = sum_lanes(scratch, (float2)(sum, 0.0f));
   const float mean = norm == NORM_LAYER ? sums.x / columns : 0.0f;
   // Each lane reads the columns that it wrote itself.
-  const float factor = row_factor(scratch, row, columns, mean, epsilon);
+  const float factor = row_factor(scratch, row, count, mean, epsilon);
   global uchar *to = out + (ulong)(token / tile) * tile_bytes(kind, tile, groups);
   for (uint first = 0; first < groups * GROUP_COLUMNS; first += LANES) {
     const uint column = first + lane;

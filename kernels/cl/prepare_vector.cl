@@ -63,12 +63,14 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
   const bool exists = token < step_info[1];
   global float *row = x + (ulong)token * columns;
   float mean = 0.0f, factor = 1.0f;
-  if (exists && has_branch) {
+  if (exists && (has_branch || scaled)) {
     global const float *from = branch + (ulong)token * columns;
-    const float branch_factor = row_factor(from, columns, 0.0f, epsilon);
+    const float branch_factor = has_branch ? row_factor(from, columns, 0.0f, epsilon) : 0.0f;
+    const float row_scale = scaled ? scale[0] : 1.0f;
     for (uint i = 0; i < columns; i += 16) {
-      const float16 added = load16(from, i, columns) * branch_factor * load16(post_weight, i, columns);
-      store16(load16(row, i, columns) + added, row, i, columns);
+      float16 values = load16(row, i, columns);
+      if (has_branch) values += load16(from, i, columns) * branch_factor * load16(post_weight, i, columns);
+      store16(values * row_scale, row, i, columns);
     }
   }
   if (exists && norm == NORM_LAYER) mean = row_mean(row, columns);

@@ -4,6 +4,7 @@
 #include "lanes.cl"
 #include "vector_math.cl"
 #include "prepare.cl"
+#include "row_ops.cl"
 #include "softcap.cl"
 #include "statistics.cl"
 #include "top_k.cl"

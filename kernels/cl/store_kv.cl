@@ -8,7 +8,8 @@
 #define STORE_ARGUMENTS                                                                                             \
   global const float *qkv, global const float *frequencies, global const float *q_norm, global const float *k_norm, \
       global float *q, global uchar *k, global uchar *v, global const uint *step_info, uint heads, uint kv_heads,   \
-      uint cache_tiles, uint rope, uint rotated, float magnitude, uint head_norm, float epsilon, float q_factor
+      uint cache_tiles, uint rope, uint rotated, float magnitude, uint head_norm, uint value_norm, float epsilon,     \
+      float q_factor
 
 #ifdef STYLE_VECTOR
 #include "store_kv_vector.cl"

@@ -33,10 +33,10 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
     if (lane < half_size) partial[lane] += partial[lane + half_size];
     barrier(CLK_LOCAL_MEM_FENCE);
   }
-  if (head_norm && !is_v) {
+  if (is_v ? value_norm : head_norm) {
     global const float *weight = head < heads ? q_norm : k_norm;
     const float factor = 1.0f / sqrt(partial[0] / HEAD_SIZE + epsilon);
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP) h[e] = h[e] * factor * weight[e];
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP) h[e] = h[e] * factor * (is_v ? 1.0f : weight[e]);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   const uint pairs = rope == ROPE_NONE || is_v ? 0 : rotated / 2;

@@ -27,10 +27,15 @@ static inline float quantise_block(const float *h, uint chunks, char16 *bytes) {
   return inverse == 0.0f ? most * 0.0f : most / 127.0f;
 }
 
-static inline void norm_head(float *h, global const float *weight, float epsilon) {
+// The factor of a head's RMS norm.
+static inline float head_factor(const float *h, float epsilon) {
   float16 squares = 0.0f;
   for (uint c = 0; c < HEAD_CHUNKS; ++c) squares = fma(load_private(h + c * 16), load_private(h + c * 16), squares);
-  const float factor = 1.0f / sqrt(sum16(squares) / HEAD_SIZE + epsilon);
+  return 1.0f / sqrt(sum16(squares) / HEAD_SIZE + epsilon);
+}
+
+static inline void norm_head(float *h, global const float *weight, float epsilon) {
+  const float factor = head_factor(h, epsilon);
   for (uint c = 0; c < HEAD_SIZE / 16; ++c) {
     store_private(load_private(h + c * 16) * factor * load_floats(weight + c * 16), h + c * 16);
   }
@@ -150,6 +155,10 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
   }
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
+    if (value_norm) {
+      const float factor = head_factor(h, epsilon);
+      for (uint c = 0; c < HEAD_CHUNKS; ++c) store_private(load_private(h + c * 16) * factor, h + c * 16);
+    }
     store_v(h, v + ((ulong)head * cache_tiles + position / 16) * V_TILE_BYTES, slot);
   }
 }

@@ -35,6 +35,8 @@ void set_common(Launch& launch, const AttentionShape& shape, const Cache& cache,
   launch.set("q", q).set("k", cache.k).set("v", cache.v).set("out", out).set("step_info", step);
   launch.set("heads", cache.shape.heads.heads).set("kv_heads", cache.shape.heads.kv_heads);
   launch.set("cache_tiles", cache_tiles(cache.shape)).set("softcap", shape.softcap).set("window", shape.window);
+  // Without sinks q stands in for them, unread.
+  launch.set("sinks", shape.sinks ? shape.sinks : q).set("has_sinks", std::uint32_t{bool{shape.sinks}});
 }
 
 Result<Operation> batch(Device& device, const std::shared_ptr<Program>& program, const AttentionShape& shape,
@@ -96,6 +98,10 @@ Result<Operation> attention(Device& device, const AttentionShape& shape, const C
   GGUF_FUSE_CHECK(check_cache(cache));
   const std::uint64_t bytes = std::uint64_t{cache.shape.heads.q_columns()} * shape.max_tokens * sizeof(float);
   GGUF_FUSE_CHECK(check_buffers("attention", {{"q", q, bytes}, {"out", out, bytes}, {"step", step, kStepBytes}}));
+  if (shape.sinks) {
+    GGUF_FUSE_CHECK(
+        check_buffers("attention", {{"sinks", shape.sinks, std::uint64_t{cache.shape.heads.heads} * sizeof(float)}}));
+  }
   GGUF_FUSE_ASSIGN(const std::shared_ptr<Program> program, attention_program(device, cache.shape));
   return shape.max_tokens == 1 ? single(device, program, shape, cache, q, out, step)
                                : batch(device, program, shape, cache, q, out, step);

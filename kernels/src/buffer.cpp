@@ -93,6 +93,8 @@ Result<Buffer> Device::allocate(std::uint64_t bytes, Access access) const {
   return give_up(out_of_memory(device, bytes, before, fmt::format(", and clCreateBuffer: {}", opencl_code(code))));
 }
 
+bool Device::owns(const Buffer& buffer) const { return buffer.state_ && buffer.state_->device == core_; }
+
 std::uint64_t Buffer::bytes() const { return state_ ? state_->bytes : 0; }
 
 Result<void> Buffer::write(std::span<const std::byte> data, std::uint64_t offset) const {

@@ -101,6 +101,8 @@ const DeviceInfo& Device::info() const { return core_->info; }
 
 const DeviceProfile& Device::profile() const { return core_->profile; }
 
+const std::string& Device::cache_folder() const { return core_->options.cache_folder; }
+
 std::uint64_t Device::allocated_bytes() const { return core_->allocated->load(); }
 
 Result<void> Device::finish() const { return core_->checked("clFinish", core_->cl.clFinish(core_->queue.get())); }

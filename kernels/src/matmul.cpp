@@ -7,31 +7,14 @@
 #include <array>
 #include <string_view>
 
+#include "invalid.hpp"
 #include "matmul_program.hpp"
 
 namespace gguf_fuse {
 namespace {
 
 constexpr std::size_t kMaxMatrices = 3;
-// As in matmul_rows.cl and matmul_group.cl.
-constexpr std::uint32_t kFlagBias = 1;
-constexpr std::uint32_t kFlagAdd = 2;
-constexpr std::uint32_t kGroupRowTiles = 4;  ///< of a work-group, in batches
-constexpr std::uint32_t kGroupSlices = 16;   ///< of the columns, for one token
-// A CPU's work-item computes with up to so many token tiles: their activations stay in the second cache while the next
-// items do other rows, and the weights are read from memory once for them.
-constexpr std::uint32_t kMaxTokenTiles = 8;
-// Fewer when there are few rows, so that each compute unit gets about so many items.
-constexpr std::uint32_t kItemsPerUnit = 4;
-
 std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) { return static_cast<std::uint32_t>((a + b - 1) / b); }
-
-tl::unexpected<Error> invalid(std::string subject, std::string expected, std::string actual) {
-  return fail(Error{.code = ErrorCode::InvalidArgument,
-                    .subject = std::move(subject),
-                    .expected = std::move(expected),
-                    .actual = std::move(actual)});
-}
 
 Result<void> check_matrices(const MatmulShape& shape) {
   const std::size_t count = shape.matrices.size();
@@ -54,16 +37,29 @@ Result<void> check_matrices(const MatmulShape& shape) {
   return {};
 }
 
+Result<void> check_heads(const MatmulShape& shape) {
+  if (shape.heads == 1) return {};
+  const PackedShape& matrix = shape.matrices[0].shape;
+  if (shape.heads != 0 && shape.matrices.size() == 1 && matrix.columns % kGroupElements == 0 &&
+      matrix.rows % (std::uint64_t{shape.heads} * kTileRows) == 0) {
+    return {};
+  }
+  return invalid(fmt::format("{} heads", shape.heads),
+                 "one matrix, 16 rows or a multiple and 32 columns or a multiple a head",
+                 fmt::format("{}, {} x {}", shape.matrices.size(), matrix.rows, matrix.columns));
+}
+
 Result<void> check(const MatmulShape& shape, const Buffer& activations, const Buffer& out, const Buffer& step) {
   if (shape.tile != 1 && shape.tile != kBatchTile) return invalid("tile", "1 or 16", std::to_string(shape.tile));
   GGUF_FUSE_CHECK(check_matrices(shape));
+  GGUF_FUSE_CHECK(check_heads(shape));
   const std::uint64_t row_bytes = std::uint64_t{shape.rows()} * sizeof(float);
   const PreparedShape prepared{.kind = shape.kind, .columns = shape.matrices[0].shape.columns, .tile = shape.tile};
   const struct {
     std::string_view name;
     const Buffer& buffer;
     std::uint64_t bytes;
-  } rows[] = {{"activations", activations, prepared.tile_bytes()},
+  } rows[] = {{"activations", activations, prepared.tile_bytes() * shape.heads},
               {"out", out, row_bytes},
               {"bias", shape.bias, shape.bias ? row_bytes : 0},
               {"step", step, kStepBytes}};
@@ -89,11 +85,14 @@ void set_matrices(Launch& launch, const MatmulShape& shape) {
   }
 }
 
-/// Blocks of `row_tiles` tiles of rows; no block holds rows of two matrices. Gate and up are worked on together.
+/// Blocks of `row_tiles` tiles of rows; no block holds rows of two matrices or heads. Gate and up are worked on
+/// together.
 std::uint32_t row_blocks(const MatmulShape& shape, std::uint32_t row_tiles) {
   if (shape.epilogue == Epilogue::Gated) return divide_up(shape.matrices[0].shape.tiles(), row_tiles);
   std::uint32_t blocks = 0;
-  for (const Matrix& matrix : shape.matrices) blocks += divide_up(matrix.shape.tiles(), row_tiles);
+  for (const Matrix& matrix : shape.matrices) {
+    blocks += shape.heads * divide_up(matrix.shape.tiles() / shape.heads, row_tiles);
+  }
   return blocks;
 }
 
@@ -146,7 +145,7 @@ Work MatmulShape::work(std::uint32_t tokens) const {
   }
   const PreparedShape prepared{.kind = kind, .columns = matrices[0].shape.columns, .tile = tile, .max_tokens = tokens};
   const double out_bytes = sizeof(float) * static_cast<double>(rows()) * tokens;
-  work.bytes += static_cast<double>(prepared.bytes()) + (epilogue == Epilogue::Add ? 2 : 1) * out_bytes;
+  work.bytes += static_cast<double>(prepared.bytes() * heads) + (epilogue == Epilogue::Add ? 2 : 1) * out_bytes;
   return work;
 }
 
@@ -160,6 +159,9 @@ Result<Operation> matmul(Device& device, const MatmulShape& shape, const Buffer&
   launch.set("bias", shape.bias ? shape.bias : out);
   launch.set("out", out);
   launch.set("groups", shape.matrices[0].shape.groups());
+  launch.set("heads", shape.heads);
+  launch.set("head_rows", shape.matrices[0].shape.rows / shape.heads);
+  launch.set("factor", shape.factor);
   launch.set("flags", (shape.bias ? kFlagBias : 0) | (shape.epilogue == Epilogue::Add ? kFlagAdd : 0));
   launch.set("activation", static_cast<std::uint32_t>(shape.activation));
   launch.set("step_info", step);

@@ -11,10 +11,10 @@ namespace gguf_fuse {
 namespace {
 
 /// Different types of the matrices, in order of appearance.
-std::vector<const TensorType*> kinds_of(const MatmulShape& shape) {
+std::vector<const TensorType*> kinds_of(const std::vector<const TensorType*>& types) {
   std::vector<const TensorType*> kinds;
-  for (const Matrix& matrix : shape.matrices) {
-    if (std::find(kinds.begin(), kinds.end(), matrix.shape.type) == kinds.end()) kinds.push_back(matrix.shape.type);
+  for (const TensorType* type : types) {
+    if (std::find(kinds.begin(), kinds.end(), type) == kinds.end()) kinds.push_back(type);
   }
   return kinds;
 }
@@ -33,27 +33,38 @@ std::string instance(const TensorType& type, std::size_t kind) {
 
 }  // namespace
 
-ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape) {
-  const std::vector<const TensorType*> kinds = kinds_of(shape);
+ProgramSpec product_program(const DeviceProfile& profile, const ProductSpec& product) {
+  const std::vector<const TensorType*> kinds = kinds_of(product.types);
   const auto kind = [&](std::size_t matrix) {
-    if (matrix >= shape.matrices.size()) return std::string("0");
-    return std::to_string(std::find(kinds.begin(), kinds.end(), shape.matrices[matrix].shape.type) - kinds.begin());
+    if (matrix >= product.types.size()) return std::string("0");
+    return std::to_string(std::find(kinds.begin(), kinds.end(), product.types[matrix]) - kinds.begin());
   };
   ProgramSpec spec;
   spec.source = "#include \"lanes.cl\"\n#include \"dot.cl\"\n#include \"decode/parts.cl\"\n";
-  spec.file = fmt::format("matmul of");
+  spec.file = fmt::format("{} of", product.name);
   for (std::size_t i = 0; i < kinds.size(); ++i) {
     spec.source += instance(*kinds[i], i);
     spec.file += fmt::format(" {}", kinds[i]->name);
   }
-  spec.source += profile.style == Style::Vector ? "#include \"matmul_vector.cl\"\n" : "#include \"matmul_group.cl\"\n";
-  spec.defines.emplace_back("TILE", std::to_string(shape.tile));
-  if (shape.kind == Activations::Q8) spec.defines.emplace_back("ACTIVATIONS_Q8", "");
-  spec.defines.emplace_back("GATED", shape.epilogue == Epilogue::Gated ? "1" : "0");
+  spec.source += fmt::format("#include \"{}_{}.cl\"\n", product.file, style_name(profile.style));
+  spec.defines.emplace_back("TILE", std::to_string(product.tile));
+  if (product.kind == Activations::Q8) spec.defines.emplace_back("ACTIVATIONS_Q8", "");
+  spec.defines.emplace_back("GATED", product.gated ? "1" : "0");
   spec.defines.emplace_back("KINDS", std::to_string(kinds.size()));
   spec.defines.emplace_back("KIND_1", kind(1));
   spec.defines.emplace_back("KIND_2", kind(2));
   return in_style(std::move(spec), profile);
+}
+
+ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape) {
+  std::vector<const TensorType*> types;
+  for (const Matrix& matrix : shape.matrices) types.push_back(matrix.shape.type);
+  return product_program(profile, {.name = "matmul",
+                                   .file = "matmul",
+                                   .types = std::move(types),
+                                   .kind = shape.kind,
+                                   .tile = shape.tile,
+                                   .gated = shape.epilogue == Epilogue::Gated});
 }
 
 ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing) {

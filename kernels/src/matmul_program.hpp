@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gguf_fuse/kernels/device.hpp"
@@ -11,8 +12,32 @@
 
 namespace gguf_fuse {
 
-/// The program of a matrix product. Its text includes the product once for each different type. Sizes are arguments of
-/// the kernel, so that few programs serve a model.
+// As in matmul_rows.cl and matmul_group_sums.cl.
+inline constexpr std::uint32_t kFlagBias = 1;
+inline constexpr std::uint32_t kFlagAdd = 2;
+inline constexpr std::uint32_t kFlagUpBias = 4;
+inline constexpr std::uint32_t kGroupRowTiles = 4;  ///< of a work-group, in batches
+inline constexpr std::uint32_t kGroupSlices = 16;   ///< of the columns, for one token
+/// A CPU's work-item computes with up to so many tiles of tokens: their activations stay in the second cache while the
+/// next items do other rows, and the weights are read from memory once for them.
+inline constexpr std::uint32_t kMaxTokenTiles = 8;
+/// Fewer when there are few rows, so that each compute unit gets about so many items.
+inline constexpr std::uint32_t kItemsPerUnit = 4;
+
+/// What a program of products is made for. Sizes are arguments of its kernels, so that few programs serve a model.
+struct ProductSpec {
+  std::string_view name{};                 ///< for people
+  std::string_view file{};                 ///< NAME of NAME_vector.cl and NAME_group.cl
+  std::vector<const TensorType*> types{};  ///< of each matrix
+  Activations kind = Activations::Q8;
+  std::uint32_t tile = kBatchTile;
+  bool gated = false;
+};
+
+/// Its text includes the product once for each different type.
+[[nodiscard]] ProgramSpec product_program(const DeviceProfile& profile, const ProductSpec& product);
+
+/// The program of a matrix product.
 [[nodiscard]] ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape);
 
 /// The program of embed() for a type.

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/kernels/matmul_reference.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace gguf_fuse {
 
-double gate_activation_reference(GateActivation activation, double gate) {
+double gated_reference(GateActivation activation, double gate, double up) {
   switch (activation) {
     case GateActivation::Silu:
-      return gate / (1 + std::exp(-gate));
+      return gate / (1 + std::exp(-gate)) * up;
     case GateActivation::Gelu:
       return 0.5 * gate *
-             (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (gate + 0.044715 * gate * gate * gate)));
+             (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (gate + 0.044715 * gate * gate * gate))) * up;
     case GateActivation::Relu:
-      return gate > 0 ? gate : 0;
+      return gate > 0 ? gate * up : 0;
+    case GateActivation::SiluOai: {
+      const double g = std::min(gate, 7.0);
+      return g / (1 + std::exp(-1.702 * g)) * (std::clamp(up, -7.0, 7.0) + 1);
+    }
   }
   return 0;
 }

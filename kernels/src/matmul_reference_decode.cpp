@@ -19,6 +19,18 @@ constexpr std::int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3
 constexpr std::uint16_t kIq2XxsGrid[256] = {
 #include "../cl/decode/iq2_xxs_grid.cl"
 };
+constexpr std::uint16_t kIq2XsGrid[512] = {
+#include "../cl/decode/iq2_xs_grid.cl"
+};
+constexpr std::uint16_t kIq2SGrid[1024] = {
+#include "../cl/decode/iq2_s_grid.cl"
+};
+constexpr std::uint16_t kIq3XxsGrid[256] = {
+#include "../cl/decode/iq3_xxs_grid.cl"
+};
+constexpr std::uint16_t kIq3SGrid[512] = {
+#include "../cl/decode/iq3_s_grid.cl"
+};
 
 std::uint32_t bits16(Block at) { return at[0] | static_cast<std::uint32_t>(at[1]) << 8; }
 std::uint32_t bits32(Block at) { return bits16(at) | bits16(at + 2) << 16; }
@@ -91,15 +103,51 @@ double iq4_xs(Block b, std::size_t e) {
   return half(b) * (scale - 32) * kIq4Values[nibble(b + 8 + 16 * group, e % 32)];
 }
 
+/// Sign i of eight, of which seven are stored; the eighth makes the number of negative ones even.
+double sign_of_seven(std::uint32_t seven, std::size_t i) {
+  const std::uint32_t signs = seven | (static_cast<std::uint32_t>(std::popcount(seven)) & 1) << 7;
+  return (signs >> i & 1) != 0 ? -1 : 1;
+}
+
+/// Value i of a point of eight (iq2_xxs_grid.cl).
+double of_eight(std::uint32_t point, std::size_t i) {
+  constexpr double kValues[] = {8, 25, 43};
+  return kValues[point >> (2 * i) & 3];
+}
+
 double iq2_xxs(Block b, std::size_t e) {
-  constexpr int kValues[] = {8, 25, 43, 0};
   Block group = b + 2 + 8 * (e / 32);
   const std::size_t point = e % 32 / 8;
   const std::uint32_t word = bits32(group + 4);
-  const std::uint32_t seven = word >> (7 * point) & 127;
-  const std::uint32_t signs = seven | (static_cast<std::uint32_t>(std::popcount(seven)) & 1) << 7;
-  const double value = kValues[kIq2XxsGrid[group[point]] >> (2 * (e % 8)) & 3];
-  return half(b) * (0.5 + (word >> 28)) / 4 * ((signs >> (e % 8) & 1) != 0 ? -value : value);
+  return half(b) * (0.5 + (word >> 28)) / 4 * of_eight(kIq2XxsGrid[group[point]], e % 8) *
+         sign_of_seven(word >> (7 * point) & 127, e % 8);
+}
+
+double iq2_xs(Block b, std::size_t e) {
+  const std::uint32_t code = bits16(b + 2 + 2 * (e / 8));
+  const int scale = b[66 + e / 32] >> (4 * (e / 16 % 2)) & 15;
+  return half(b) * (0.5 + scale) / 4 * of_eight(kIq2XsGrid[code & 511], e % 8) * sign_of_seven(code >> 9, e % 8);
+}
+
+double iq2_s(Block b, std::size_t e) {
+  const std::size_t point = e / 8;
+  const int place = b[2 + point] | (b[66 + e / 32] >> (2 * (point % 4)) & 3) << 8;
+  const int scale = b[74 + e / 32] >> (4 * (e / 16 % 2)) & 15;
+  return half(b) * (0.5 + scale) / 4 * of_eight(kIq2SGrid[place], e % 8) * (bit(b + 34, e) != 0 ? -1 : 1);
+}
+
+double iq3_xxs(Block b, std::size_t e) {
+  const int quarter = kIq3XxsGrid[b[2 + e / 4]] >> (4 * (e % 4)) & 15;
+  const std::uint32_t word = bits32(b + 66 + 4 * (e / 32));
+  const double value = quarter == 15 ? 62 : 4 * quarter;
+  return half(b) * (0.5 + (word >> 28)) / 2 * value * sign_of_seven(word >> (7 * (e % 32 / 8)) & 127, e % 8);
+}
+
+double iq3_s(Block b, std::size_t e) {
+  const std::size_t point = e / 4;
+  const int value = kIq3SGrid[b[2 + point] | bit(b + 66, point) << 8] >> (4 * (e % 4)) & 15;
+  const int scale = b[106 + e / 64] >> (4 * (e / 32 % 2)) & 15;
+  return half(b) * (1 + 2 * scale) * (bit(b + 74, e) != 0 ? -value : value);
 }
 
 struct DecodeRow {
@@ -108,9 +156,11 @@ struct DecodeRow {
 };
 
 constexpr DecodeRow kRows[] = {
-    {"F32", f32},   {"F16", f16},     {"BF16", bf16},     {"Q4_0", q4_0},     {"Q4_1", q4_1},       {"Q5_0", q5_0},
-    {"Q5_1", q5_1}, {"Q8_0", q8_0},   {"Q2_K", q2_k},     {"Q3_K", q3_k},     {"Q4_K", q4_k},       {"Q5_K", q5_k},
-    {"Q6_K", q6_k}, {"MXFP4", mxfp4}, {"IQ4_NL", iq4_nl}, {"IQ4_XS", iq4_xs}, {"IQ2_XXS", iq2_xxs},
+    {"F32", f32},       {"F16", f16},         {"BF16", bf16},     {"Q4_0", q4_0},   {"Q4_1", q4_1},
+    {"Q5_0", q5_0},     {"Q5_1", q5_1},       {"Q8_0", q8_0},     {"Q2_K", q2_k},   {"Q3_K", q3_k},
+    {"Q4_K", q4_k},     {"Q5_K", q5_k},       {"Q6_K", q6_k},     {"MXFP4", mxfp4}, {"IQ4_NL", iq4_nl},
+    {"IQ4_XS", iq4_xs}, {"IQ2_XXS", iq2_xxs}, {"IQ2_XS", iq2_xs}, {"IQ2_S", iq2_s}, {"IQ3_XXS", iq3_xxs},
+    {"IQ3_S", iq3_s},
 };
 
 }  // namespace

@@ -3,6 +3,15 @@
 
 namespace gguf_fuse {
 
+Operation Operation::over(const std::function<std::uint32_t(std::uint32_t)>& rows) && {
+  for (Stage& stage : stages_) {
+    stage.grid = [rows, grid = std::move(stage.grid)](std::uint32_t tokens, std::uint32_t past) {
+      return grid(rows(tokens), past);
+    };
+  }
+  return std::move(*this);
+}
+
 Result<void> Operation::enqueue(std::uint32_t tokens, std::uint32_t past) {
   if (tokens == 0) return {};
   for (Stage& stage : stages_) {

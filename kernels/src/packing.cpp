@@ -16,6 +16,9 @@ constexpr std::size_t kMaxBlockBytes = 256;
 /// Block `block` of sixteen rows, each in its packed order.
 using Blocks = std::array<std::array<std::byte, kMaxBlockBytes>, kTileRows>;
 
+/// Where a block of each of sixteen rows lies.
+using BlockRows = std::array<const std::byte*, kTileRows>;
+
 std::size_t file_row_bytes(const PackedShape& shape, const Packing& packing) {
   // Floats have no blocks in the file; only their packed rows are padded.
   return packing.floats ? std::size_t{shape.columns} * (packing.bytes / packing.elements)
@@ -34,23 +37,94 @@ void take_block(const Packing& packing, const std::byte* file, std::size_t avail
   if (packing.rearrange != nullptr) packing.rearrange(file, packed);
 }
 
-template <std::size_t WordBytes>
-void interleave(const Blocks& blocks, std::size_t first, std::size_t bytes, std::byte* out) {
-  for (std::size_t at = first; at < first + bytes; at += WordBytes) {
-    for (std::size_t row = 0; row < kTileRows; ++row, out += WordBytes)
-      std::memcpy(out, blocks[row].data() + at, WordBytes);
+/// Sixteen bytes, a line of a square of words that is transposed.
+template <typename Word>
+using Line __attribute__((vector_size(16))) = Word;
+
+/// Four words at `at` of four rows. Lines of the result lie `stride` bytes apart.
+void transpose(const std::byte* const* rows, std::size_t at, std::size_t stride, std::byte* out, std::uint32_t) {
+  Line<std::uint32_t> in[4];
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(&in[i], rows[i] + at, sizeof in[i]);
+  const auto low01 = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5);
+  const auto high01 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
+  const auto low23 = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5);
+  const auto high23 = __builtin_shufflevector(in[2], in[3], 2, 6, 3, 7);
+  const Line<std::uint32_t> lines[4] = {
+      __builtin_shufflevector(low01, low23, 0, 1, 4, 5), __builtin_shufflevector(low01, low23, 2, 3, 6, 7),
+      __builtin_shufflevector(high01, high23, 0, 1, 4, 5), __builtin_shufflevector(high01, high23, 2, 3, 6, 7)};
+  for (std::size_t i = 0; i < 4; ++i) std::memcpy(out + i * stride, &lines[i], sizeof lines[i]);
+}
+
+/// Eight half-words of eight rows: three times the words of line i and line i + 4 alternate.
+void transpose(const std::byte* const* rows, std::size_t at, std::size_t stride, std::byte* out, std::uint16_t) {
+  Line<std::uint16_t> lines[8];
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(&lines[i], rows[i] + at, sizeof lines[i]);
+  for (int step = 0; step < 3; ++step) {
+    Line<std::uint16_t> next[8];
+    for (std::size_t i = 0; i < 4; ++i) {
+      next[2 * i] = __builtin_shufflevector(lines[i], lines[i + 4], 0, 8, 1, 9, 2, 10, 3, 11);
+      next[2 * i + 1] = __builtin_shufflevector(lines[i], lines[i + 4], 4, 12, 5, 13, 6, 14, 7, 15);
+    }
+    std::copy(std::begin(next), std::end(next), lines);
+  }
+  for (std::size_t i = 0; i < 8; ++i) std::memcpy(out + i * stride, &lines[i], sizeof lines[i]);
+}
+
+/// Words of sixteen rows, the first of each, then the second. Compilers do not find the transposition by themselves;
+/// with it packing keeps pace with memory (docs/loading.md).
+template <typename Word>
+void interleave(const BlockRows& rows, std::size_t first, std::size_t bytes, std::byte* out) {
+  constexpr std::size_t kLineBytes = 16;
+  constexpr std::size_t kWords = kLineBytes / sizeof(Word);
+  const std::size_t end = first + bytes;
+  if constexpr (sizeof(Word) > 1) {
+    for (; first + kLineBytes <= end; first += kLineBytes, out += kTileRows * kLineBytes) {
+      for (std::size_t row = 0; row < kTileRows; row += kWords) {
+        transpose(rows.data() + row, first, kTileRows * sizeof(Word), out + row * sizeof(Word), Word{});
+      }
+    }
+  }
+  for (; first < end; first += sizeof(Word)) {
+    for (std::size_t row = 0; row < kTileRows; ++row, out += sizeof(Word)) {
+      std::memcpy(out, rows[row] + first, sizeof(Word));
+    }
   }
 }
 
-/// Puts block number `block` of all rows into its place in each region of the tile.
-void put_blocks(const Packing& packing, const Blocks& blocks, std::size_t block, std::size_t count, std::byte* tile) {
+/// Puts block number `block` of all rows into its place in each region of the tile. `in_file`: the rows' blocks are as
+/// the file has them, not taken apart yet.
+void put_blocks(const Packing& packing, const BlockRows& rows, bool in_file, std::size_t block, std::size_t count,
+                std::byte* tile) {
   std::size_t first = 0;
   for (const Region& region : packing.regions) {
     std::byte* out = tile + kTileRows * (first * count + block * region.bytes);
-    if (region.word == 4) interleave<4>(blocks, first, region.bytes, out);
-    if (region.word == 2) interleave<2>(blocks, first, region.bytes, out);
-    if (region.word == 1) interleave<1>(blocks, first, region.bytes, out);
+    const std::size_t at = in_file ? region.source : first;
+    if (region.word == 4) interleave<std::uint32_t>(rows, at, region.bytes, out);
+    if (region.word == 2) interleave<std::uint16_t>(rows, at, region.bytes, out);
+    if (region.word == 1) interleave<std::uint8_t>(rows, at, region.bytes, out);
     first += region.bytes;
+  }
+}
+
+/// One tile of `row_count` rows of `row_bytes` bytes in the file.
+void pack_rows(const Packing& packing, const std::byte* rows, std::size_t row_count, std::size_t row_bytes,
+               std::size_t blocks, std::byte* tile) {
+  Blocks scratch;
+  BlockRows taken, there;
+  for (std::size_t row = 0; row < kTileRows; ++row) {
+    if (row >= row_count) scratch[row].fill(std::byte{0});
+    taken[row] = scratch[row].data();
+  }
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const std::size_t at = block * packing.bytes;
+    // Nothing to rearrange, nothing to fill up: the rows need no copy of their own.
+    const bool in_file = packing.rearrange == nullptr && row_count == kTileRows && row_bytes - at >= packing.bytes;
+    for (std::size_t row = 0; row < row_count; ++row) {
+      const std::byte* from = rows + row * row_bytes + at;
+      there[row] = from;
+      if (!in_file) take_block(packing, from, row_bytes - at, scratch[row].data());
+    }
+    put_blocks(packing, in_file ? there : taken, in_file, block, blocks, tile);
   }
 }
 
@@ -94,16 +168,8 @@ Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows
   }
   GGUF_FUSE_CHECK(check_sizes(shape, *packing, rows.size(), tile.size()));
   const std::size_t row_bytes = file_row_bytes(shape, *packing);
-  const std::size_t row_count = rows.size() / row_bytes;
   const std::size_t blocks = tile.size() / (std::size_t{kTileRows} * packing->bytes);
-  Blocks scratch{};
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t at = block * packing->bytes;
-    for (std::size_t row = 0; row < row_count; ++row) {
-      take_block(*packing, rows.data() + row * row_bytes + at, row_bytes - at, scratch[row].data());
-    }
-    put_blocks(*packing, scratch, block, blocks, tile.data());
-  }
+  pack_rows(*packing, rows.data(), rows.size() / row_bytes, row_bytes, blocks, tile.data());
   return {};
 }
 

@@ -21,6 +21,7 @@ Result<void> check(const PrepareShape& shape, const PrepareBuffers& buffers, con
       "prepare", {{"x", buffers.x, rows}, {"out", buffers.out, result.bytes()}, {"step", step, kStepBytes}}));
   if (shape.norm != Norm::None) GGUF_FUSE_CHECK(check_buffers("prepare", {{"weight", buffers.weight, row}}));
   if (shape.norm == Norm::Layer) GGUF_FUSE_CHECK(check_buffers("prepare", {{"bias", buffers.bias, row}}));
+  if (shape.scaled) GGUF_FUSE_CHECK(check_buffers("prepare", {{"scale", buffers.scale, sizeof(float)}}));
   if (!shape.branch) return {};
   return check_buffers("prepare", {{"branch", buffers.branch, rows}, {"post_weight", buffers.post_weight, row}});
 }
@@ -31,9 +32,10 @@ Work PrepareShape::work(std::uint32_t tokens) const {
   const double elements = static_cast<double>(result.columns) * tokens;
   PreparedShape prepared = result;
   prepared.max_tokens = tokens;
-  // Sum of squares 2, factor and weight 2, quantising 3; a branch adds 5 and reads and writes 8 bytes more.
-  return Work{.flops = elements * (branch ? 12 : 7),
-              .bytes = elements * sizeof(float) * (branch ? 3 : 1) + static_cast<double>(prepared.bytes())};
+  // Sum of squares 2, factor and weight 2, quantising 3; a branch adds 5 and is read, a scale 1; both write x.
+  const int flops = 7 + (branch ? 5 : 0) + (scaled ? 1 : 0), moved = 1 + (branch ? 1 : 0) + (branch || scaled ? 1 : 0);
+  return Work{.flops = elements * flops,
+              .bytes = elements * sizeof(float) * moved + static_cast<double>(prepared.bytes())};
 }
 
 Result<Operation> prepare(Device& device, const PrepareShape& shape, const PrepareBuffers& buffers,
@@ -47,9 +49,10 @@ Result<Operation> prepare(Device& device, const PrepareShape& shape, const Prepa
   launch.set("weight", or_x(buffers.weight, shape.norm != Norm::None));
   launch.set("bias", or_x(buffers.bias, shape.norm == Norm::Layer));
   launch.set("branch", or_x(buffers.branch, shape.branch));
-  launch.set("post_weight", or_x(buffers.post_weight, shape.branch));
+  launch.set("post_weight", or_x(buffers.post_weight, shape.branch)).set("scale", or_x(buffers.scale, shape.scaled));
   launch.set("columns", shape.result.columns).set("epsilon", shape.epsilon);
   launch.set("norm", static_cast<std::uint32_t>(shape.norm)).set("has_branch", std::uint32_t{shape.branch});
+  launch.set("scaled", std::uint32_t{shape.scaled});
   launch.set("kind", static_cast<std::uint32_t>(shape.result.kind)).set("tile", shape.result.tile);
   const DeviceProfile profile = device.profile();
   const std::uint32_t tile = shape.result.tile;

@@ -15,7 +15,7 @@ inline constexpr std::uint32_t kGroupLanes = 64;
 
 [[nodiscard]] constexpr std::uint32_t ceil_divide(std::uint32_t a, std::uint32_t b) { return a / b + (a % b != 0); }
 
-/// The program of all operations on rows: prepare, take_last, softcap, statistics, top_k.
+/// The program of all operations on rows: prepare, take_last, those of row_ops.hpp, softcap, statistics, top_k.
 [[nodiscard]] Result<std::shared_ptr<Program>> rows_program(Device& device);
 
 /// `tasks` x `rows` tasks: one work-item each in the vector style, one work-group each in the group style.

@@ -3,17 +3,20 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 namespace gguf_fuse {
 namespace {
 
-/// (row - mean) / sqrt(mean((row - mean)^2) + epsilon) * weight.
+/// (row - mean) / sqrt(mean((row - mean)^2) + epsilon) * weight; no weights: all 1.
 void norm_row(std::span<double> row, double mean, double epsilon, std::span<const float> weight) {
   double squares = 0;
   for (const double value : row) squares += (value - mean) * (value - mean);
   const double factor = 1 / std::sqrt(squares / static_cast<double>(row.size()) + epsilon);
-  for (std::size_t i = 0; i < row.size(); ++i) row[i] = (row[i] - mean) * factor * static_cast<double>(weight[i]);
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    row[i] = (row[i] - mean) * factor * (weight.empty() ? 1 : static_cast<double>(weight[i]));
+  }
 }
 
 std::vector<double> widen(std::span<const float> values) { return {values.begin(), values.end()}; }
@@ -45,6 +48,7 @@ PreparedRows prepare_reference(const PrepareShape& shape, const PrepareInput& in
     norm_row(branch, 0, epsilon, input.post_weight);
     for (std::size_t i = 0; i < columns; ++i) rows.x[first + i] += branch[i];
   }
+  for (double& value : rows.x) value *= shape.scaled ? static_cast<double>(input.scale) : 1;
   rows.out = rows.x;
   for (std::size_t first = 0; shape.norm != Norm::None && first < rows.out.size(); first += columns) {
     const std::span<double> row = std::span(rows.out).subspan(first, columns);
@@ -67,6 +71,8 @@ StoredRows store_kv_reference(const StoreShape& shape, const StoreInput& input, 
       const std::span<const float> weight = slot < first_k ? input.q_norm : input.k_norm;
       if (shape.head_norm) norm_row(head, 0, static_cast<double>(shape.epsilon), weight);
       rotate(shape, input.frequencies, past + static_cast<std::uint32_t>(i / slots), head);
+    } else if (shape.value_norm) {
+      norm_row(head, 0, static_cast<double>(shape.epsilon), {});
     }
     if (slot < first_k) {
       for (double& value : head) value *= static_cast<double>(shape.q_factor);
@@ -78,7 +84,8 @@ StoredRows store_kv_reference(const StoreShape& shape, const StoreInput& input, 
 }
 
 std::vector<double> attention_reference(const AttentionShape& shape, const HeadShape& heads, std::span<const float> q,
-                                        std::span<const float> k, std::span<const float> v) {
+                                        std::span<const float> k, std::span<const float> v,
+                                        std::span<const float> sinks) {
   const std::size_t size = heads.size, tokens = q.size() / heads.q_columns();
   const std::size_t past = k.size() / heads.kv_columns() - tokens;
   std::vector<double> out(q.size(), 0);
@@ -97,8 +104,10 @@ std::vector<double> attention_reference(const AttentionShape& shape, const HeadS
       const double cap = static_cast<double>(shape.softcap);
       weights[p - first] = cap > 0 ? cap * std::tanh(score / cap) : score;
     }
-    const double most = *std::max_element(weights.begin(), weights.end());
-    double total = 0;
+    const double none = -std::numeric_limits<double>::infinity();
+    const double sink = sinks.empty() ? none : static_cast<double>(sinks[i % heads.heads]);
+    const double most = std::max(sink, *std::max_element(weights.begin(), weights.end()));
+    double total = std::exp(sink - most);
     for (double& weight : weights) total += weight = std::exp(weight - most);
     for (std::size_t p = first; p < end; ++p) {
       for (std::size_t e = 0; e < size; ++e) {

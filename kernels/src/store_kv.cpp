@@ -52,6 +52,7 @@ Result<Operation> store_kv(Device& device, const StoreShape& shape, const StoreB
   launch.set("cache_tiles", cache_tiles(cache.shape));
   launch.set("rope", static_cast<std::uint32_t>(shape.rope)).set("rotated", shape.rotated);
   launch.set("magnitude", shape.magnitude).set("head_norm", std::uint32_t{shape.head_norm});
+  launch.set("value_norm", std::uint32_t{shape.value_norm});
   launch.set("epsilon", shape.epsilon).set("q_factor", shape.q_factor);
   const DeviceProfile profile = device.profile();
   const std::size_t slots = shape.heads.heads + 2 * shape.heads.kv_heads;

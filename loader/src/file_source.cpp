@@ -78,9 +78,13 @@ class FileSource : public Source {
   Identity identity_;
 };
 
+constexpr std::size_t kPageBytes = 4096;
+// Of Linux 5.14; the headers may be older.
+constexpr int kPopulateRead = 22;
+
 // Touching a mapping beyond the end of its file is a SIGBUS, which no library may catch. So the size is looked up
-// before every copy. A file cut short during the copy, or a disk error, still kills the process: that is the price of
-// this mode.
+// before every copy, and where the kernel can, the pages are brought in by a call that may fail instead. A file cut
+// short during the copy, or an older kernel's disk error, still kills the process: that is the price of this mode.
 class MappedSource final : public FileSource {
  public:
   MappedSource(FileDescriptor descriptor, std::string path, const Identity& identity, void* mapping)
@@ -93,16 +97,51 @@ class MappedSource final : public FileSource {
   MappedSource& operator=(const MappedSource&) = delete;
   ~MappedSource() override { ::munmap(const_cast<std::byte*>(mapping_), bytes_); }
 
+  [[nodiscard]] Result<std::optional<std::span<const std::byte>>> view(std::uint64_t offset,
+                                                                       std::size_t bytes) override {
+    if (offset > bytes_ || bytes > bytes_ - offset) {
+      return fail(truncated(path(), offset, bytes, offset < bytes_ ? bytes_ - offset : 0));
+    }
+    if (bytes == 0) return std::span<const std::byte>();
+    GGUF_FUSE_ASSIGN(const bool there, still_there(offset + bytes));
+    if (!there) {
+      GGUF_FUSE_CHECK(check_unchanged());
+      return fail(truncated(path(), offset, bytes, 0));
+    }
+    const std::uint64_t begin = offset / kPageBytes * kPageBytes;
+    auto* const first = const_cast<std::byte*>(mapping_ + begin);
+    if (::madvise(first, offset + bytes - begin, kPopulateRead) != 0 && errno != EINVAL) {
+      const int why = errno == EFAULT ? EIO : errno;  // what would have been a SIGBUS
+      GGUF_FUSE_CHECK(check_unchanged());
+      return fail(system_error(ErrorCode::ReadFailed, path(), why, offset));
+    }
+    return std::span(mapping_ + offset, bytes);
+  }
+
+  // Only whole pages: those at the ends are the neighbours' as well. They stay in the page cache.
+  void release(std::span<const std::byte> view) noexcept override {
+    const auto offset = static_cast<std::uint64_t>(view.data() - mapping_);
+    const std::uint64_t begin = (offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+    const std::uint64_t end = (offset + view.size()) / kPageBytes * kPageBytes;
+    if (begin < end) ::madvise(const_cast<std::byte*>(mapping_ + begin), end - begin, MADV_DONTNEED);
+  }
+
  protected:
   [[nodiscard]] Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) override {
-    struct stat status {};
-    if (::fstat(descriptor(), &status) != 0) return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
-    if (static_cast<std::uint64_t>(status.st_size) < offset + out.size()) return std::size_t{0};
+    GGUF_FUSE_ASSIGN(const bool there, still_there(offset + out.size()));
+    if (!there) return std::size_t{0};
     if (!out.empty()) std::memcpy(out.data(), mapping_ + offset, out.size());
     return out.size();
   }
 
  private:
+  // Whether the file still has `end` bytes.
+  [[nodiscard]] Result<bool> still_there(std::uint64_t end) const {
+    struct stat status {};
+    if (::fstat(descriptor(), &status) != 0) return fail(system_error(ErrorCode::ReadFailed, path(), errno));
+    return static_cast<std::uint64_t>(status.st_size) >= end;
+  }
+
   const std::byte* mapping_;
   std::size_t bytes_;
 };
@@ -199,6 +238,10 @@ bool set_direct(int descriptor) {
 }
 
 }  // namespace
+
+Result<std::optional<std::span<const std::byte>>> Source::view(std::uint64_t, std::size_t) { return std::nullopt; }
+
+void Source::release(std::span<const std::byte>) noexcept {}
 
 Result<std::size_t> Source::read_up_to(std::uint64_t offset, std::span<std::byte> out) {
   const std::uint64_t bytes = size().value_or(0);

@@ -8,8 +8,9 @@
 namespace gguf_fuse {
 namespace {
 
-constexpr const char* kTypes[] = {"F16",  "BF16", "Q4_0", "Q4_1", "Q5_0",   "Q5_1",   "Q8_0",    "Q2_K",
-                                  "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "IQ2_XXS", "MXFP4"};
+constexpr const char* kTypes[] = {"F16",     "BF16",   "Q4_0",  "Q4_1",    "Q5_0",  "Q5_1",   "Q8_0",
+                                  "Q2_K",    "Q3_K",   "Q4_K",  "Q5_K",    "Q6_K",  "IQ4_NL", "IQ4_XS",
+                                  "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "MXFP4"};
 constexpr std::uint32_t kColumns = 512;
 
 struct Expected {

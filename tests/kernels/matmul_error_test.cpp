@@ -65,6 +65,17 @@ TEST_F(MatmulErrors, RefusesMatricesThatAreNotInTheirBuffer) {
   expect_refused({.matrices = {shifted}}, ErrorCode::InvalidArgument, "in its buffer");
 }
 
+TEST_F(MatmulErrors, RefusesHeadsThatAreNoTiles) {
+  const Matrix small = matrix("Q8_0", 48, 64);
+  expect_refused({.matrices = {small}, .heads = 2}, ErrorCode::InvalidArgument, "2 heads");
+  expect_refused({.matrices = {small, small}, .heads = 3}, ErrorCode::InvalidArgument, "3 heads");
+  expect_refused({.matrices = {small}, .heads = 0}, ErrorCode::InvalidArgument, "0 heads");
+  expect_refused({.kind = Activations::F32, .matrices = {matrix("F32", 32, 40)}, .heads = 2},
+                 ErrorCode::InvalidArgument, "2 heads");
+  expect_refused({.epilogue = Epilogue::Gated, .matrices = {small, small}, .heads = 3}, ErrorCode::InvalidArgument,
+                 "3 heads");
+}
+
 TEST_F(MatmulErrors, RefusesBuffersThatAreTooSmall) {
   const Matrix large = matrix("Q8_0", 16400, 64);
   expect_refused({.matrices = {large}}, ErrorCode::InvalidArgument, "out");

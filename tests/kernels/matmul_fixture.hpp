@@ -33,6 +33,10 @@ inline std::string variant_name(const Variant& variant) {
   return name;
 }
 
+inline constexpr Variant kVariants[] = {{Style::Vector, DotProduct::None},      {Style::Vector, DotProduct::VnniAvx512},
+                                        {Style::Vector, DotProduct::VnniAvx},   {Style::Group, DotProduct::None},
+                                        {Style::Group, DotProduct::KhrInteger}, {Style::Group, DotProduct::Dp4a}};
+
 inline std::string variant_test_name(const testing::TestParamInfo<Variant>& info) { return variant_name(info.param); }
 
 inline bool host_has_avx_vnni() {

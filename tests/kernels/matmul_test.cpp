@@ -69,9 +69,11 @@ class Product {
           const std::size_t from = std::size_t{token} * files_[i].rows + row;
           const double added = shape_.epilogue == Epilogue::Add ? double{before[at]} : 0;
           const double expected =
-              token < tokens ? want[from] + static_cast<double>(bias_[first + row]) + added : double{before[at]};
-          const double tolerance =
-              token < tokens ? kTolerance * scale[from] + 1e-6 * (std::fabs(added) + std::fabs(expected)) + 1e-36 : 0;
+              token < tokens ? double{shape_.factor} * (want[from] + static_cast<double>(bias_[first + row])) + added
+                             : double{before[at]};
+          const double tolerance = token < tokens ? kTolerance * std::fabs(double{shape_.factor}) * scale[from] +
+                                                        1e-6 * (std::fabs(added) + std::fabs(expected)) + 1e-36
+                                                  : 0;
           ASSERT_NEAR(static_cast<double>(got[at]), expected, tolerance)
               << files_[i].type->name << " row " << row << " token " << token << " of " << tokens;
         }
@@ -99,7 +101,7 @@ class Product {
     if (!gated()) return result;
     const std::vector<double> up = sums_of(1);
     for (std::size_t at = 0; at < result.size(); ++at) {
-      result[at] = gate_activation_reference(shape_.activation, result[at]) * up[at];
+      result[at] = gated_reference(shape_.activation, result[at], up[at]);
     }
     return result;
   }
@@ -112,9 +114,11 @@ class Product {
     const std::vector<double> up = sums_of(1);
     const std::vector<double> up_scale = support::magnitudes(files_[1], activations_);
     const std::vector<double> gate = sums_of(0);
+    const bool oai = shape_.activation == GateActivation::SiluOai;
     for (std::size_t at = 0; at < scale.size(); ++at) {
-      scale[at] = 1.13 * scale[at] * std::fabs(up[at]) +
-                  std::fabs(gate_activation_reference(shape_.activation, gate[at])) * up_scale[at];
+      const double factor = oai ? std::clamp(up[at], -7.0, 7.0) + 1 : up[at];
+      scale[at] = 1.13 * scale[at] * std::fabs(factor) +
+                  std::fabs(gated_reference(shape_.activation, gate[at], oai ? 0 : 1)) * up_scale[at];
     }
     return scale;
   }
@@ -194,13 +198,23 @@ TEST_P(Matmul, AddsABiasAndTheResidual) {
   }
 }
 
+TEST_P(Matmul, MultipliesSumAndBiasButNotTheResidual) {
+  for (const std::uint32_t tile : {1U, kBatchTile}) {
+    Product product(GetParam(), {.tile = tile, .epilogue = Epilogue::Add, .factor = -0.375F},
+                    files_of({{"Q5_0", "IQ4_NL"}, 96}), 20);
+    product.add_bias();
+    product.expect(tile == 1 ? 1 : 17);
+  }
+}
+
 TEST_P(Matmul, AddsWithoutABias) {
   Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Add}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 2);
   product.expect(1);
 }
 
 TEST_P(Matmul, GatesWithEachActivation) {
-  for (const GateActivation activation : {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu}) {
+  for (const GateActivation activation :
+       {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu, GateActivation::SiluOai}) {
     for (const std::uint32_t tile : {1U, kBatchTile}) {
       std::vector<FileMatrix> files = {support::random_matrix("Q8_0", 37, 96, 1),
                                        support::random_matrix("Q8_0", 37, 96, 2)};
@@ -226,12 +240,7 @@ TEST_P(Matmul, ManyRowsOfOneType) {
   product.expect(300);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Variants, Matmul,
-    testing::Values(Variant{Style::Vector, DotProduct::None}, Variant{Style::Vector, DotProduct::VnniAvx512},
-                    Variant{Style::Vector, DotProduct::VnniAvx}, Variant{Style::Group, DotProduct::None},
-                    Variant{Style::Group, DotProduct::KhrInteger}, Variant{Style::Group, DotProduct::Dp4a}),
-    support::variant_test_name);
+INSTANTIATE_TEST_SUITE_P(Variants, Matmul, testing::ValuesIn(support::kVariants), support::variant_test_name);
 
 }  // namespace
 }  // namespace gguf_fuse

@@ -52,6 +52,7 @@ struct Rows {
   std::vector<float> bias{};
   std::vector<float> branch{};
   std::vector<float> post_weight{};
+  float scale = 1;
 
   Rows(std::uint32_t columns, std::uint32_t tokens, float magnitude)
       : x(support::random_floats(std::size_t{columns} * tokens, 1, magnitude)),
@@ -76,6 +77,7 @@ class Prepare : public testing::TestWithParam<Style> {
                                  .bias = support::buffer_of(device_, rows.bias),
                                  .branch = support::buffer_of(device_, rows.branch),
                                  .post_weight = support::buffer_of(device_, rows.post_weight),
+                                 .scale = support::buffer_of(device_, std::vector<float>{rows.scale, 1e30F}),
                                  .out = support::value_of(device_.allocate(shape.result.bytes()))};
     support::value_of(buffers.out.fill(std::byte{0xff}).map([] { return 0; }));
     const Buffer step = support::zeros(device_, kStepBytes);
@@ -86,7 +88,8 @@ class Prepare : public testing::TestWithParam<Style> {
                                       .weight = rows.weight,
                                       .bias = rows.bias,
                                       .branch = rows.branch,
-                                      .post_weight = rows.post_weight})};
+                                      .post_weight = rows.post_weight,
+                                      .scale = rows.scale})};
   }
 
   /// Every value is the nearest to what the reference has, on the scale that the group's largest value asks for.
@@ -153,6 +156,39 @@ TEST_P(Prepare, EveryNormKindTileAndBranch) {
       }
     }
   }
+}
+
+/// The scale comes behind the branch and before the norm, and stays in x.
+TEST_P(Prepare, ScalesWithAndWithoutABranch) {
+  for (const Norm norm : {Norm::None, Norm::Rms, Norm::Layer}) {
+    for (const bool branch : {false, true}) {
+      for (const float scale : {-2.5F, 0.0625F, 0.0F}) {
+        for (const std::uint32_t columns : {160U, 77U, 20U}) {
+          for (const std::uint32_t tokens : {1U, 17U}) {
+            SCOPED_TRACE(testing::Message() << "norm " << int(norm) << " branch " << branch << " scale " << scale
+                                            << " columns " << columns << " tokens " << tokens);
+            Rows rows(columns, tokens, 3);
+            rows.scale = scale;
+            const PrepareShape shape{.result = {.kind = Activations::F32, .columns = columns, .tile = 1},
+                                     .norm = norm,
+                                     .epsilon = 0.01F,
+                                     .branch = branch,
+                                     .scaled = true};
+            const Outcome outcome = run(shape, rows, tokens);
+            expect_floats(outcome, columns, tokens);
+            EXPECT_LT((support::relative_error<float, double>(outcome.x, outcome.expected.x)), 1e-6);
+            if (!branch) {
+              for (std::size_t i = 0; i < rows.x.size(); ++i) ASSERT_EQ(outcome.x[i], rows.x[i] * scale) << i;
+            }
+          }
+        }
+      }
+    }
+  }
+  Rows rows(96, 18, 3);
+  rows.scale = 3;
+  expect_quantised(run({.result = {.columns = 96}, .norm = Norm::Rms, .branch = true, .scaled = true}, rows, 18), 96,
+                   18);
 }
 
 TEST_P(Prepare, TokensBeyondTheLastAreZero) {
@@ -248,7 +284,23 @@ TEST_P(Prepare, RefusesWhatDoesNotFit) {
   EXPECT_EQ(code({.result = {.columns = 64, .tile = 2}}, {.x = rows, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = one, .norm = Norm::Rms}, {.x = rows, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = one, .norm = Norm::Layer}, {.x = rows, .weight = rows, .out = rows}), "InvalidArgument");
+  EXPECT_EQ(code({.result = one, .scaled = true}, {.x = rows, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = one, .branch = true}, {.x = rows, .branch = rows, .out = rows}), "InvalidArgument");
+}
+
+TEST(PrepareWork, CountsWhatIsMoved) {
+  const PrepareShape shape{.result = {.kind = Activations::F32, .columns = 64, .tile = 1}};
+  const auto bytes = [&](bool branch, bool scaled) {
+    PrepareShape changed = shape;
+    changed.branch = branch;
+    changed.scaled = scaled;
+    return changed.work(2).bytes;
+  };
+  // Rows of 256 bytes: x is read and the activations are written; the branch is read, and x is written if it changes.
+  EXPECT_DOUBLE_EQ(bytes(false, false), 2 * 256 * 2);
+  EXPECT_DOUBLE_EQ(bytes(false, true), 2 * 256 * 3);
+  EXPECT_DOUBLE_EQ(bytes(true, false), 2 * 256 * 4);
+  EXPECT_DOUBLE_EQ(bytes(true, true), 2 * 256 * 4);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Prepare, testing::Values(Style::Vector, Style::Group), support::style_test_name);

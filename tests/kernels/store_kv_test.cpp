@@ -134,6 +134,40 @@ TEST_P(StoreKv, HeadsThatAreNoMultipleOf16) {
               1e-2);
 }
 
+/// V alone: what happens to Q and K is as without. Large heads are those of latent attention.
+TEST_P(StoreKv, NormsValuesOfEverySize) {
+  for (const std::uint32_t size : {64U, 24U, 80U, 576U, 1024U}) {
+    for (const bool head_norm : {false, true}) {
+      SCOPED_TRACE(testing::Message() << "size " << size << " head norm " << head_norm);
+      const StoreShape shape{.heads = {.heads = 4, .kv_heads = 2, .size = size},
+                             .rope = Rope::Neox,
+                             .rotated = 24,
+                             .head_norm = head_norm,
+                             .value_norm = true,
+                             .epsilon = 0.25F};
+      const Stored stored = store(shape, CacheType::F32, CacheType::F32, 14, 5);
+      expect_near(stored, 3e-6);
+      // Values of magnitude 3 have a mean square near 3; epsilon takes its share of the norm.
+      for (std::size_t first = 0; first < stored.v.size(); first += size) {
+        double squares = 0;
+        for (std::size_t e = first; e < first + size; ++e) squares += static_cast<double>(stored.v[e] * stored.v[e]);
+        ASSERT_LT(squares / size, 1 - 0.25 / 9.25);
+        ASSERT_GT(squares / size, 0.7);
+      }
+      expect_near(store(shape, CacheType::F16, CacheType::Q8_0, 14, 5), 1e-2);
+    }
+  }
+}
+
+/// The latent attention of deepseek2: one head of 576 of which 64 are rotated.
+TEST_P(StoreKv, OneHeadOf576) {
+  for (const Rope rope : {Rope::Norm, Rope::Neox}) {
+    const StoreShape shape{.heads = {.heads = 16, .kv_heads = 1, .size = 576}, .rope = rope, .rotated = 64};
+    expect_near(store(shape, CacheType::F32, CacheType::F32, 1000, 18), 2e-6);
+    expect_near(store(shape, CacheType::F16, CacheType::Q8_0, 7, 3), 1e-2);
+  }
+}
+
 TEST_P(StoreKv, RefusesWhatDoesNotFit) {
   Cache cache{.shape = {.k = CacheType::F32, .v = CacheType::F32, .capacity = 16, .heads = kHeads}, .k = {}, .v = {}};
   cache.k = support::zeros(device_, cache.shape.k_bytes());

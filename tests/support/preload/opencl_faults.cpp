@@ -2,6 +2,7 @@
 // An OpenCL library whose calls fail when GGUF_FUSE_OPENCL_FAULT says so, at the time of the call: "CALL=CODE[,...]",
 // e.g. "clCreateBuffer=-4". Every call that is not defined here, and every one that is not to fail, is the real
 // library's, which this one is linked with. To be named by GGUF_FUSE_OPENCL_LIBRARY.
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS  // clCreateCommandQueue
 #include <CL/cl.h>
 #include <dlfcn.h>
 
@@ -63,10 +64,22 @@ CALL(clEnqueueWriteBuffer,
      (cl_command_queue queue, cl_mem memory, cl_bool blocking, std::size_t offset, std::size_t bytes, const void* data,
       cl_uint waits, const cl_event* wait, cl_event* event),
      (queue, memory, blocking, offset, bytes, data, waits, wait, event))
+CALL(clEnqueueWriteBufferRect,
+     (cl_command_queue queue, cl_mem memory, cl_bool blocking, const std::size_t* buffer_origin,
+      const std::size_t* host_origin, const std::size_t* region, std::size_t buffer_row, std::size_t buffer_slice,
+      std::size_t host_row, std::size_t host_slice, const void* data, cl_uint waits, const cl_event* wait,
+      cl_event* event),
+     (queue, memory, blocking, buffer_origin, host_origin, region, buffer_row, buffer_slice, host_row, host_slice, data,
+      waits, wait, event))
+CALL(clFlush, (cl_command_queue queue), (queue))
+CALL(clWaitForEvents, (cl_uint count, const cl_event* events), (count, events))
 MAKER(cl_context, clCreateContext,
       (const cl_context_properties* properties, cl_uint count, const cl_device_id* devices,
        void(CL_CALLBACK* notify)(const char*, const void*, std::size_t, void*), void* data, cl_int* error),
       (properties, count, devices, notify, data, error))
+MAKER(cl_command_queue, clCreateCommandQueue,
+      (cl_context context, cl_device_id device, cl_command_queue_properties properties, cl_int* error),
+      (context, device, properties, error))
 MAKER(cl_mem, clCreateBuffer, (cl_context context, cl_mem_flags flags, std::size_t bytes, void* data, cl_int* error),
       (context, flags, bytes, data, error))
 MAKER(cl_program, clCreateProgramWithBinary,

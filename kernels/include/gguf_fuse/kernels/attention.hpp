@@ -49,6 +49,7 @@ struct StoreShape {
   std::uint32_t rotated = 0;
   float magnitude = 1;
   bool head_norm = false;
+  bool value_norm = false;  ///< RMS norm of every V head, without weights (Gemma 4)
   float epsilon = 1e-6F;
   float q_factor = 1;
 };
@@ -72,6 +73,8 @@ struct StoreBuffers {
 struct AttentionShape {
   float softcap = 0;
   std::uint32_t window = 0;  ///< 0: no window
+  /// float[heads], or none: a score that takes part in each softmax of its head and has no value (gpt-oss).
+  Buffer sinks{};
   /// Of one enqueue(). 1: tokens come one by one, and the sequence is split over work-items instead, the more the
   /// longer it is. An operation for more tokens may be given fewer, one too.
   std::uint32_t max_tokens = 1;

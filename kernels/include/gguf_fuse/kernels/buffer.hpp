@@ -49,6 +49,8 @@ class GGUF_FUSE_EXPORT Buffer {
 
   [[nodiscard]] explicit operator bool() const { return state_ != nullptr; }
   [[nodiscard]] std::uint64_t bytes() const;
+  /// Equal for handles of the same memory, and only for them.
+  [[nodiscard]] const void* identity() const { return state_.get(); }
 
   /// Returns when `data` was copied.
   [[nodiscard]] Result<void> write(std::span<const std::byte> data, std::uint64_t offset = 0) const;
@@ -68,6 +70,7 @@ class GGUF_FUSE_EXPORT Buffer {
  private:
   friend class Device;
   friend class Launch;
+  friend class Uploader;
   explicit Buffer(std::shared_ptr<BufferState> state) : state_(std::move(state)) {}
 
   std::shared_ptr<BufferState> state_;

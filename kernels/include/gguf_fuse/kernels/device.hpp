@@ -90,11 +90,15 @@ class GGUF_FUSE_EXPORT Device {
 
   [[nodiscard]] const DeviceInfo& info() const;
   [[nodiscard]] const DeviceProfile& profile() const;
+  /// As opened with; may be empty.
+  [[nodiscard]] const std::string& cache_folder() const;
 
   /// `bytes` bytes of undefined content; none is fine too. Errors: BufferTooLarge, OutOfDeviceMemory, OpenClFailed.
   [[nodiscard]] Result<Buffer> allocate(std::uint64_t bytes, Access access = Access::ReadWrite) const;
   /// Bytes of all buffers on this device, of this process.
   [[nodiscard]] std::uint64_t allocated_bytes() const;
+  /// Whether allocate() of this device made the buffer.
+  [[nodiscard]] bool owns(const Buffer& buffer) const;
 
   /// Built, found in the cache, or the one of an earlier call with an equal specification. Errors: KernelBuildFailed
   /// (also for an embedded file that is missing or includes itself), OpenClFailed.
@@ -121,6 +125,7 @@ class GGUF_FUSE_EXPORT Device {
   [[nodiscard]] Result<std::vector<KernelTiming>> timings() const;
 
  private:
+  friend class Uploader;
   struct Programs;
   std::shared_ptr<DeviceCore> core_;
   std::unique_ptr<Programs> programs_;

@@ -36,13 +36,14 @@ struct Matrix {
   PackedShape shape{};
 };
 
-/// Gate activations: gate * sigmoid(gate), gate * Phi(gate) in its tanh form, max(gate, 0).
-enum class GateActivation : std::uint8_t { Silu, Gelu, Relu };
+/// Gate activations: gate * sigmoid(gate), gate * Phi(gate) in its tanh form, max(gate, 0), each times up; and
+/// gpt-oss's g * sigmoid(1.702 g) * (u + 1) with g = min(gate, 7) and u = up between -7 and 7.
+enum class GateActivation : std::uint8_t { Silu, Gelu, Relu, SiluOai };
 
 /// What happens to the sums.
 enum class Epilogue : std::uint8_t {
-  Store,  ///< out[token][row] = sum (+ bias)
-  Add,    ///< out[token][row] += sum (+ bias): the residual
+  Store,  ///< out[token][row] = factor * (sum (+ bias))
+  Add,    ///< out[token][row] += factor * (sum (+ bias)): the residual
   Gated,  ///< out[token][row] = activation(sum of matrices[0]) * sum of matrices[1]
 };
 
@@ -55,6 +56,10 @@ struct MatmulShape {
   GateActivation activation = GateActivation::Silu;
   std::vector<Matrix> matrices{};
   Buffer bias{};  ///< floats, one a row of all matrices; none when empty; not with Gated
+  float factor = 1;
+  /// More than 1: the only matrix holds one of rows / heads rows a head, a multiple of 16, and the activations have
+  /// heads * columns columns, a multiple of 32 each head: rows of a head meet the columns of that head. Not with Gated.
+  std::uint32_t heads = 1;
 
   /// Rows of the output: the sum of all matrices' rows, or those of one of them when gated.
   [[nodiscard]] GGUF_FUSE_EXPORT std::uint32_t rows() const;

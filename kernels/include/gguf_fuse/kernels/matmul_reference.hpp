@@ -18,8 +18,8 @@ namespace gguf_fuse {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row,
                                                                  std::span<float> out);
 
-/// activation(gate), in double.
-[[nodiscard]] GGUF_FUSE_EXPORT double gate_activation_reference(GateActivation activation, double gate);
+/// What gate and up become (GateActivation), in double.
+[[nodiscard]] GGUF_FUSE_EXPORT double gated_reference(GateActivation activation, double gate, double up);
 
 /// result[token * rows + row] = sum over columns of weights[row][column] * activations[token][column], in double.
 /// `weights` is float[rows][columns], `activations` float[tokens][columns].

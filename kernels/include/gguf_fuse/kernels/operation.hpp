@@ -35,6 +35,8 @@ class GGUF_FUSE_EXPORT Operation {
   Operation(std::string name, std::vector<Stage> stages) : name_(std::move(name)), stages_(std::move(stages)) {}
 
   [[nodiscard]] const std::string& name() const { return name_; }
+  /// The same for as many rows as `rows` makes of a number of tokens: slots of experts, say.
+  [[nodiscard]] Operation over(const std::function<std::uint32_t(std::uint32_t)>& rows) &&;
   /// Enqueues all stages for `tokens` tokens behind `past` earlier ones. Errors: OpenClFailed.
   [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past = 0);
 

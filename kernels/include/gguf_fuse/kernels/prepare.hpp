@@ -8,7 +8,8 @@ namespace gguf_fuse {
 enum class Norm : std::uint8_t { None, Rms, Layer };
 
 /// Makes activations out of rows of floats x[token][columns]: first, when there is a `branch`, the residual
-/// x += rms_norm(branch) * post_weight; then the norm of x; then quantising (or transposing, for F32).
+/// x += rms_norm(branch) * post_weight; then x *= scale[0], when `scaled`; then the norm of x; then quantising (or
+/// transposing, for F32).
 /// RMS norm: x / sqrt(mean(x^2) + epsilon) * weight; layer norm: (x - mean) / sqrt(variance + epsilon) * weight + bias.
 /// Quantising: scale = max |x| / 127 over each group of 32, values rounded to nearest (ties to even). A group of zeros
 /// (or below 1e-36) has scale 0; where a value is not finite the scale is neither.
@@ -17,16 +18,18 @@ struct PrepareShape {
   Norm norm = Norm::None;
   float epsilon = 1e-5F;
   bool branch = false;  ///< a residual branch with a norm of its own behind it (Gemma)
+  bool scaled = false;  ///< x, with the branch, is multiplied by one number before the norm (Gemma 4)
 
   [[nodiscard]] GGUF_FUSE_EXPORT Work work(std::uint32_t tokens) const;
 };
 
 struct PrepareBuffers {
-  Buffer x{};            ///< float[tokens][columns]; changed when there is a branch
+  Buffer x{};            ///< float[tokens][columns]; changed when there is a branch or it is scaled
   Buffer weight{};       ///< float[columns], unless norm is None
   Buffer bias{};         ///< float[columns], layer norm only
   Buffer branch{};       ///< float[tokens][columns]
   Buffer post_weight{};  ///< float[columns]
+  Buffer scale{};        ///< float[1], when scaled
   Buffer out{};          ///< result.bytes()
 };
 

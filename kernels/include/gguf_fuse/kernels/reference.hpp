@@ -21,10 +21,11 @@ struct PrepareInput {
   std::span<const float> bias{};
   std::span<const float> branch{};
   std::span<const float> post_weight{};
+  float scale = 1;  ///< with PrepareShape::scaled
 };
 
 struct PreparedRows {
-  std::vector<double> x;    ///< behind the residual branch
+  std::vector<double> x;    ///< behind the residual branch and the scale
   std::vector<double> out;  ///< behind the norm, before quantising
 };
 
@@ -58,11 +59,13 @@ enum class CachePart : std::uint8_t { K, V };
                                                                    std::span<const std::byte> bytes,
                                                                    std::uint32_t kv_head, std::uint32_t position);
 
-/// [tokens][q_columns]; q is float[tokens][q_columns], k and v are float[past + tokens][kv_columns].
+/// [tokens][q_columns]; q is float[tokens][q_columns], k and v are float[past + tokens][kv_columns], sinks float[heads]
+/// or empty; `shape.sinks` is not read.
 [[nodiscard]] GGUF_FUSE_EXPORT std::vector<double> attention_reference(const AttentionShape& shape,
                                                                        const HeadShape& heads, std::span<const float> q,
                                                                        std::span<const float> k,
-                                                                       std::span<const float> v);
+                                                                       std::span<const float> v,
+                                                                       std::span<const float> sinks = {});
 
 [[nodiscard]] GGUF_FUSE_EXPORT RowStatistics row_statistics_reference(std::span<const float> row);
 [[nodiscard]] GGUF_FUSE_EXPORT std::vector<Candidate> top_k_reference(std::span<const float> row, std::uint32_t k);

@@ -25,6 +25,11 @@ class GGUF_FUSE_EXPORT Source {
   /// Fills `out` as far as there are bytes; their number, smaller than asked only at the end. What is given here serves
   /// sources with a size.
   [[nodiscard]] virtual Result<std::size_t> read_up_to(std::uint64_t offset, std::span<std::byte> out);
+  /// The bytes themselves, present and without a copy, where the source has them in memory (LoadMode::Mmap); nothing
+  /// where read_at is the way. They stay until the source goes. Errors: as read_at.
+  [[nodiscard]] virtual Result<std::optional<std::span<const std::byte>>> view(std::uint64_t offset, std::size_t bytes);
+  /// A view that is not needed any more need not count as the process's memory.
+  virtual void release(std::span<const std::byte> view) noexcept;
   /// The number of bytes; nothing for streams.
   [[nodiscard]] virtual std::optional<std::uint64_t> size() const = 0;
   [[nodiscard]] virtual bool sequential() const = 0;

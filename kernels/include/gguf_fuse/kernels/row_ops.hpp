@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "gguf_fuse/kernels/operation.hpp"
+
+namespace gguf_fuse {
+
+/// Some columns of rows of floats: `segments` times `columns` neighbours, the first one at `offset`, then every
+/// `stride`, which do not overlap; rows are `row` floats long.
+struct Columns {
+  std::uint32_t row = 0;
+  std::uint32_t offset = 0;
+  std::uint32_t segments = 1;
+  std::uint32_t stride = 0;
+  std::uint32_t columns = 0;
+};
+
+/// to[token] = from[token], segment by segment; both have as many and as long segments.
+/// Errors: InvalidArgument (shapes that contradict each other, buffers too small), KernelBuildFailed, OpenClFailed.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> copy_columns(Device& device, const Columns& from_shape,
+                                                              const Buffer& from, const Columns& to_shape,
+                                                              const Buffer& to, const Buffer& step);
+
+/// RMS norm of each segment of each row, in place: x / sqrt(mean(x^2) + epsilon) * weight. `weight` is float[columns].
+/// Errors: as copy_columns.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> norm_columns(Device& device, const Columns& shape, float epsilon,
+                                                              const Buffer& x, const Buffer& weight,
+                                                              const Buffer& step);
+
+/// out[token] = rms_norm(a[token]) * a_weight + rms_norm(b[token]) * b_weight; all of `columns` floats; out may be a or
+/// b. Errors: as copy_columns.
+struct TwoBranches {
+  Buffer a{}, a_weight{}, b{}, b_weight{};
+};
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> sum_of_norms(Device& device, std::uint32_t columns, float epsilon,
+                                                              const TwoBranches& branches, const Buffer& out,
+                                                              const Buffer& step);
+
+/// x[token][column] *= sigmoid(gate[token]). Errors: as copy_columns.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer& gate,
+                                                           const Buffer& x, const Buffer& step);
+
+}  // namespace gguf_fuse
