@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # compare.sh [BIN]: tokens per second of gguf-bench beside llama.cpp's llama-bench on its CPU backend, built for this processor
-# on the first run (5 minutes), in alternating rounds. BIN holds our programs (build/release/bin). ROUNDS=5 says how many
+# on the first run (5 minutes), in alternating rounds. BIN holds our programs (build/release/bin). Models: SmolLM2, Gemma 3,
+# and SmolLM2 as a mixture of 8 experts, ours fused and as it is. ROUNDS=5 says how many
 # rounds, LLAMA_BENCH names a llama-bench that is there already. Prints Markdown; no time makes it fail.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -39,8 +40,13 @@ prepare() {
 "$root/scripts/setup.sh" run
 [ -n "${LLAMA_BENCH-}" ] || prepare
 "$root/scripts/models.sh"
+# SmolLM2 as a mixture: 8 experts, of which each token sees two.
+smollm2=$cache/models/smollm2-135m-instruct-q4_1.gguf
+mixture=$cache/bench/granite-swa-8.gguf
+mkdir -p "$cache/bench"
+[ -e "$mixture" ] || "$bin/gguf-upcycle" "$smollm2" "$mixture" --arch granite_swa --experts 8
 
 echo "Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads. Devices of gguf-bench:"
 printf '\n%s\n\n' "$("$bin/gguf-run" --list-devices | sed 's/^/    /')"
 python3 "$root/bench/compare.py" --rounds "${ROUNDS:-5}" --threads "$(nproc)" --peer "$LLAMA_BENCH" --ours "$bin/gguf-bench" \
-  "$cache/models/smollm2-135m-instruct-q4_1.gguf" "$cache/models/gemma-3-270m-it-q4_k_m.gguf"
+  "$smollm2" "$cache/models/gemma-3-270m-it-q4_k_m.gguf" "$mixture"

@@ -33,16 +33,26 @@ field() {
 runnable() {
   for file in runtime/architectures/*.inc; do field "$file" name ''; done
 }
+# flags FILE: what else is true of it.
+flags() {
+  local name found=''
+  for name in head_norm_if_there value_norm value_from_key sinks latent_attention scaled_embedding granite_scales \
+    interleaved_sections dense_beside_experts; do
+    [ "$(field "$1" "$name" false)" = false ] || found+="${found:+, }${name//_/ }"
+  done
+  echo "${found:--}"
+}
 runs_table() {
   local file pattern window
-  echo '| architecture | rotary embedding | gate | norm of Q and K heads | norms behind a layer'"'"'s halves | layers with a window |'
-  echo '| --- | --- | --- | --- | --- | --- |'
+  echo '| architecture | rotary embedding | gate | norm of Q and K heads | norms behind a layer'"'"'s halves | layers with a window | router of experts | also |'
+  echo '| --- | --- | --- | --- | --- | --- | --- | --- |'
   for file in runtime/architectures/*.inc; do
     pattern=$(field "$file" window_pattern 0)
     window=-
     [ "$pattern" = 0 ] || window="$((pattern - 1)) of $pattern"
+    [ "$pattern" != 1 ] || window='as the file says'
     echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $(field "$file" activation Silu) |" \
-      "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window |"
+      "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window | $(field "$file" gating Softmax) | $(flags "$file") |"
   done | sed 's/ true / yes /g'
   printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)", [0-9].*/\1/p' kernels/src/packing_table.cpp | paste -sd, | sed 's/,/, /g')"
 }
@@ -54,5 +64,5 @@ runs_table | insert runs docs/engines.md
   awk -F'|' -v OFS='|' -v runnable="$(runnable | paste -sd' ')" '
     BEGIN { split(runnable, names, " "); for (i in names) runs[names[i]] = 1 }
     { name = $2; gsub(/ /, "", name)
-      run = name == "architecture" ? " gguf-run " : name == "---" ? " --- " : name in runs ? " dense " : " - "
+      run = name == "architecture" ? " gguf-run " : name == "---" ? " --- " : name in runs ? " yes " : " - "
       print "", $2, $3, $6, $7, $9, run, "" }' | insert targets README.md

@@ -164,6 +164,7 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
   OptionTable table;
   add_test_options(table, options, raw);
   add_setting_options(table, options);
+  add_loading_options(table, options.engine, kBench);
   add_arithmetic_options(table, options.engine, kBench);
   add_output_options(table, options, raw);
   const GivenArguments given = table.read(arguments);

@@ -32,37 +32,54 @@ std::string plus_minus(const Spread& spread, std::string_view unit) {
   return fmt::format("{:.2f}{} ± {:.2f}", spread.mean, unit, spread.deviation);
 }
 
+/// What loading the weights took, or null for each: CSV has the same columns for all results.
+void add_load(Json& json, const BenchResult& result) {
+  const LoadReport load = result.start ? result.start->load : LoadReport{};
+  const auto put_key = [&](const char* key, Json value) {
+    json[key] = result.start ? std::move(value) : Json(nullptr);
+  };
+  put_key("load_bytes", load.bytes);
+  put_key("load_seconds", load.seconds);
+  put_key("read_seconds", load.read);
+  put_key("repack_seconds", load.repack);
+  put_key("upload_seconds", load.upload);
+  put_key("bottleneck", bottleneck(load));
+  put_key("load_mode", load_mode_name(load.mode));
+}
+
 Json result_json(const BenchResult& result) {
   std::vector<std::uint64_t> nanoseconds;
   for (const double seconds : result.seconds) nanoseconds.push_back(static_cast<std::uint64_t>(seconds * 1e9));
   const std::vector<double> rates = result.load.empty() ? result.rates() : std::vector<double>();
   const Spread time = spread_of(result.seconds), rate = spread_of(rates);
   const bool load = !result.load.empty();
-  return {{"build_commit", "gguf-fuse " + std::string(version)},
-          {"backends", "OpenCL"},
-          {"gpu_info", result.devices},
-          {"model_filename", result.model},
-          {"model_type", model_type(result.description)},
-          {"model_size", result.description.bytes},
-          {"model_n_params", result.description.parameters},
-          {"n_batch", result.batch},
-          {"n_ubatch", result.micro_batch},
-          {"type_k", cache_type_name(result.cache_k)},
-          {"type_v", cache_type_name(result.cache_v)},
-          {"activations", activations_name(result.activations)},
-          {"devices", result.device_option.empty() ? "auto" : result.device_option},
-          {"tensor_split", result.split_option},
-          {"test", result.test_name()},
-          {"n_prompt", load ? 0 : result.test.prompt},
-          {"n_gen", load ? 0 : result.test.generate},
-          {"n_depth", load ? 0 : result.test.depth},
-          {"test_time", result.time},
-          {"avg_ns", static_cast<std::uint64_t>(time.mean * 1e9)},
-          {"stddev_ns", static_cast<std::uint64_t>(time.deviation * 1e9)},
-          {"avg_ts", load ? Json(nullptr) : Json(rate.mean)},
-          {"stddev_ts", load ? Json(nullptr) : Json(rate.deviation)},
-          {"samples_ns", nanoseconds},
-          {"samples_ts", rates}};
+  Json json{{"build_commit", "gguf-fuse " + std::string(version)},
+            {"backends", "OpenCL"},
+            {"gpu_info", result.devices},
+            {"model_filename", result.model},
+            {"model_type", model_type(result.description)},
+            {"model_size", result.description.bytes},
+            {"model_n_params", result.description.parameters},
+            {"n_batch", result.batch},
+            {"n_ubatch", result.micro_batch},
+            {"type_k", cache_type_name(result.cache_k)},
+            {"type_v", cache_type_name(result.cache_v)},
+            {"activations", activations_name(result.activations)},
+            {"devices", result.device_option.empty() ? "auto" : result.device_option},
+            {"tensor_split", result.split_option},
+            {"test", result.test_name()},
+            {"n_prompt", load ? 0 : result.test.prompt},
+            {"n_gen", load ? 0 : result.test.generate},
+            {"n_depth", load ? 0 : result.test.depth},
+            {"test_time", result.time},
+            {"avg_ns", static_cast<std::uint64_t>(time.mean * 1e9)},
+            {"stddev_ns", static_cast<std::uint64_t>(time.deviation * 1e9)},
+            {"avg_ts", load ? Json(nullptr) : Json(rate.mean)},
+            {"stddev_ts", load ? Json(nullptr) : Json(rate.deviation)},
+            {"samples_ns", nanoseconds},
+            {"samples_ts", rates}};
+  add_load(json, result);
+  return json;
 }
 
 /// A JSON value as a field of CSV.
@@ -149,6 +166,9 @@ void BenchOutput::finish() {
   if (results_.empty()) return;
   if (options_.format == BenchFormat::Markdown) {
     put(stdout, markdown());
+    for (const BenchResult& result : results_) {
+      if (result.start) put(stdout, fmt::format("\n{}: {}", result.test_name(), load_text(*result.start)));
+    }
     std::vector<std::string> devices;
     for (const BenchResult& result : results_) {
       if (std::find(devices.begin(), devices.end(), result.devices) == devices.end()) devices.push_back(result.devices);

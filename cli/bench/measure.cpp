@@ -106,6 +106,7 @@ class Measurement {
           result->activations = activations_for(engine_options, engine.model->devices());
         }
         result->seconds.push_back(engine.report.total);
+        result->start = engine.report;
       }
     }
     for (BenchResult* result : {&cold, &warm}) {
@@ -115,6 +116,7 @@ class Measurement {
       whole.activations = result->activations;
       whole.time = result->time;
       whole.seconds = result->seconds;
+      whole.start = result->start;
       whole.load = result == &cold ? "load, programs built" : "load, programs cached";
       done(whole);
     }

@@ -19,9 +19,10 @@ struct BenchResult {
   CacheType cache_v = CacheType::F16;
   Activations activations = Activations::Q8;
   BenchTest test{};
-  std::string load{};             ///< "load (programs built)"; empty for tests of speed
-  std::string time{};             ///< ISO 8601, when it began
-  std::vector<double> seconds{};  ///< of each repetition
+  std::string load{};                  ///< "load (programs built)"; empty for tests of speed
+  std::optional<StartReport> start{};  ///< of the last repetition, when it is about loading
+  std::string time{};                  ///< ISO 8601, when it began
+  std::vector<double> seconds{};       ///< of each repetition
 
   [[nodiscard]] std::string test_name() const { return load.empty() ? test.name() : load; }
   /// Tokens a second of each repetition.

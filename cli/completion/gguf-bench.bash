@@ -16,6 +16,8 @@ _gguf_bench() {
       return
       ;;
     -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
+    --fuse) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
+    -lm | --load-mode) COMPREPLY=($(compgen -W 'auto mmap dio none' -- "$cur")) && return ;;
     --activations) COMPREPLY=($(compgen -W 'auto q8 f32' -- "$cur")) && return ;;
     --style) COMPREPLY=($(compgen -W 'auto vector group' -- "$cur")) && return ;;
     --dot) COMPREPLY=($(compgen -W 'auto none vnni-avx512 vnni-avx khr-integer dp4a' -- "$cur")) && return ;;
@@ -23,9 +25,11 @@ _gguf_bench() {
     -p | --n-prompt | -n | --n-gen | -pg | -d | --n-depth | -r | --repetitions | -b | --batch-size | -ub | \
       --ubatch-size | -dev | --device | -ts | --tensor-split | -t | --threads) return ;;
   esac
-  COMPREPLY=($(compgen -W '-m -p -n -pg -d -r -b -ub -ctk -ctv -dev -ts -t -o -v
+  COMPREPLY=($(compgen -W '-m -p -n -pg -d -r -b -ub -ctk -ctv -dev -ts -t -lm -muge -mqkv -o -v
     --model --n-prompt --n-gen --n-depth --load --repetitions --warmup --no-warmup --batch-size --ubatch-size
-    --cache-type-k --cache-type-v --device --tensor-split --threads --activations --style --dot --output --verbose
+    --cache-type-k --cache-type-v --device --tensor-split --threads
+    --fuse --merge-up-gate-experts --no-merge-up-gate-experts --merge-qkv --no-merge-qkv --load-mode --mmap --no-mmap
+    --activations --style --dot --output --verbose
     --help --version' -- "$cur"))
 }
 

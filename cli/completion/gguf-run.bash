@@ -21,23 +21,28 @@ _gguf_run() {
       COMPREPLY=($(compgen -f -- "$cur")) && return
       ;;
     -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
+    --fuse) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
+    -lm | --load-mode) COMPREPLY=($(compgen -W 'auto mmap dio none' -- "$cur")) && return ;;
     --activations) COMPREPLY=($(compgen -W 'auto q8 f32' -- "$cur")) && return ;;
     --style) COMPREPLY=($(compgen -W 'auto vector group' -- "$cur")) && return ;;
     --dot) COMPREPLY=($(compgen -W 'auto none vnni-avx512 vnni-avx khr-integer dp4a' -- "$cur")) && return ;;
     --logits) COMPREPLY=($(compgen -W 'last all' -- "$cur")) && return ;;
     -ngl | --gpu-layers | --n-gpu-layers) COMPREPLY=($(compgen -W 'auto all' -- "$cur")) && return ;;
     -p | --prompt | -n | --predict | --n-predict | -c | --ctx-size | -s | --seed | -b | --batch-size | -ub | \
-      --ubatch-size | -t | --threads | -dev | --device | -ts | --tensor-split | -r | --reverse-prompt | --stop | \
+      --ubatch-size | -t | --threads | -dev | --device | -ts | --tensor-split | -ot | \
+      --override-tensor | -ncmoe | --n-cpu-moe | -r | --reverse-prompt | --stop | \
       -sys | --system-prompt | --chat-template | --temp | --temperature | --top-k | --top-p | --min-p | \
       --repeat-penalty | --repeat-last-n | --frequency-penalty | --presence-penalty | --tokens) return ;;
   esac
 
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W '-m -p -f -n -c -s -b -ub -t -ngl -dev -ts -ctk -ctv -cnv -no-cnv -sys -r -sp -e -v
+    COMPREPLY=($(compgen -W '-m -p -f -n -c -s -b -ub -t -ngl -dev -ts -ot -cmoe -ncmoe -lm -muge -mqkv -ctk -ctv -cnv -no-cnv -sys -r -sp -e -v
       --model --file --prompt --escape --no-escape --conversation --no-conversation --system-prompt --chat-template
       --predict --n-predict --ctx-size --reverse-prompt --stop --ignore-eos --seed --repeat-penalty --repeat-last-n
       --frequency-penalty --presence-penalty --top-k --top-p --min-p --temp --temperature --device --tensor-split
-      --gpu-layers --n-gpu-layers --threads --batch-size --ubatch-size --cache-type-k --cache-type-v --activations
+      --gpu-layers --n-gpu-layers --override-tensor --cpu-moe --n-cpu-moe --threads
+      --fuse --merge-up-gate-experts --no-merge-up-gate-experts --merge-qkv --no-merge-qkv --load-mode --mmap --no-mmap
+      --batch-size --ubatch-size --cache-type-k --cache-type-v --activations
       --style --dot --json --display-prompt --no-display-prompt --special --verbose-prompt --perf --no-perf --warmup
       --no-warmup --profile --verbose --tokens --logits --list-devices --help --usage --version' -- "$cur"))
     return

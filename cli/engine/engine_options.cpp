@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "engine_options.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -11,6 +13,30 @@ namespace {
 
 const std::vector<std::string> kCacheTypes{"f32", "f16", "q8_0"};  // in the order of CacheType
 const std::vector<std::string> kActivations{"q8", "f32"};          // in the order of Activations
+
+const std::vector<std::string> kLoadModes{"none", "mmap", "dio"};  // in the order of LoadMode
+
+// llama.cpp's pattern, which knows fused experts.
+constexpr const char* kExperts = R"(\.ffn_(up|down|gate|gate_up)_(ch|)exps)";
+
+constexpr std::string_view kLayer = R"(^blk\.)";
+
+bool is_of_first_layers(const OverrideText& text) {
+  return text.pattern.starts_with(kLayer) && text.pattern.ends_with(kExperts);
+}
+
+/// PATTERN=DEVICE, several of them separated by commas.
+void parse_overrides(std::string_view option, std::string_view text, std::vector<OverrideText>& out) {
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(','));
+    const std::size_t equals = one.rfind('=');
+    if (equals == std::string_view::npos || equals == 0 || equals + 1 == one.size()) {
+      throw UsageError(fmt::format("{}: \"{}\" is not PATTERN=DEVICE", option, escape_text(one)));
+    }
+    out.push_back({std::string(one.substr(0, equals)), std::string(one.substr(equals + 1))});
+    text.remove_prefix(std::min(text.size(), one.size() + 1));
+  }
+}
 
 template <typename T, typename Name>
 std::vector<std::string> words_of(std::initializer_list<T> values, Name name) {
@@ -60,6 +86,7 @@ std::vector<double> parse_split(std::string_view option, std::string text) {
   return shares;
 }
 
+std::string_view load_mode_name(LoadMode mode) { return kLoadModes.at(static_cast<std::size_t>(mode)); }
 std::string_view cache_type_name(CacheType type) { return kCacheTypes.at(static_cast<std::size_t>(type)); }
 std::string_view activations_name(Activations activations) {
   return kActivations.at(static_cast<std::size_t>(activations));
@@ -84,6 +111,30 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
           "which is all)",
           [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
       .environment = "LLAMA_ARG_N_GPU_LAYERS";
+  OptionRow& override = table.value(
+      {"-ot", "--override-tensor"}, "PATTERN=D,...",
+      "compute the blocks (attention or feed-forward of a layer, embeddings, output) of tensors whose names the "
+      "regular expression finds on another device: a number, a part of its name, or CPU",
+      [&](const std::string& name, const std::string& text) { parse_overrides(name, text, options.overrides); });
+  override.environment = "LLAMA_ARG_OVERRIDE_TENSOR";
+  override.repeatable = true;
+  table
+      .value({"-cmoe", "--cpu-moe"}, {}, "the same as -ot for the feed-forward of all layers with experts, on the CPU",
+             [&](const std::string&, const std::string& on) {
+               if (on == "1") options.overrides.push_back({kExperts, "CPU"});
+             })
+      .environment = "LLAMA_ARG_CPU_MOE";
+  table
+      .value({"-ncmoe", "--n-cpu-moe"}, "N", "the same for the first N layers",
+             [&](const std::string& name, const std::string& text) {
+               constexpr std::int64_t kMostLayers = 4096;
+               const std::int64_t count = parse_integer(name, text, 0, kMostLayers);
+               std::erase_if(options.overrides, is_of_first_layers);  // given again, the last one counts
+               for (std::int64_t i = 0; i < count; ++i) {
+                 options.overrides.push_back({fmt::format("{}{}{}", kLayer, i, kExperts), "CPU"});
+               }
+             })
+      .environment = "LLAMA_ARG_N_CPU_MOE";
   table
       .value({"-t", "--threads"}, "N",
              "threads that read and pack weights (default: one per processor, at most 8); kernels run on what the "
@@ -95,6 +146,46 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
                options.threads = threads < 0 ? 0 : static_cast<unsigned>(threads);
              })
       .environment = "LLAMA_ARG_THREADS";
+}
+
+void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands) {
+  const auto merge = [&](std::vector<std::string> names, std::string opposite, std::string help,
+                         std::optional<bool>& target) {
+    table
+        .value(std::move(names), {}, std::move(help),
+               [&target](const std::string&, const std::string& on) { target = on == "1"; })
+        .opposites = {std::move(opposite)};
+  };
+  table.begin_group("Loading", commands);
+  table.value(
+      {"--fuse"}, "WHICH",
+      "merge what is always used together while loading: auto (all that may be), on (the same, and what may not is "
+      "told) or off; the text is the same (default: auto)",
+      [&](const std::string& name, const std::string& text) {
+        const std::size_t word = parse_choice(name, text, {"auto", "on", "off"});
+        options.fuse = word != 2;
+        options.tell_unfused = word == 1;
+      });
+  merge({"-muge", "--merge-up-gate-experts"}, "--no-merge-up-gate-experts",
+        "gate and up of each expert become one, whatever --fuse says", options.merge_gate_up);
+  merge({"-mqkv", "--merge-qkv"}, "--no-merge-qkv", "Q, K and V become one, whatever --fuse says", options.merge_qkv);
+  table
+      .value(
+          {"-lm", "--load-mode"}, "MODE",
+          "how the file is read: mmap, dio (past the page cache), none (through it, without mmap) or auto, by whether "
+          "it is there already (default: auto)",
+          [&](const std::string& name, const std::string& text) {
+            static const auto kWords = words_of({LoadMode::Read, LoadMode::Mmap, LoadMode::Direct}, load_mode_name);
+            const std::size_t word = parse_choice(name, text, kWords);
+            options.load_mode = word == 0 ? std::nullopt : std::optional(static_cast<LoadMode>(word - 1));
+          })
+      .environment = "LLAMA_ARG_LOAD_MODE";
+  OptionRow& mmap =
+      table.value({"--mmap"}, {}, "the same as -lm mmap, and -lm none", [&](const std::string&, const std::string& on) {
+        options.load_mode = on == "1" ? LoadMode::Mmap : LoadMode::Read;
+      });
+  mmap.opposites = {"--no-mmap"};
+  mmap.environment = "LLAMA_ARG_MMAP";
 }
 
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands) {

@@ -15,12 +15,24 @@
 namespace gguf_fuse::cli {
 
 /// Which model runs where.
+/// A pattern of tensor names and the device its blocks go to: what -dev takes, or CPU for the first CPU device.
+struct OverrideText {
+  std::string pattern;
+  std::string device;
+};
+
 struct EngineOptions {
   std::string model{};
   std::string devices{};                      ///< -dev; empty: the default one; "none": the first CPU
   std::vector<double> split{};                ///< -ts
   std::optional<std::uint32_t> gpu_layers{};  ///< -ngl N; nothing: all of them
   unsigned threads = 0;
+  std::vector<OverrideText> overrides{};     ///< -ot, -cmoe and -ncmoe, in their order
+  bool fuse = true;                          ///< --fuse; what the next two do not say
+  bool tell_unfused = false;                 ///< --fuse on: what stays apart is worth a warning
+  std::optional<bool> merge_gate_up{};       ///< -muge
+  std::optional<bool> merge_qkv{};           ///< -mqkv
+  std::optional<LoadMode> load_mode{};       ///< nothing: by whether the file is in the page cache
   std::optional<Activations> activations{};  ///< nothing: what is fastest on the devices
   std::optional<Style> style{};
   std::optional<DotProduct> dot{};
@@ -31,6 +43,7 @@ struct EngineOptions {
 
 /// Devices, threads and how to compute, for gguf-run and gguf-bench alike.
 void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands);
+void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands);
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands);
 
 // Option values; all throw UsageError.
@@ -40,6 +53,8 @@ void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned
 /// Shares of devices: 3,1 or 3/1.
 [[nodiscard]] std::vector<double> parse_split(std::string_view option, std::string text);
 
+/// "none", "mmap" or "dio", llama.cpp's words.
+[[nodiscard]] std::string_view load_mode_name(LoadMode mode);
 [[nodiscard]] std::string_view cache_type_name(CacheType type);
 [[nodiscard]] std::string_view activations_name(Activations activations);
 

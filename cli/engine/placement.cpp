@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "gguf_fuse/loader/model.hpp"
 #include "print.hpp"
@@ -75,10 +76,35 @@ Result<std::uint32_t> layer_count(const std::string& path) {
   return static_cast<std::uint32_t>(layers);
 }
 
-}  // namespace
+/// The index of a device among the chosen ones. One that is not among them joins them, without layers of its own.
+std::size_t index_of(DeviceChoice& choice, const DeviceInfo& device) {
+  const auto same = [&](const DeviceInfo& other) { return other.index == device.index; };
+  const auto found = std::find_if(choice.devices.begin(), choice.devices.end(), same);
+  const auto index = static_cast<std::size_t>(found - choice.devices.begin());
+  if (found != choice.devices.end()) return index;
+  if (choice.split.empty()) choice.split.assign(choice.devices.size(), 1);
+  choice.split.push_back(0);
+  choice.devices.push_back(device);
+  return index;
+}
 
-Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices& all,
-                                    const std::function<Result<std::uint32_t>()>& layers) {
+Result<void> resolve_overrides(const EngineOptions& options, const Devices& all, DeviceChoice& choice) {
+  for (const OverrideText& text : options.overrides) {
+    Devices found;
+    if (text.device == "CPU") {
+      std::copy_if(all.begin(), all.end(), std::back_inserter(found), is_cpu);
+      if (found.empty()) return fail(wrong_devices("-ot", "a CPU device", "none"));
+    } else {
+      GGUF_FUSE_ASSIGN(found, select_devices(all, text.device));
+    }
+    choice.overrides.push_back({.pattern = text.pattern, .device = index_of(choice, found.front())});
+  }
+  return {};
+}
+
+/// -dev and -ts, then -ngl.
+Result<DeviceChoice> choose_layers(const EngineOptions& options, const Devices& all,
+                                   const std::function<Result<std::uint32_t>()>& layers) {
   DeviceChoice choice;
   GGUF_FUSE_ASSIGN(choice.devices, wanted_devices(options, all));
   if (!options.split.empty() && options.split.size() != choice.devices.size()) {
@@ -97,6 +123,15 @@ Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices&
   }
   GGUF_FUSE_ASSIGN(const std::uint32_t count, layers());
   GGUF_FUSE_CHECK(split_by_layers(choice, all, *options.gpu_layers, count));
+  return choice;
+}
+
+}  // namespace
+
+Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices& all,
+                                    const std::function<Result<std::uint32_t>()>& layers) {
+  GGUF_FUSE_ASSIGN(DeviceChoice choice, choose_layers(options, all, layers));
+  GGUF_FUSE_CHECK(resolve_overrides(options, all, choice));
   return choice;
 }
 

@@ -12,7 +12,8 @@ namespace gguf_fuse::cli {
 /// Devices that are to be used, and how layers are split over them.
 struct DeviceChoice {
   std::vector<DeviceInfo> devices{};
-  std::vector<double> split{};       ///< empty: equal shares
+  std::vector<double> split{};  ///< empty: equal shares
+  std::vector<PlacementOverride> overrides{};
   std::vector<std::string> notes{};  ///< what was asked for and has no effect
 };
 

@@ -66,7 +66,11 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
   const Activations activations = activations_for(options, devices);
   return RunnableModel::open(options.model, {.devices = std::move(devices),
                                              .split = choice.split,
+                                             .overrides = choice.overrides,
                                              .activations = activations,
+                                             .fuse_gate_up = options.merge_gate_up.value_or(options.fuse),
+                                             .fuse_qkv = options.merge_qkv.value_or(options.fuse),
+                                             .load_mode = options.load_mode,
                                              .threads = options.threads,
                                              .control = &control,
                                              .log = log});
@@ -77,6 +81,9 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
   Engine engine;
   const Progress progress(control, {"load"}, start.progress);
   GGUF_FUSE_ASSIGN(engine.model, open_runnable(options, control));
+  if (options.tell_unfused) {
+    for (const std::string& line : engine.model->description().not_fused) print_warning(line);
+  }
   if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));
   SessionOptions session = start.session;
   session.context = context_of(start.context, engine.model->description());
@@ -93,12 +100,31 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
 }
 
 std::string start_text(const StartReport& report) {
-  std::string text =
-      fmt::format("{}: header {}, {} read and packed in {}, {} in {}", format_seconds(report.total),
-                  format_seconds(report.load.header), format_bytes(report.load.bytes), format_seconds(report.load.read),
-                  programs_text(report.build), format_seconds(report.build.seconds));
+  std::string text = fmt::format("{}: header {}, weights {}, {} in {}", format_seconds(report.total),
+                                 format_seconds(report.load.header), format_seconds(report.load.seconds),
+                                 programs_text(report.build), format_seconds(report.build.seconds));
   if (report.warm_up) text += fmt::format(", warm-up {}", format_seconds(*report.warm_up));
   return text;
+}
+
+std::string load_text(const StartReport& report) {
+  const LoadReport& load = report.load;
+  const double rate = static_cast<double>(load.bytes) / std::max(load.seconds, 1e-9);
+  std::string text = fmt::format("{} in {}, {}/s; read {}, repack {}", format_bytes(load.bytes),
+                                 format_seconds(load.seconds), format_bytes(static_cast<std::uint64_t>(rate)),
+                                 format_seconds(load.read), format_seconds(load.repack));
+  if (load.strategy) text += fmt::format(", upload {}", format_seconds(load.upload));
+  const bool cached = report.build.programs > 0 && report.build.cached == report.build.programs;
+  text += fmt::format(", compile {}{}", format_seconds(report.build.seconds), cached ? " (cached)" : "");
+  return text + fmt::format("; bottleneck: {}", bottleneck(load));
+}
+
+std::string_view bottleneck(const LoadReport& load) {
+  const std::pair<double, std::string_view> stages[] = {
+      {load.read, "read"}, {load.repack, "repack"}, {load.upload, "upload"}};
+  return std::max_element(std::begin(stages), std::end(stages),
+                          [](const auto& a, const auto& b) { return a.first < b.first; })
+      ->second;
 }
 
 std::string devices_text(const RunnableModel& model) {

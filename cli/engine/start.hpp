@@ -43,8 +43,12 @@ void print_warning(std::string_view text);
 /// open_runnable, a session on it, and both ready to compute. Errors: those of `opened` too.
 [[nodiscard]] Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control);
 
-/// "0.62 s: header 0.02 s, 98.4 MB read and packed in 0.31 s, 14 programs from the cache in 0.05 s, warm-up 0.10 s"
+/// "0.62 s: header 0.02 s, weights 0.31 s, 14 programs from the cache in 0.05 s, warm-up 0.10 s"
 [[nodiscard]] std::string start_text(const StartReport& report);
+/// "3.2 GB in 2.9 s, 1.1 GB/s; read 2.8 s, repack 0.6 s, upload 0.7 s, compile 0.1 s (cached); bottleneck: read"
+[[nodiscard]] std::string load_text(const StartReport& report);
+/// The stage of loading that was busy longest: "read", "repack" or "upload".
+[[nodiscard]] std::string_view bottleneck(const LoadReport& load);
 /// "pthread-AMD EPYC (vector, vnni-avx512)", joined by " + ".
 [[nodiscard]] std::string devices_text(const RunnableModel& model);
 /// --profile: time by kernel, of every device. Errors: those of Device::timings.

@@ -183,6 +183,7 @@ void add_run_options(OptionTable& table, RunOptions& options, RawRunOptions& raw
   add_length_options(table, options);
   add_sampling_options(table, options, raw);
   add_device_options(table, options.engine, kEngine);
+  add_loading_options(table, options.engine, kEngine);
   add_memory_options(table, options);
   add_arithmetic_options(table, options.engine, kEngine);
   add_output_options(table, options, raw);

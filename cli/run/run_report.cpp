@@ -31,6 +31,25 @@ std::string sampling_text(const SamplerOptions& sampler) {
                      sampler.top_p, sampler.min_p, sampler.temperature);
 }
 
+/// "gate+up of 30 layers of experts, Q+K+V of 30 layers (while loading)"; nothing when nothing is fused.
+std::string fused_text(const ModelDescription::Fused& fused) {
+  const auto layers = [](std::uint32_t count) { return plural(count, "layer"); };
+  std::vector<std::string> parts;
+  if (fused.experts > 0) parts.push_back(fmt::format("gate+up of {} of experts", layers(fused.experts)));
+  if (fused.dense > 0) parts.push_back(fmt::format("gate+up of {}", layers(fused.dense)));
+  if (fused.qkv > 0) parts.push_back(fmt::format("Q+K+V of {}", layers(fused.qkv)));
+  if (parts.empty()) return {};
+  const std::uint32_t all = fused.experts + fused.dense + fused.qkv;
+  std::string_view when = " (in the file)";
+  if (fused.while_loading > 0) when = fused.while_loading == all ? " (while loading)" : " (some while loading)";
+  return fmt::format("{}{}", fmt::join(parts, ", "), when);
+}
+
+Json fused_json(const ModelDescription::Fused& fused) {
+  return {
+      {"experts", fused.experts}, {"dense", fused.dense}, {"qkv", fused.qkv}, {"while_loading", fused.while_loading}};
+}
+
 }  // namespace
 
 void RunTotals::add(const Generation& generation) {
@@ -51,7 +70,9 @@ std::string report_text(const RunOptions& options, const Engine& engine, const R
   table.add({"model", fmt::format("{} {}, {:.4g} M parameters, {} of weights", model.architecture, model.quantisation,
                                   static_cast<double>(model.parameters) / 1e6, format_bytes(model.bytes))});
   table.add({"device", devices_text(*engine.model)});
-  table.add({"load", start_text(engine.report)});
+  table.add({"start", start_text(engine.report)});
+  table.add({"load", load_text(engine.report)});
+  if (const std::string fused = fused_text(model.fused); !fused.empty()) table.add({"fused", fused});
   table.add({"prompt", rate_text(totals.prompt_tokens, totals.prompt_seconds)});
   table.add({"generation", rate_text(totals.tokens, totals.seconds)});
   if (totals.tokens > 0 && totals.seconds > 0) {
@@ -71,16 +92,25 @@ std::string report_text(const RunOptions& options, const Engine& engine, const R
 
 Json timings_json(const Engine& engine, const RunTotals& totals) {
   const StartReport& report = engine.report;
-  Json load{{"seconds", report.total},
-            {"header_seconds", report.load.header},
-            {"read_seconds", report.load.read},
-            {"read_bytes", report.load.bytes},
-            {"device_bytes", report.load.device_bytes},
-            {"programs", report.build.programs},
-            {"programs_cached", report.build.cached},
-            {"programs_seconds", report.build.seconds},
-            {"warm_up_seconds", report.warm_up ? Json(*report.warm_up) : Json(nullptr)}};
+  Json load{
+      {"seconds", report.total},
+      {"header_seconds", report.load.header},
+      {"weights_seconds", report.load.seconds},
+      {"read_seconds", report.load.read},
+      {"repack_seconds", report.load.repack},
+      {"upload_seconds", report.load.upload},
+      {"bottleneck", bottleneck(report.load)},
+      {"load_mode", load_mode_name(report.load.mode)},
+      {"upload_strategy", report.load.strategy ? Json(upload_strategy_name(*report.load.strategy)) : Json(nullptr)},
+      {"staging_bytes", report.load.staging_bytes},
+      {"read_bytes", report.load.bytes},
+      {"device_bytes", report.load.device_bytes},
+      {"programs", report.build.programs},
+      {"programs_cached", report.build.cached},
+      {"programs_seconds", report.build.seconds},
+      {"warm_up_seconds", report.warm_up ? Json(*report.warm_up) : Json(nullptr)}};
   return {{"load", std::move(load)},
+          {"fused", fused_json(engine.model->description().fused)},
           {"prompt_tokens", totals.prompt_tokens},
           {"prompt_seconds", totals.prompt_seconds},
           {"prompt_tokens_per_second", per_second(totals.prompt_tokens, totals.prompt_seconds)},

@@ -6,204 +6,228 @@
 #include <algorithm>
 #include <cmath>
 
+#include "hyperparameter_keys.hpp"
+#include "rope.hpp"
+
 namespace gguf_fuse {
 namespace {
 
-// More than any model has, small enough that sums and products of sizes stay far from overflow.
-constexpr std::uint64_t kMostLayers = 4096;
-constexpr std::uint64_t kLargestSize = std::uint64_t{1} << 24;
+// More than any model has.
+constexpr std::uint32_t kMostLayers = 4096;
 // Twice of what the largest known heads have. Kernels hold rows of a head on the stack or in local memory.
 constexpr std::uint32_t kLargestHead = 1024;
 
-/// Keys below the architecture's name.
-class Keys {
- public:
-  Keys(const Metadata& metadata, std::string_view architecture, const std::string& path)
-      : metadata_(metadata), prefix_(std::string(architecture) + "."), path_(path) {}
-
-  [[nodiscard]] std::optional<Value> find(std::string_view key) const { return metadata_.find(name(key)); }
-  [[nodiscard]] std::string name(std::string_view key) const { return prefix_ + std::string(key); }
-
-  [[nodiscard]] Error bad(ErrorCode code, std::string_view key, std::string expected, std::string actual) const {
-    return {.code = code,
-            .path = path_,
-            .subject = name(key),
-            .expected = std::move(expected),
-            .actual = std::move(actual)};
-  }
-
-  /// A size between 1 and kLargestSize.
-  [[nodiscard]] Result<std::uint32_t> size(std::string_view key) const {
-    GGUF_FUSE_ASSIGN(const std::uint64_t value, metadata_.get_unsigned(name(key)));
-    return checked(key, value);
-  }
-  [[nodiscard]] Result<std::uint32_t> size_or(std::string_view key, std::uint64_t fallback) const {
-    if (!find(key)) return checked(key, fallback);
-    return size(key);
-  }
-
-  /// As size, or an array with one value a layer.
-  [[nodiscard]] Result<std::vector<std::uint32_t>> per_layer(std::string_view key, std::size_t layers) const {
-    const auto value = find(key);
-    if (!value || value->type() != ValueType::Array) {
-      GGUF_FUSE_ASSIGN(const std::uint32_t one, size(key));
-      return std::vector<std::uint32_t>(layers, one);
-    }
-    GGUF_FUSE_ASSIGN(const auto values, metadata_.get_unsigned_array(name(key)));
-    if (values.size() != layers) {
-      return fail(bad(ErrorCode::BadHyperparameter, key, fmt::format("{} values, one a layer", layers),
-                      std::to_string(values.size())));
-    }
-    std::vector<std::uint32_t> result;
-    for (const std::uint64_t one : values) {
-      GGUF_FUSE_ASSIGN(const std::uint32_t fits, checked(key, one));
-      result.push_back(fits);
-    }
-    return result;
-  }
-
-  [[nodiscard]] Result<double> real_or(std::string_view key, double fallback) const {
-    const auto value = find(key);
-    if (!value) return fallback;
-    const auto number = value->as_double();
-    if (!number)
-      return fail(bad(ErrorCode::WrongValueType, key, "a float", std::string(value_type_name(value->type()))));
-    if (!std::isfinite(*number)) {
-      return fail(bad(ErrorCode::BadHyperparameter, key, "a finite number", value->display()));
-    }
-    return *number;
-  }
-
-  /// As real_or, but not below 0.
-  [[nodiscard]] Result<float> amount_or(std::string_view key, double fallback) const {
-    GGUF_FUSE_ASSIGN(const double number, real_or(key, fallback));
-    if (number >= 0) return static_cast<float>(number);
-    return fail(bad(ErrorCode::BadHyperparameter, key, "a number of at least 0", fmt::format("{}", number)));
-  }
-
- private:
-  [[nodiscard]] Result<std::uint32_t> checked(std::string_view key, std::uint64_t value) const {
-    if (value == 0 || value > kLargestSize) {
-      return fail(bad(ErrorCode::BadHyperparameter, key, fmt::format("1 to {}", kLargestSize), std::to_string(value)));
-    }
-    return static_cast<std::uint32_t>(value);
-  }
-
-  const Metadata& metadata_;
-  std::string prefix_;
-  const std::string& path_;
-};
-
-Result<void> read_layers(const Keys& keys, Hyperparameters& result) {
+Result<void> count_layers(const Keys& keys, Hyperparameters& result) {
   GGUF_FUSE_ASSIGN(const std::uint32_t count, keys.size("block_count"));
-  if (count > kMostLayers) {
-    return fail(keys.bad(ErrorCode::BadHyperparameter, "block_count", fmt::format("at most {}", kMostLayers),
-                         std::to_string(count)));
+  GGUF_FUSE_ASSIGN(result.next_token_layers, keys.count_or("nextn_predict_layers", 0));
+  if (count > kMostLayers || result.next_token_layers >= count) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, "block_count",
+                         fmt::format("{} to {}", result.next_token_layers + 1, kMostLayers), std::to_string(count)));
   }
+  result.layers.resize(count - result.next_token_layers);
+  return {};
+}
+
+/// Which layers see a window only (the file's own list or period, or the architecture's), and which turn.
+Result<void> read_windows(const Keys& keys, Hyperparameters& result) {
+  constexpr std::string_view kTurns = "attention.rope_pattern";
+  GGUF_FUSE_ASSIGN(const auto turns, keys.flags(kTurns, result.layers.size()));
+  if (const auto value = keys.find(kTurns); value && !turns) {
+    return fail(keys.bad(ErrorCode::WrongValueType, kTurns, "an array of booleans", value->display()));
+  }
+  for (std::size_t i = 0; turns && i < result.layers.size(); ++i) result.layers[i].turns = (*turns)[i];
+
+  std::uint64_t pattern = result.architecture->window_pattern;
+  if (pattern == 0) return {};
+  result.window = result.architecture->default_window;
+  if (keys.find("attention.sliding_window")) {
+    GGUF_FUSE_ASSIGN(const std::uint64_t window, keys.metadata().get_unsigned(keys.name("attention.sliding_window")));
+    result.window = static_cast<std::uint32_t>(std::min(window, kLargestSize));  // more than any context
+  }
+  if (result.window == 0) return {};
+  constexpr std::string_view kPattern = "attention.sliding_window_pattern";
+  GGUF_FUSE_ASSIGN(const auto listed, keys.flags(kPattern, result.layers.size()));
+  if (const auto value = keys.find(kPattern); value && !listed) {
+    GGUF_FUSE_ASSIGN(pattern, keys.metadata().get_unsigned(keys.name(kPattern)));
+  }
+  for (std::size_t i = 0; i < result.layers.size(); ++i) {
+    result.layers[i].local = listed ? (*listed)[i] : pattern == 0 || i % pattern + 1 < pattern;
+  }
+  return {};
+}
+
+/// A head's size, from its key and the same key of values.
+Result<std::uint32_t> read_head(const Keys& keys, std::string_view suffix, std::uint32_t fallback) {
+  const std::string key = fmt::format("attention.key_length{}", suffix);
+  const std::string value = fmt::format("attention.value_length{}", suffix);
+  GGUF_FUSE_ASSIGN(const std::uint32_t size, keys.size_or(key, fallback));
+  GGUF_FUSE_ASSIGN(const std::uint32_t value_size, keys.size_or(value, size));
+  if (value_size != size) {
+    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, value, fmt::format("{}, the keys' length", size),
+                         std::to_string(value_size)));
+  }
+  return size;
+}
+
+Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t size) {
+  if (size <= kLargestHead) return {};
+  return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, fmt::format("at most {}", kLargestHead),
+                       std::to_string(size)));
+}
+
+Result<void> read_heads(const Keys& keys, Hyperparameters& result) {
+  // Layers for speculation are counted in arrays, too.
+  const std::size_t count = result.layers.size() + result.next_token_layers;
   GGUF_FUSE_ASSIGN(const auto heads, keys.per_layer("attention.head_count", count));
   auto kv_heads = heads;
   if (keys.find("attention.head_count_kv")) {
     GGUF_FUSE_ASSIGN(kv_heads, keys.per_layer("attention.head_count_kv", count));
   }
-  GGUF_FUSE_ASSIGN(const auto feed_forward, keys.per_layer("feed_forward_length", count));
-  GGUF_FUSE_ASSIGN(const std::uint32_t key_length, keys.size_or("attention.key_length", result.embedding / heads[0]));
-  GGUF_FUSE_ASSIGN(const std::uint32_t value_length, keys.size_or("attention.value_length", key_length));
-  if (value_length != key_length) {
-    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "attention.value_length",
-                         fmt::format("{}, the keys' length", key_length), std::to_string(value_length)));
-  }
-  if (key_length > kLargestHead) {
-    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "attention.key_length",
-                         fmt::format("at most {}", kLargestHead), std::to_string(key_length)));
-  }
-  for (std::size_t i = 0; i < count; ++i) {
-    if (heads[i] % kv_heads[i] != 0 || std::uint64_t{heads[i]} * key_length > kLargestSize) {
+  GGUF_FUSE_ASSIGN(const std::uint32_t size, read_head(keys, "", result.embedding / heads[0]));
+  GGUF_FUSE_ASSIGN(const std::uint32_t local_size, read_head(keys, "_swa", size));
+  GGUF_FUSE_CHECK(check_head(keys, "attention.key_length", std::max(size, local_size)));
+  for (std::size_t i = 0; i < result.layers.size(); ++i) {
+    LayerParameters& layer = result.layers[i];
+    if (heads[i] % kv_heads[i] != 0 || std::uint64_t{heads[i]} * size > kLargestSize) {
       return fail(keys.bad(ErrorCode::BadHyperparameter, "attention.head_count_kv",
                            fmt::format("a divisor of {} heads", heads[i]), std::to_string(kv_heads[i])));
     }
-    result.layers.push_back(
-        {.heads = {.heads = heads[i], .kv_heads = kv_heads[i], .size = key_length}, .feed_forward = feed_forward[i]});
+    layer.heads = {.heads = heads[i], .kv_heads = kv_heads[i], .size = layer.local ? local_size : size};
+  }
+  return read_rope(keys, size, local_size, result);
+}
+
+/// Latent attention: what a head caches is its turned part and the compressed vector, which all heads share.
+Result<void> read_latent(const Keys& keys, Hyperparameters& result) {
+  LatentParameters& latent = result.latent;
+  GGUF_FUSE_ASSIGN(const std::uint32_t heads, keys.size("attention.head_count"));
+  GGUF_FUSE_ASSIGN(latent.q_rank, keys.count_or("attention.q_lora_rank", 0));
+  GGUF_FUSE_ASSIGN(latent.kv_rank, keys.size("attention.kv_lora_rank"));
+  GGUF_FUSE_ASSIGN(latent.rope, keys.size("rope.dimension_count"));
+  GGUF_FUSE_ASSIGN(const std::uint32_t key, keys.size("attention.key_length_mla"));
+  GGUF_FUSE_ASSIGN(latent.value, keys.size("attention.value_length_mla"));
+  if (latent.rope >= key) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, "attention.key_length_mla",
+                         fmt::format("more than the {} elements that turn", latent.rope), std::to_string(key)));
+  }
+  latent.plain = key - latent.rope;
+  // Products that take a head's columns each read whole groups of them and write whole tiles of rows.
+  const struct {
+    std::string_view key;
+    std::uint32_t value;
+    std::uint32_t multiple;
+  } shapes[] = {{"attention.kv_lora_rank", latent.kv_rank, kGroupElements},
+                {"attention.key_length_mla", latent.plain, kGroupElements},
+                {"attention.value_length_mla", latent.value, kTileRows}};
+  for (const auto& shape : shapes) {
+    if (shape.value % shape.multiple == 0) continue;
+    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, shape.key,
+                         fmt::format("a multiple of {} (without what turns)", shape.multiple),
+                         std::to_string(shape.value)));
+  }
+  const HeadShape shape{.heads = heads, .kv_heads = 1, .size = latent.rope + latent.kv_rank};
+  GGUF_FUSE_CHECK(check_head(keys, "attention.kv_lora_rank", shape.size));
+  if (std::uint64_t{heads} * std::max(key, shape.size) > kLargestSize) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, "attention.head_count", "fewer", std::to_string(heads)));
+  }
+  for (LayerParameters& layer : result.layers) layer.heads = shape;
+  result.q_factor = static_cast<float>(1 / std::sqrt(key));
+  return read_rope(keys, shape.size, shape.size, result);
+}
+
+Result<Gating> read_gating(const Keys& keys, Gating fallback) {
+  // llama.cpp's numbers (src/llama-hparams.h); 4 is a function of an architecture that is none of ours.
+  constexpr std::string_view kKey = "expert_gating_func";
+  GGUF_FUSE_ASSIGN(const std::uint32_t number, keys.count_or(kKey, 0));
+  constexpr std::array kGatings = {Gating::Softmax, Gating::Sigmoid, Gating::SelectedSoftmax};
+  if (number == 0) return fallback;
+  if (number <= kGatings.size()) return kGatings[number - 1];
+  return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, kKey, "1 to 3", std::to_string(number)));
+}
+
+Result<void> read_router(const Keys& keys, std::uint32_t experts, Hyperparameters& result) {
+  RouterShape& router = result.experts.router;
+  router.experts = experts;
+  GGUF_FUSE_ASSIGN(router.used, keys.size("expert_used_count"));
+  if (experts > kMostExperts || router.used > std::min(experts, kMostUsed)) {
+    const bool too_many = experts > kMostExperts;
+    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, too_many ? "expert_count" : "expert_used_count",
+                         fmt::format("at most {}", too_many ? kMostExperts : std::min(experts, kMostUsed)),
+                         std::to_string(too_many ? experts : router.used)));
+  }
+  GGUF_FUSE_ASSIGN(router.gating, read_gating(keys, result.architecture->gating));
+  GGUF_FUSE_ASSIGN(router.normalise, keys.flag_or("expert_weights_norm", result.architecture->normalised_experts));
+  GGUF_FUSE_ASSIGN(router.scale, keys.factor_or_one("expert_weights_scale"));
+  GGUF_FUSE_ASSIGN(router.groups, keys.count_or("expert_group_count", 1));
+  GGUF_FUSE_ASSIGN(router.groups_used, keys.count_or("expert_group_used_count", router.groups));
+  if (router.groups <= 1) router.groups = router.groups_used = 1;  // 0 is written for none, too
+  const std::uint32_t in_groups = router.groups_used * (experts / router.groups);
+  if (experts % router.groups != 0 || router.groups_used > router.groups || in_groups < router.used) {
+    return fail(
+        keys.bad(ErrorCode::BadHyperparameter, "expert_group_count",
+                 fmt::format("groups of {} experts, {} of which hold {}", experts, router.groups_used, router.used),
+                 std::to_string(router.groups)));
   }
   return {};
 }
 
-/// Which layers see a window only: the file's own list or period, or the architecture's.
-Result<void> read_windows(const Keys& keys, const Metadata& metadata, Hyperparameters& result) {
-  std::uint64_t pattern = result.architecture->window_pattern;
-  if (pattern == 0) return {};
-  result.window = result.architecture->default_window;
-  if (keys.find("attention.sliding_window")) {
-    GGUF_FUSE_ASSIGN(const std::uint64_t window, metadata.get_unsigned(keys.name("attention.sliding_window")));
-    result.window = static_cast<std::uint32_t>(std::min<std::uint64_t>(window, kLargestSize));
+Result<void> read_feed_forward(const Keys& keys, Hyperparameters& result) {
+  GGUF_FUSE_ASSIGN(const std::uint32_t experts, keys.count_or("expert_count", 0));
+  std::vector<std::uint32_t> dense(result.layers.size() + result.next_token_layers, 0);
+  if (experts == 0 || keys.find("feed_forward_length")) {
+    GGUF_FUSE_ASSIGN(dense, keys.per_layer("feed_forward_length", dense.size()));
   }
-  if (result.window == 0) return {};
-
-  constexpr std::string_view kPattern = "attention.sliding_window_pattern";
-  if (const auto value = keys.find(kPattern); value && value->type() == ValueType::Array) {
-    if (value->count() < result.layers.size()) {
-      return fail(keys.bad(ErrorCode::BadHyperparameter, kPattern, fmt::format("{} values", result.layers.size()),
-                           std::to_string(value->count())));
-    }
-    auto element = value->elements();
-    for (auto& layer : result.layers) {
-      const Value one = *element;
-      const std::optional<std::uint64_t> number = one.as_bool() ? std::uint64_t{*one.as_bool()} : one.as_unsigned();
-      if (!number) {
-        return fail(keys.bad(ErrorCode::WrongValueType, kPattern, "an array of booleans", value->display()));
-      }
-      layer.local = *number != 0;
-      ++element;
-    }
-    return {};
-  }
-  if (const auto value = keys.find(kPattern)) {
-    GGUF_FUSE_ASSIGN(pattern, metadata.get_unsigned(keys.name(kPattern)));
+  std::uint32_t leading = 0;
+  std::uint32_t shared = 0;
+  if (experts > 0) {
+    GGUF_FUSE_CHECK(read_router(keys, experts, result));
+    GGUF_FUSE_ASSIGN(result.experts.feed_forward, keys.size_or("expert_feed_forward_length", dense.back()));
+    GGUF_FUSE_ASSIGN(leading, keys.count_or("leading_dense_block_count", 0));
+    GGUF_FUSE_ASSIGN(shared, keys.count_or("expert_shared_count", 0));
+    const std::uint64_t together = std::uint64_t{shared} * result.experts.feed_forward;
+    GGUF_FUSE_ASSIGN(shared, keys.count_or("expert_shared_feed_forward_length", together));
   }
   for (std::size_t i = 0; i < result.layers.size(); ++i) {
-    result.layers[i].local = pattern == 0 || i % pattern + 1 < pattern;
+    LayerParameters& layer = result.layers[i];
+    layer.experts = experts > 0 && i >= leading;
+    const bool all = !layer.experts || result.architecture->dense_beside_experts;
+    layer.feed_forward = all ? dense[i] : shared;
+    if (all && layer.feed_forward == 0) {
+      return fail(keys.bad(ErrorCode::MissingKey, "feed_forward_length", "", ""));
+    }
   }
   return {};
 }
 
-Result<void> read_rope(const Keys& keys, const Metadata& metadata, Hyperparameters& result) {
-  RopeParameters& rope = result.rope;
-  GGUF_FUSE_ASSIGN(rope.rotated, keys.size_or("rope.dimension_count", result.layers[0].heads.size));
-  if (rope.rotated > result.layers[0].heads.size || rope.rotated % 2 != 0) {
-    return fail(keys.bad(ErrorCode::BadHyperparameter, "rope.dimension_count",
-                         fmt::format("an even number up to {}", result.layers[0].heads.size),
-                         std::to_string(rope.rotated)));
+/// What some models of an architecture have and the kernels do not compute.
+Result<void> refuse_others(const Keys& keys) {
+  for (const std::string_view key : {"attention.shared_kv_layers", "embedding_length_per_layer_input"}) {
+    GGUF_FUSE_ASSIGN(const std::uint32_t value, keys.count_or(key, 0));
+    if (value != 0) return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, "0", std::to_string(value)));
   }
-  GGUF_FUSE_ASSIGN(rope.base, keys.real_or("rope.freq_base", 10000));
-  GGUF_FUSE_ASSIGN(double factor, keys.real_or("rope.scale_linear", 0));
-  GGUF_FUSE_ASSIGN(factor, keys.real_or("rope.scaling.factor", factor));
-  std::string_view type = "linear";
-  if (keys.find("rope.scaling.type")) {
-    GGUF_FUSE_ASSIGN(type, metadata.get_string(keys.name("rope.scaling.type")));
-  }
-  if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
-    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "rope.scaling.type", "none, linear, yarn or longrope",
-                         escape_text(type)));
-  }
-  if (rope.base <= 0 || factor < 0) {
-    return fail(keys.bad(ErrorCode::BadHyperparameter, rope.base <= 0 ? "rope.freq_base" : "rope.scaling.factor",
-                         "a positive number", fmt::format("{}", rope.base <= 0 ? rope.base : factor)));
-  }
-  rope.scale = factor == 0 || type == "none" ? 1 : 1 / factor;
-  rope.yarn = type == "yarn";
-  GGUF_FUSE_ASSIGN(const std::uint32_t original,
-                   keys.size_or("rope.scaling.original_context_length", result.train_context));
-  rope.original_context = original;
-  GGUF_FUSE_ASSIGN(rope.beta_fast, keys.real_or("rope.scaling.yarn_beta_fast", rope.beta_fast));
-  GGUF_FUSE_ASSIGN(rope.beta_slow, keys.real_or("rope.scaling.yarn_beta_slow", rope.beta_slow));
-  GGUF_FUSE_ASSIGN(rope.attention_factor, keys.real_or("rope.scaling.attn_factor", 1));
+  return {};
+}
 
-  result.local_rope = rope;
-  const double local_base = result.architecture->local_rope_base;
-  GGUF_FUSE_ASSIGN(result.local_rope.base, keys.real_or("rope.freq_base_swa", local_base > 0 ? local_base : rope.base));
-  if (result.architecture->local_rope_unscaled) {
-    result.local_rope.scale = 1;
-    result.local_rope.yarn = false;
+Result<void> read_factors(const Keys& keys, Hyperparameters& result) {
+  const Architecture& architecture = *result.architecture;
+  GGUF_FUSE_ASSIGN(result.epsilon, keys.amount_or("attention.layer_norm_rms_epsilon", 1e-5));
+  GGUF_FUSE_ASSIGN(result.attention_softcap, keys.amount_or("attn_logit_softcapping", 0));
+  GGUF_FUSE_ASSIGN(result.final_softcap, keys.amount_or("final_logit_softcapping", 0));
+  if (architecture.scaled_embedding) result.embedding_factor = std::sqrt(static_cast<float>(result.embedding));
+  if (architecture.granite_scales) {
+    GGUF_FUSE_ASSIGN(result.embedding_factor, keys.factor_or_one("embedding_scale"));
+    GGUF_FUSE_ASSIGN(result.residual_factor, keys.factor_or_one("residual_scale"));
+    GGUF_FUSE_ASSIGN(const float logits, keys.factor_or_one("logit_scale"));
+    result.logit_factor = 1 / logits;
   }
+  if (architecture.latent_attention) return {};
+  const HeadShape& heads = result.layers[0].heads;
+  const bool wide = architecture.wide_query_layers == result.layers.size();
+  const double size = wide ? result.embedding / heads.heads : heads.size;
+  const auto own = static_cast<double>(architecture.query_factor);
+  GGUF_FUSE_ASSIGN(const double scale, keys.real_or("attention.scale", 0));
+  const double usual = own > 0 ? own : 1 / std::sqrt(size);
+  result.q_factor = static_cast<float>(scale != 0 ? scale : usual);
   return {};
 }
 
@@ -222,49 +246,15 @@ Result<Hyperparameters> read_hyperparameters(const Metadata& metadata, const std
                  .actual = escape_text(name)});
   }
   const Keys keys(metadata, name, path);
-  if (const auto experts = keys.find("expert_count"); experts && experts->as_unsigned().value_or(1) != 0) {
-    return fail(
-        keys.bad(ErrorCode::UnsupportedHyperparameter, "expert_count", "a model without experts", experts->display()));
-  }
   GGUF_FUSE_ASSIGN(result.embedding, keys.size("embedding_length"));
   GGUF_FUSE_ASSIGN(result.train_context, keys.size("context_length"));
-  GGUF_FUSE_CHECK(read_layers(keys, result));
-  GGUF_FUSE_CHECK(read_windows(keys, metadata, result));
-  GGUF_FUSE_CHECK(read_rope(keys, metadata, result));
-
-  GGUF_FUSE_ASSIGN(result.epsilon, keys.amount_or("attention.layer_norm_rms_epsilon", 1e-5));
-  GGUF_FUSE_ASSIGN(result.attention_softcap, keys.amount_or("attn_logit_softcapping", 0));
-  GGUF_FUSE_ASSIGN(result.final_softcap, keys.amount_or("final_logit_softcapping", 0));
-  if (result.architecture->scaled_embedding) {
-    result.embedding_factor = std::sqrt(static_cast<float>(result.embedding));
-  }
-  const HeadShape& heads = result.layers[0].heads;
-  const bool wide = result.architecture->wide_query_layers == result.layers.size();
-  GGUF_FUSE_ASSIGN(const double scale,
-                   keys.real_or("attention.scale", 1 / std::sqrt(wide ? result.embedding / heads.heads : heads.size)));
-  result.q_factor = static_cast<float>(scale);
+  GGUF_FUSE_CHECK(refuse_others(keys));
+  GGUF_FUSE_CHECK(count_layers(keys, result));
+  GGUF_FUSE_CHECK(read_windows(keys, result));
+  GGUF_FUSE_CHECK(result.architecture->latent_attention ? read_latent(keys, result) : read_heads(keys, result));
+  GGUF_FUSE_CHECK(read_feed_forward(keys, result));
+  GGUF_FUSE_CHECK(read_factors(keys, result));
   return result;
-}
-
-RopeTable rope_table(const RopeParameters& rope, std::span<const float> factors) {
-  // The pair that turns `turns` times over the original context, as YaRN's formula (its section 3.2) gives it.
-  const auto pair_of = [&](double turns) {
-    return rope.rotated * std::log(rope.original_context / (turns * 2 * M_PI)) / (2 * std::log(rope.base));
-  };
-  const double low = std::max(0.0, std::floor(pair_of(rope.beta_fast)));
-  const double high = std::min(rope.rotated - 1.0, std::ceil(pair_of(rope.beta_slow)));
-
-  RopeTable table;
-  for (std::uint32_t i = 0; i < rope.rotated / 2; ++i) {
-    double angle = std::pow(rope.base, -2.0 * i / rope.rotated);
-    if (i < factors.size()) angle /= static_cast<double>(factors[i]);
-    const double ramp = std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);
-    const double unscaled = rope.yarn ? 1 - ramp : 0;
-    table.frequencies.push_back(static_cast<float>(angle * rope.scale * (1 - unscaled) + angle * unscaled));
-  }
-  const double growth = rope.yarn ? 1 + 0.1 * std::log(1 / rope.scale) : 1;
-  table.magnitude = static_cast<float>(rope.attention_factor * growth);
-  return table;
 }
 
 }  // namespace gguf_fuse

@@ -5,59 +5,27 @@
 
 #include <algorithm>
 #include <chrono>
-#include <map>
 
 #include "clock.hpp"
+#include "description.hpp"
+#include "gguf_fuse/loader/page_cache.hpp"
+#include "load.hpp"
 #include "model_state.hpp"
 #include "placement.hpp"
 
 namespace gguf_fuse {
 namespace {
 
-ModelDescription describe(const PlannedFile& file, const Metadata& metadata, const Hyperparameters& hp,
-                          const Weights& weights, const std::string& path) {
-  ModelDescription result{.path = path, .architecture = std::string(hp.architecture->name)};
-  if (const auto name = metadata.find("general.name")) result.name = escape_text(name->as_string().value_or(""));
-  std::map<std::string_view, std::uint64_t> by_type;
-  for (const PlannedTensor& tensor : file.tensors) {
-    result.parameters += row_count(tensor.dims).value_or(0) * tensor.dims[0];
-    result.bytes += tensor.bytes;
-    // Embeddings weigh much in small models and are often kept in a better type than the layers.
-    if (tensor.name != "token_embd.weight") by_type[tensor.type->name] += tensor.bytes;
-    const bool output = tensor.name == "output.weight" ||
-                        (tensor.name == "token_embd.weight" && weights.output.shape.type == tensor.type);
-    if (tensor.name != "token_embd.weight" || output) result.bytes_per_token += tensor.bytes;
-  }
-  const auto most = std::max_element(by_type.begin(), by_type.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most != by_type.end()) result.quantisation = std::string(most->first);
-  result.layers = static_cast<std::uint32_t>(hp.layers.size());
-  result.embedding = hp.embedding;
-  result.vocabulary = weights.embedding.shape.rows;
-  result.train_context = hp.train_context;
-  return result;
-}
-
 Result<LoadReport> load_weights(RunnableModel::State& state) {
-  const auto start = Clock::now();
-  const PlannedFile& file = state.plan.files.front();
-  std::vector<std::unique_ptr<Sink>> sinks(1);
-  GGUF_FUSE_ASSIGN(sinks[0], packing_sink(file, *state.map, state.description.path));
-  const auto moved = execute(state.plan, state.file, sinks,
-                             {.threads = state.options.threads, .copy = CopyMode::Ring, .control = &state.control()});
-  if (!moved) {
-    Error error = moved.error();
-    if (error.code == ErrorCode::Interrupted) error.hint = "the model was not loaded";
-    return fail(std::move(error));
-  }
-  GGUF_FUSE_CHECK(sinks[0]->commit());
-  for (const auto& device : state.options.devices) GGUF_FUSE_CHECK(device->finish());
-  GGUF_FUSE_CHECK(state.file.check_unchanged());
-
-  LoadReport report = state.report;
-  report.read = seconds_since(start);
-  report.bytes = state.description.bytes;
-  for (const auto& device : state.options.devices) report.device_bytes += device->allocated_bytes();
+  GGUF_FUSE_ASSIGN(LoadReport report, load({.file = state.plan.files.front(),
+                                            .model = state.file,
+                                            .placements = state.map->placements,
+                                            .devices = state.options.devices,
+                                            .mode = state.report.mode,
+                                            .upload = state.options.upload,
+                                            .threads = state.options.threads,
+                                            .control = &state.control()}));
+  report.header = state.report.header;
   return report;
 }
 
@@ -80,7 +48,9 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   }
   auto state = std::make_unique<State>();
   state->options = std::move(options);
-  GGUF_FUSE_ASSIGN(state->file, open_model(path));
+  const std::optional<LoadMode>& mode = state->options.load_mode;
+  state->report.mode = mode ? *mode : fastest_load_mode(path);
+  GGUF_FUSE_ASSIGN(state->file, open_model(path, {.mode = state->report.mode}));
   const ModelInfo& info = state->file.info;
   if (info.shards.front().big_endian) {
     return fail({.code = ErrorCode::UnsupportedHyperparameter,
@@ -89,14 +59,17 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
                  .actual = "a big-endian one"});
   }
   GGUF_FUSE_ASSIGN(state->hyperparameters, read_hyperparameters(info.metadata(), path));
-  // Nothing is to be fused: the plan gives the original tensors, whatever was fused before.
-  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, {.gate_up = false, .qkv = false}));
-
-  const auto& devices = state->options.devices;
-  const auto layers = place_layers(state->hyperparameters.layers.size(), devices.size(), state->options.split);
+  const FusedNames there = fused_names(info);
+  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, {.target = Target::GgufFuse,
+                                                 .gate_up = state->options.fuse_gate_up || there.gate_up,
+                                                 .qkv = state->options.fuse_qkv || there.qkv}));
   const PlannedFile& file = state->plan.files.front();
-  GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, layers));
-  state->description = describe(file, info.metadata(), state->hyperparameters, state->weights(), path);
+  const auto& devices = state->options.devices;
+  GGUF_FUSE_ASSIGN(state->places, place_blocks(state->hyperparameters.layers.size(), devices.size(),
+                                               state->options.split, state->options.overrides, all_names(info, file)));
+  GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
+  state->description = describe(file, info, state->hyperparameters, state->weights(), path);
+  state->description.not_fused = not_fused(state->plan, state->options);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {
     state->chat_template = std::string(text->as_string().value_or(""));
   }

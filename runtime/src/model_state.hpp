@@ -7,6 +7,7 @@
 
 #include "gguf_fuse/loader/model.hpp"
 #include "gguf_fuse/runtime/model.hpp"
+#include "placement.hpp"
 #include "weights.hpp"
 
 namespace gguf_fuse {
@@ -17,6 +18,7 @@ struct RunnableModel::State {
   Model file;
   Plan plan;
   Hyperparameters hyperparameters;
+  BlockDevices places;
   ModelDescription description;
   std::string chat_template;
   std::unique_ptr<WeightMap> map;

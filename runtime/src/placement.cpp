@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include "placement.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "pattern.hpp"
 
 namespace gguf_fuse {
+namespace {
 
 std::vector<std::size_t> place_layers(std::size_t layers, std::size_t devices, std::span<const double> shares) {
   std::vector<double> ends;
@@ -19,6 +26,46 @@ std::vector<std::size_t> place_layers(std::size_t layers, std::size_t devices, s
     result.push_back(static_cast<std::size_t>(std::min(end, ends.end() - 1) - ends.begin()));
   }
   return result;
+}
+
+/// The place that a tensor's name belongs to; none for norms and the like, which follow their block.
+std::size_t* place_of(BlockDevices& places, std::string_view name) {
+  if (name.find("_norm.") != std::string_view::npos) return nullptr;
+  if (name.starts_with("token_embd.")) return &places.embedding;
+  if (name.starts_with("output.")) return &places.output;
+  constexpr std::string_view kPrefix = "blk.";
+  if (!name.starts_with(kPrefix)) return nullptr;
+  std::size_t layer = 0;
+  const auto number = std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+  if (number.ec != std::errc() || layer >= places.attention.size()) return nullptr;
+  const std::string_view part(number.ptr, static_cast<std::size_t>(name.data() + name.size() - number.ptr));
+  if (part.starts_with(".attn_")) return &places.attention[layer];
+  return part.starts_with(".ffn_") || part.starts_with(".exp_") ? &places.feed_forward[layer] : nullptr;
+}
+
+}  // namespace
+
+Result<BlockDevices> place_blocks(std::size_t layers, std::size_t devices, std::span<const double> shares,
+                                  std::span<const PlacementOverride> overrides, std::span<const std::string> names) {
+  BlockDevices places{.attention = place_layers(layers, devices, shares), .feed_forward = {}};
+  places.feed_forward = places.attention;
+  places.embedding = places.attention.front();
+  places.output = places.attention.back();
+  // The first override that fits counts, so the last one is applied first.
+  for (auto override = overrides.rbegin(); override != overrides.rend(); ++override) {
+    if (override->device >= devices) {
+      return fail({.code = ErrorCode::InvalidArgument,
+                   .subject = escape_text(override->pattern),
+                   .expected = fmt::format("device 0 to {}", devices - 1),
+                   .actual = std::to_string(override->device)});
+    }
+    GGUF_FUSE_ASSIGN(const Pattern pattern, Pattern::compile(override->pattern));
+    for (const std::string& name : names) {
+      std::size_t* const place = place_of(places, name);
+      if (place != nullptr && pattern.found_in(name)) *place = override->device;
+    }
+  }
+  return places;
 }
 
 }  // namespace gguf_fuse

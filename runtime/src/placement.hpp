@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
+
+#include "gguf_fuse/loader/error.hpp"
+#include "gguf_fuse/runtime/model.hpp"
 
 namespace gguf_fuse {
 
-/// The device of each layer: consecutive layers, in proportion to `shares` (one a device, at least one above 0;
-/// negative ones count as 0). Empty shares are equal ones.
-[[nodiscard]] std::vector<std::size_t> place_layers(std::size_t layers, std::size_t devices,
-                                                    std::span<const double> shares);
+/// Which device (an index) computes which block of a model.
+struct BlockDevices {
+  std::size_t embedding = 0;
+  std::size_t output = 0;
+  std::vector<std::size_t> attention;     ///< a layer each
+  std::vector<std::size_t> feed_forward;  ///< a layer each
+};
+
+/// A device for each of `layers` layers: neighbours together, as many as the shares say (equal ones when empty);
+/// embeddings with the first layer, the output with the last. Then what overrides say about the tensors `names`.
+/// Errors: InvalidArgument (a pattern that is none, a device that is not there).
+[[nodiscard]] Result<BlockDevices> place_blocks(std::size_t layers, std::size_t devices, std::span<const double> shares,
+                                                std::span<const PlacementOverride> overrides,
+                                                std::span<const std::string> names);
 
 }  // namespace gguf_fuse

@@ -20,7 +20,8 @@ Result<void> enqueue(std::vector<Operation>& operations, std::uint32_t tokens, s
 }
 
 /// Carries the residual stream (and a branch that waits for its norm) from one device to the next.
-Result<void> hand_over(Session::State& state, const StageBuffers& from, const StageBuffers& to, std::uint32_t tokens) {
+Result<void> hand_over(Session::State& state, const DeviceBuffers& from, const DeviceBuffers& to,
+                       std::uint32_t tokens) {
   const std::size_t count = std::size_t{tokens} * state.shared().hyperparameters.embedding;
   state.hidden.resize(count);
   const auto bytes = std::as_writable_bytes(std::span(state.hidden));
@@ -44,14 +45,15 @@ Result<void> run_micro_batch(Session::State& state, std::span<const std::int32_t
   const std::uint32_t step[4] = {state.past, count, 0, 0};
   GGUF_FUSE_CHECK(state.tokens.write_later(std::as_bytes(tokens)));
   for (std::size_t i = 0; i < state.stages.size(); ++i) {
-    DeviceStage& stage = state.stages[i];
-    GGUF_FUSE_CHECK(stage.buffers.step.write_later(std::as_bytes(std::span(step))));
+    StageBlocks& stage = state.stages[i];
+    const DeviceBuffers& buffers = state.devices[stage.device].buffers;
+    GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(step))));
     if (i == 0) {
       GGUF_FUSE_CHECK(enqueue(state.embedding, count, state.past));
     } else {
-      GGUF_FUSE_CHECK(hand_over(state, state.stages[i - 1].buffers, stage.buffers, count));
+      GGUF_FUSE_CHECK(hand_over(state, state.devices[state.stages[i - 1].device].buffers, buffers, count));
     }
-    GGUF_FUSE_CHECK(enqueue(count == 1 ? stage.operations.single : stage.operations.batch, count, state.past));
+    GGUF_FUSE_CHECK(enqueue(count == 1 ? stage.single : stage.batch, count, state.past));
   }
   Head& head = state.head;
   const std::uint32_t rows = state.options.all_logits ? count : 1;
@@ -73,9 +75,9 @@ Result<void> run_micro_batch(Session::State& state, std::span<const std::int32_t
 Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Session::~Session() {
   // Nothing may still run on buffers and host memory that go away with the session.
-  for (const DeviceStage& stage : state_->stages) static_cast<void>(stage.device->finish());
+  for (const DeviceState& device : state_->devices) static_cast<void>(device.device->finish());
   if (!state_->ready) return;
-  for (const DeviceStage& stage : state_->stages) stage.device->save_programs();
+  for (const DeviceState& device : state_->devices) device.device->save_programs();
 }
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<RunnableModel> model, const SessionOptions& options) {
@@ -174,7 +176,7 @@ Result<void> Session::warm_up() {
   if (batch > 1) GGUF_FUSE_CHECK(evaluate(tokens));
   GGUF_FUSE_CHECK(truncate(before));
   if (batch > 0) GGUF_FUSE_CHECK(evaluate(std::span(tokens).first(1)));
-  for (const DeviceStage& stage : state_->stages) stage.device->save_programs();
+  for (const DeviceState& device : state_->devices) device.device->save_programs();
   return truncate(before);
 }
 

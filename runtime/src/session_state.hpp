@@ -3,38 +3,65 @@
 
 #include <vector>
 
+#include "gguf_fuse/kernels/experts.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
 #include "gguf_fuse/runtime/session.hpp"
 #include "model_state.hpp"
 
 namespace gguf_fuse {
 
-/// Operations of consecutive layers on one device, for tokens that come in batches or one by one.
-struct StageOperations {
-  std::vector<Operation> batch;
-  std::vector<Operation> single;
+/// What experts work in. Sizes for the most tokens of a micro-batch.
+struct ExpertBuffers {
+  Buffer logits;          ///< float[tokens][experts]: the router's
+  Routing batch, single;  ///< who computes what
+  Buffer activations;     ///< prepared, of slots
+  Buffer hidden;          ///< float[slots][feed-forward]
+  Buffer results;         ///< float[slots][embedding], before they are added up
+  Buffer shared_gate;     ///< float[tokens]
+  Buffer dense_branch;    ///< float[tokens][embedding]: what a dense part beside adds
 };
 
-/// Buffers of one device that all its layers share. Sizes for the most tokens of a micro-batch.
-struct StageBuffers {
+/// What latent attention works in.
+struct LatentBuffers {
+  Buffer low;       ///< float[tokens][q_rank]
+  Buffer q;         ///< float[tokens][heads][plain + rope]
+  Buffer kv;        ///< float[tokens][kv_rank + rope]
+  Buffer plain;     ///< float[tokens][heads][plain]
+  Buffer absorbed;  ///< float[tokens][heads][kv_rank]
+};
+
+/// Buffers of one device that all its blocks share. Sizes for the most tokens of a micro-batch.
+struct DeviceBuffers {
   Buffer step;         ///< past and tokens of the micro-batch
   Buffer x;            ///< float[tokens][embedding]: the residual stream
   Buffer branch;       ///< float[tokens][embedding]: what a post-norm waits for
   Buffer activations;  ///< prepared, of the widest matrix
   Buffer qkv, q, attention, feed_forward;
   Buffer frequencies, local_frequencies;
+  ExpertBuffers experts;
+  LatentBuffers latent;
 };
 
-/// The layers of one device.
-struct DeviceStage {
+struct DeviceState {
   std::shared_ptr<Device> device;
-  StageBuffers buffers;
-  std::vector<std::size_t> layers;
-  std::vector<Cache> caches;  ///< one a layer of `layers`
-  StageOperations operations;
+  DeviceBuffers buffers;
 };
 
-/// Behind the last layer, on its device: norm, output matrix, and the numbers that come back.
+/// A layer's attention or its feed-forward.
+struct Block {
+  std::size_t layer = 0;
+  bool attention = true;
+};
+
+/// Consecutive blocks on one device, recorded for tokens that come in batches or one by one.
+struct StageBlocks {
+  std::size_t device = 0;  ///< index into Session::State::devices
+  std::vector<Block> blocks;
+  std::vector<Operation> batch;
+  std::vector<Operation> single;
+};
+
+/// Behind the last layer: norm, output matrix, and the numbers that come back.
 struct Head {
   Buffer one_step;                ///< no past, one token: for what sees only the last token
   Buffer last_x, last_branch;     ///< float[1][embedding]
@@ -48,24 +75,32 @@ struct Session::State {
   std::shared_ptr<RunnableModel> model;
   SessionOptions options;
   std::uint32_t max_tokens = 0;      ///< of a micro-batch
-  Buffer tokens;                     ///< int32[max_tokens], on the first device
-  std::vector<Operation> embedding;  ///< tokens to the first device's residual stream
-  std::vector<DeviceStage> stages;
+  Buffer tokens;                     ///< int32[max_tokens], on the embeddings' device
+  std::vector<Operation> embedding;  ///< tokens to that device's residual stream
+  std::vector<DeviceState> devices;  ///< the model's, in its order
+  std::vector<Cache> caches;         ///< one a layer
+  std::vector<StageBlocks> stages;   ///< the first one on the embeddings' device, the last one on the output's
   Head head;
   bool ready = false;  ///< the model is loaded and what depends on it is on the devices
   std::uint32_t past = 0;
   std::vector<float> hidden;              ///< on its way from device to device
   std::vector<RowStatistics> statistics;  ///< of the last evaluate()
   std::vector<Candidate> candidates;
-  std::vector<float> logits;  ///< collected with all_logits
   BuildReport build;
   std::uint64_t cache_bytes = 0;
 
   [[nodiscard]] const RunnableModel::State& shared() const { return model->state(); }
+  [[nodiscard]] DeviceState& device_of(const StageBlocks& stage) { return devices[stage.device]; }
 };
+
+/// Allocates what the blocks of each device work in, and the KV cache. Errors: OutOfDeviceMemory, BufferTooLarge.
+[[nodiscard]] Result<void> allocate_buffers(Session::State& state);
 
 /// Allocates buffers and records all operations of a session. Errors: as Session::create.
 [[nodiscard]] Result<void> build_graph(Session::State& state);
+
+/// The operations behind the last layer. Errors: as Session::create.
+[[nodiscard]] Result<void> record_head(Session::State& state);
 
 /// The angles of rotary embedding, whose factors are weights: once the model is loaded. Errors: OpenClFailed.
 [[nodiscard]] Result<void> upload_frequencies(Session::State& state);

@@ -7,25 +7,56 @@
 
 #include "gguf_fuse/fuse/plan.hpp"
 #include "gguf_fuse/kernels/device.hpp"
-#include "gguf_fuse/kernels/matmul.hpp"
-#include "gguf_fuse/loader/sink.hpp"
+#include "gguf_fuse/kernels/experts.hpp"
 #include "hyperparameters.hpp"
+#include "placement.hpp"
 
 namespace gguf_fuse {
 
-/// What one layer computes with. Floats that the file does not have are empty buffers.
-struct LayerWeights {
-  std::size_t device = 0;  ///< index of the device that computes the layer
-  Matrix q, k, v, output, gate, up, down;
-  Buffer attention_norm, feed_forward_norm;  ///< float[embedding]
-  Buffer post_attention_norm;                ///< float[embedding]
-  Buffer post_feed_forward_norm;             ///< float[embedding], on the next layer's device
-  Buffer q_norm, k_norm;                     ///< float[head size]
-  Buffer qkv_bias;                           ///< float[rows of Q, K and V]
-  Buffer output_bias, down_bias;             ///< float[embedding]
+/// A feed-forward network: a dense layer's, a shared expert's, or the one beside experts.
+struct DenseWeights {
+  Matrix gate, up, down;
+  Buffer down_bias;  ///< float[embedding]
 };
 
-/// All weights of a model, on its devices: embeddings on the first one, the output on the last.
+/// The experts of a layer and what chooses them. Floats that the file does not have are empty buffers.
+struct ExpertWeights {
+  Matrix router;
+  Buffer router_bias, selection_bias;  ///< float[experts]
+  Buffer factor;                       ///< float[experts], of each expert's result
+  ExpertMatrix gate, up, down;
+  Buffer gate_bias, up_bias;  ///< float[experts][feed-forward]
+  Buffer down_bias;           ///< float[experts][embedding]
+  Matrix shared_gate;         ///< one row, whose sigmoid is the shared expert's factor; or no type
+  /// Where a dense part lies beside: what the router reads is normalised by router_norm instead, and each side has
+  /// norms of its own. float[embedding] each.
+  Buffer router_norm, norm, post_norm, dense_post_norm;
+};
+
+/// Projections of latent attention. q_a is no matrix where Q is projected at once, by q_b.
+struct LatentWeights {
+  Matrix q_a, q_b, kv_a, k_b, v_b;
+  Buffer q_a_norm, kv_a_norm;  ///< float[rank]
+};
+
+/// What one layer computes with.
+struct LayerWeights {
+  std::vector<Matrix> qkv;  ///< Q, K and V, or one of all their rows
+  LatentWeights latent;     ///< instead of qkv
+  Matrix output;
+  Buffer attention_norm, feed_forward_norm;  ///< float[embedding]
+  Buffer post_attention_norm;                ///< float[embedding], on the feed-forward's device
+  Buffer post_feed_forward_norm;             ///< float[embedding], on the device of what follows
+  Buffer output_scale;                       ///< float[1], of the residual stream, where post_feed_forward_norm is
+  Buffer q_norm, k_norm;                     ///< float[head size]
+  Buffer sinks;                              ///< float[heads]
+  Buffer qkv_bias;                           ///< float[rows of Q, K and V]
+  Buffer output_bias;                        ///< float[embedding]
+  DenseWeights dense;
+  ExpertWeights experts;
+};
+
+/// All weights of a model, on its devices.
 struct Weights {
   Matrix embedding, output;
   Buffer output_norm;
@@ -33,7 +64,8 @@ struct Weights {
   std::vector<float> rope_factors, rope_factors_long, rope_factors_short;  ///< on the host
 };
 
-/// Where rows of a tensor go. Exactly one of the destinations is set.
+/// Where rows of a tensor go; of floats and host, where so many single elements go. Exactly one of the destinations is
+/// set.
 struct Placement {
   std::size_t tensor = 0;  ///< index in the plan's file
   std::uint64_t first_row = 0;
@@ -50,15 +82,11 @@ struct WeightMap {
 };
 
 /// Finds every tensor of the model in the plan (fused or not), checks its shape and type, and allocates its place.
-/// `layer_devices` holds a device index for each layer. Errors: MissingTensor, BadTensorShape, UnsupportedType,
-/// UnsupportedArchitecture (a tensor that nothing computes with), OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
+/// Errors: MissingTensor, BadTensorShape, UnsupportedType, UnsupportedArchitecture (a tensor that nothing computes
+/// with), OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
 [[nodiscard]] Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const std::string& path,
                                                              const Hyperparameters& hyperparameters,
                                                              const std::vector<std::shared_ptr<Device>>& devices,
-                                                             const std::vector<std::size_t>& layer_devices);
-
-/// A sink for the plan's file that packs what is written into the places of `map`.
-[[nodiscard]] Result<std::unique_ptr<Sink>> packing_sink(const PlannedFile& file, const WeightMap& map,
-                                                         std::string path);
+                                                             const BlockDevices& places);
 
 }  // namespace gguf_fuse

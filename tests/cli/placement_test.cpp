@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// What -dev, -ts and -ngl mean on machines that this one is not.
+// What -dev, -ts, -ngl and -ot mean on machines that this one is not.
 #include "placement.hpp"
 
 #include <gmock/gmock.h>
@@ -85,6 +85,67 @@ TEST(Placement, WhatHasNoEffectIsTold) {
   const auto split = choose({.split = {1, 1}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
   EXPECT_THAT(split.split, ElementsAre(1, 1));
   EXPECT_THAT(split.notes, ElementsAre(HasSubstr("-ts")));
+}
+
+/// Pattern and device of each override.
+std::vector<std::pair<std::string, std::string>> overrides_of(const DeviceChoice& choice) {
+  std::vector<std::pair<std::string, std::string>> found;
+  for (const PlacementOverride& one : choice.overrides) {
+    found.emplace_back(one.pattern, choice.devices.at(one.device).name);
+  }
+  return found;
+}
+
+TEST(PlacementOverrides, ADeviceThatIsUsedAlreadyStaysAsItIs) {
+  const auto choice =
+      choose({.devices = "gpu1,cpu", .overrides = {{"exps", "CPU"}, {"attn", "gpu1"}}}, {"cpu", "gpu1", "gpu2"})
+          .value();
+  EXPECT_THAT(names_of(choice), ElementsAre("gpu1", "cpu"));
+  EXPECT_THAT(choice.split, IsEmpty());  // equal shares, as without overrides
+  EXPECT_THAT(overrides_of(choice), ElementsAre(testing::Pair("exps", "cpu"), testing::Pair("attn", "gpu1")));
+}
+
+TEST(PlacementOverrides, AnotherDeviceJoinsWithoutLayers) {
+  const auto choice =
+      choose({.overrides = {{"exps", "CPU"}, {"output", "gpu2"}, {"attn", "1"}}}, {"cpu", "gpu1", "gpu2"}).value();
+  EXPECT_THAT(names_of(choice), ElementsAre("gpu1", "cpu", "gpu2"));
+  EXPECT_THAT(choice.split, ElementsAre(1, 0, 0));
+  EXPECT_THAT(overrides_of(choice), ElementsAre(testing::Pair("exps", "cpu"), testing::Pair("output", "gpu2"),
+                                                testing::Pair("attn", "gpu1")));
+  const auto shares = choose({.split = {3, 1}, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1", "gpu2"}).value();
+  EXPECT_THAT(names_of(shares), ElementsAre("gpu1", "gpu2", "cpu"));
+  EXPECT_THAT(shares.split, ElementsAre(3, 1, 0));
+  // the CPU that -ngl brought is the one
+  const auto layers = choose({.gpu_layers = 4, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1"}).value();
+  EXPECT_THAT(names_of(layers), ElementsAre("cpu", "gpu1"));
+  EXPECT_THAT(layers.split, ElementsAre(6, 4));
+  EXPECT_THAT(overrides_of(layers), ElementsAre(testing::Pair("exps", "cpu")));
+}
+
+TEST(PlacementOverrides, DevicesThatAreNotThereAreRefused) {
+  EXPECT_EQ(choose({.overrides = {{"exps", "CPU"}}}, {"gpu1"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(choose({.overrides = {{"exps", "tpu"}}}, {"cpu", "gpu1"}).error().code, ErrorCode::UnknownDevice);
+  EXPECT_EQ(choose({.overrides = {{"exps", "2"}}}, {"cpu", "gpu1"}).error().code, ErrorCode::UnknownDevice);
+}
+
+/// What a command line makes of -ot, -cmoe and -ncmoe.
+std::vector<OverrideText> parsed(const std::vector<std::string>& arguments) {
+  OptionTable table;
+  EngineOptions options;
+  add_device_options(table, options, 1);
+  static_cast<void>(table.apply(table.read(arguments), 1, "a test"));
+  return options.overrides;
+}
+
+TEST(PlacementOverrides, OptionsKeepTheirOrder) {
+  const auto all = parsed({"-ot", "a=0,b=c=1", "-cmoe", "-ncmoe", "2", "-ot", "d=CPU"});
+  std::vector<std::string> shown;
+  for (const OverrideText& one : all) shown.push_back(one.pattern + " -> " + one.device);
+  const std::string experts = R"(\.ffn_(up|down|gate|gate_up)_(ch|)exps)";
+  EXPECT_THAT(shown, ElementsAre("a -> 0", "b=c -> 1", experts + " -> CPU", R"(^blk\.0)" + experts + " -> CPU",
+                                 R"(^blk\.1)" + experts + " -> CPU", "d -> CPU"));
+  EXPECT_EQ(parsed({"-ncmoe", "5", "-ncmoe", "2"}).size(), 2U);  // the last one counts
+  EXPECT_THAT(parsed({"-ncmoe", "0"}), IsEmpty());
 }
 
 }  // namespace

@@ -33,7 +33,23 @@ const WrongUse kWrongUses[] = {
     {{"-m", "a", "-nlg", "5"}, "unknown option -nlg; did you mean -ngl?"},
     {{"-m", "a", "--\x1b[31m"}, "unknown option --\\x1b[31m"},
     {{"-m", "a", "-fit"}, "unknown option -fit"},
-    {{"-m", "a", "-muge"}, "unknown option -muge"},
+    {{"-m", "a", "-muge"}, "what should the model continue? give -p TEXT"},
+    {{"-m", "a", "-p", "x", "--fuse", "maybe"}, "--fuse \"maybe\": unknown value; give one of auto, on, off"},
+    {{"-m", "a", "-p", "x", "-mqkv=1"}, "unknown option -mqkv=1"},
+    {{"-m", "a", "-p", "x", "--merge-qkv=1"}, "option --merge-qkv takes no value"},
+    {{"-m", "a", "-p", "x", "--no-merge-up-gate"}, "did you mean --no-merge-up-gate-experts?"},
+    {{"-m", "a", "-p", "x", "-lm", "fast"}, "give one of auto, none, mmap, dio"},
+    {{"-m", "a", "-p", "x", "-ot", "exps"}, "-ot: \"exps\" is not PATTERN=DEVICE"},
+    {{"-m", "a", "-p", "x", "-ot", "exps="}, "-ot: \"exps=\" is not PATTERN=DEVICE"},
+    {{"-m", "a", "-p", "x", "-ot", "=CPU"}, "-ot: \"=CPU\" is not PATTERN=DEVICE"},
+    {{"-m", "a", "-p", "x", "--override-tensor", "a=0,,b=1"}, "--override-tensor: \"\" is not PATTERN=DEVICE"},
+    {{"-m", "a", "-p", "x", "-ot",
+      "\x1b="
+      "0,b"},
+     "-ot: \"b\" is not PATTERN=DEVICE"},
+    {{"-m", "a", "-p", "x", "-ncmoe", "-1"}, "-ncmoe \"-1\": give a whole number from 0 to 4096"},
+    {{"-m", "a", "-p", "x", "--cpu-moe=yes"}, "option --cpu-moe takes no value"},
+    {{"tokenize", "-m", "a", "x", "--fuse", "off"}, "option --fuse does not belong to tokenize"},
     {{"-m", "a", "-p", "x", "-n", "ten"}, "-n \"ten\": give a whole number from -2 to 2147483647"},
     {{"-m", "a", "-p", "x", "--predict=1.5"}, "--predict \"1.5\": give a whole number"},
     {{"-m", "a", "-p", "x", "-c", "-1"}, "-c \"-1\": give a whole number from 0"},
@@ -156,6 +172,28 @@ TEST(RunUsage, ValuesInEverySpellingAreTaken) {
       {"-ngl", "-1"},
       {"-t", "2"},
       {"--threads", "-1"},
+      {"--fuse", "auto"},
+      {"--fuse=on"},
+      {"--fuse", "off"},
+      {"-muge"},
+      {"--merge-up-gate-experts"},
+      {"--no-merge-up-gate-experts"},
+      {"-mqkv"},
+      {"--merge-qkv"},
+      {"--no-merge-qkv"},
+      {"-lm", "auto"},
+      {"-lm", "mmap"},
+      {"--load-mode", "dio"},
+      {"--load_mode=none"},
+      {"--mmap"},
+      {"--no-mmap"},
+      {"-ot", "exps=CPU"},
+      {"-ot", "a=b=0,c=0"},
+      {"--override-tensor", "exps=0"},
+      {"-cmoe"},
+      {"--cpu-moe"},
+      {"-ncmoe", "0"},
+      {"--n-cpu-moe", "4096"},
       {"-b", "64"},
       {"--batch-size", "64"},
       {"-ub", "64"},
@@ -199,7 +237,10 @@ TEST(RunUsage, ValuesInEverySpellingAreTaken) {
 TEST(RunUsage, RepeatedOptionsAreToldAndTheLastCounts) {
   const auto result = gguf_run({"-m", "/nonexistent/a", "-p", "x", "-c", "1", "-c", "2"});
   EXPECT_THAT(result.err, HasSubstr("warning: -c is given more than once; the last one counts"));
-  EXPECT_THAT(gguf_run({"-m", "/nonexistent/a", "-p", "x", "-r", "1", "-r", "2"}).err, Not(HasSubstr("warning")));
+  for (const char* repeatable : {"-r", "-ot"}) {
+    const auto both = gguf_run({"-m", "/nonexistent/a", "-p", "x", repeatable, "1=0", repeatable, "2=0"});
+    EXPECT_THAT(both.err, Not(HasSubstr("warning"))) << repeatable;
+  }
 }
 
 RunOptions with(std::vector<std::string> environment) { return {.input = {}, .environment = std::move(environment)}; }
@@ -211,11 +252,12 @@ TEST(RunUsage, TheEnvironmentCountsWhereNothingIsGiven) {
   EXPECT_EQ(run_json({"tokenize", ""}, with({"LLAMA_ARG_MODEL=" + llama()})).at("tokens").size(), 0U);
   // a value that makes no sense is a mistake wherever it comes from
   for (const char* name : {"N_PREDICT", "CTX_SIZE", "TOP_K", "TOP_P", "MIN_P", "TEMPERATURE", "TENSOR_SPLIT",
-                           "N_GPU_LAYERS", "THREADS", "BATCH", "UBATCH", "CACHE_TYPE_K", "CACHE_TYPE_V"}) {
+                           "N_GPU_LAYERS", "THREADS", "BATCH", "UBATCH", "CACHE_TYPE_K", "CACHE_TYPE_V", "LOAD_MODE",
+                           "MMAP", "OVERRIDE_TENSOR", "CPU_MOE", "N_CPU_MOE"}) {
     const std::string variable = std::string("LLAMA_ARG_") + name;
     const auto result = gguf_run({"-m", "a", "-p", "x"}, with({variable + "=nonsense"}));
     EXPECT_EQ(result.exit_code, 2) << variable;
-    EXPECT_THAT(result.err, HasSubstr(variable + " \"nonsense\"")) << variable;
+    EXPECT_THAT(result.err, testing::ContainsRegex(variable + ":? \"nonsense\"")) << variable;
   }
   // an empty one is none
   EXPECT_EQ(gguf_run({"-m", "/nonexistent/a", "-p", "x"}, with({"LLAMA_ARG_CTX_SIZE="})).exit_code, 1);

@@ -119,9 +119,12 @@ Shown bad_launch() {
 
 Shown unsupported_type() { return model_error(RandomModel("llama").layers(1).wide().type("ffn_down", "IQ1_S")); }
 
-Shown unsupported_architecture() { return model_error(RandomModel("gpt-oss").layers(1)); }
+Shown unsupported_architecture() { return model_error(RandomModel("qwen35moe").layers(1)); }
 
-Shown unsupported_hyperparameter() { return model_error(llama().experts(4)); }
+Shown unsupported_hyperparameter() {
+  return model_error(
+      llama().experts(4).keys([](HeaderWriter& writer) { writer.add_u32("llama.expert_gating_func", 4); }));
+}
 
 Shown unsupported_tokenizer() {
   const auto file = GgufBuilder().string("tokenizer.ggml.model", "morse").build();

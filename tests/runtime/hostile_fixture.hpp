@@ -20,13 +20,34 @@ using support::Bytes;
 using support::RandomModel;
 using support::TensorSpec;
 
+/// Behind an architecture that is dense by nature: the same with experts.
+constexpr std::string_view kWithExperts = "+experts";
+
+/// Architectures that are run, and those that may be dense or a mixture as both.
+inline std::vector<std::string> hostile_names() {
+  std::vector<std::string> names{"llama" + std::string(kWithExperts)};
+  for (const Architecture& row : runnable_architectures()) names.emplace_back(row.name);
+  return names;
+}
+
+/// general.architecture of a name of hostile_names().
+inline std::string architecture_of(const std::string& name) { return name.substr(0, name.find('+')); }
+
+/// A name as googletest allows it.
+inline std::string test_name(const testing::TestParamInfo<std::string>& architecture) {
+  std::string name = architecture.param;
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return c == '-' || c == '+'; }, '_');
+  return name;
+}
+
 /// Two small layers; the ones with a window have a window of four positions.
-inline RandomModel model_of(const std::string& architecture) {
+inline RandomModel model_of(const std::string& name) {
+  const std::string architecture = architecture_of(name);
   const Architecture& row = *find_runnable(architecture);
   RandomModel model = RandomModel(architecture).embedding(32).heads(2, 1, 16).feed_forward(32).vocabulary(40);
-  if (row.window_pattern > 0) {
-    model.keys([architecture](HeaderWriter& writer) { writer.add_u32(architecture + ".attention.sliding_window", 4); });
-  }
+  if (row.window_pattern > 0) model.window(4);
+  if (name.ends_with(kWithExperts)) model.experts(4);
   return model.edit([&row](std::vector<TensorSpec>& table) {
     for (const std::string layer : {"blk.0.", "blk.1."}) {
       for (const std::string norm : {"post_attention_norm.weight", "post_ffw_norm.weight"}) {
@@ -36,6 +57,11 @@ inline RandomModel model_of(const std::string& architecture) {
       }
     }
   });
+}
+
+inline bool has_tensor(const RandomModel& model, std::string_view part) {
+  const auto table = model.table();
+  return std::any_of(table.begin(), table.end(), [&](const auto& t) { return t.name.ends_with(part); });
 }
 
 using Write = std::function<void(HeaderWriter&)>;
@@ -58,9 +84,15 @@ inline Bytes with_key(const Bytes& file, std::string_view key, const Write& writ
   return changed;
 }
 
-/// Files that are run, one architecture each.
+/// Files that are run, a name of hostile_names() each.
 class HostileTest : public testing::TestWithParam<std::string> {
  protected:
+  [[nodiscard]] const Architecture& row() const { return *find_runnable(architecture_of(GetParam())); }
+  [[nodiscard]] std::string key(std::string_view name) const {
+    return architecture_of(GetParam()) + "." + std::string(name);
+  }
+  [[nodiscard]] bool is_mixture() const { return has_tensor(model_of(GetParam()), "ffn_down_exps.weight"); }
+
   /// Opens the model and runs three tokens; what went wrong, or nothing. Whatever it is has to be fit to be shown.
   std::optional<Error> attempt(const Bytes& file, const SessionOptions& options = {.context = 8}) {
     const std::string path = dir_.file("in.gguf");
@@ -102,11 +134,5 @@ class HostileTest : public testing::TestWithParam<std::string> {
   const support::TempDir dir_;
   const std::shared_ptr<Device> device_ = support::test_devices().front();
 };
-
-inline std::vector<std::string> runnable_names() {
-  std::vector<std::string> names;
-  for (const Architecture& row : runnable_architectures()) names.emplace_back(row.name);
-  return names;
-}
 
 }  // namespace gguf_fuse

@@ -12,8 +12,7 @@ using testing::AnyOf;
 using testing::HasSubstr;
 
 class HostileHyperparameters : public HostileTest {};
-INSTANTIATE_TEST_SUITE_P(Dense, HostileHyperparameters, testing::ValuesIn(runnable_names()),
-                         [](const auto& architecture) { return architecture.param; });
+INSTANTIATE_TEST_SUITE_P(Any, HostileHyperparameters, testing::ValuesIn(hostile_names()), test_name);
 
 TEST_P(HostileHyperparameters, UntouchedItWorks) { EXPECT_EQ(outcome(model_of(GetParam()).build()), "works"); }
 
@@ -58,120 +57,265 @@ const std::vector<BadValue>& bad_values() {
   return values;
 }
 
+/// Which models read a key, and which rows below are about them.
+enum Who : std::uint8_t {
+  kAll,
+  kDense,
+  kMixtures,
+  kHeads,     // attention by heads
+  kLatent,    // attention by one compressed vector
+  kSections,  // M-RoPE
+  kScales,    // Granite's
+  kLists,     // an array with a value a layer
+  kNoLists,
+  kOnlyExperts,  // no dense part anywhere
+};
+
 constexpr std::string_view kSizes[] = {"block_count", "context_length", "embedding_length", "feed_forward_length",
                                        "attention.head_count"};
-constexpr std::string_view kOtherKeys[] = {"attention.head_count_kv",
-                                           "attention.key_length",
-                                           "attention.value_length",
-                                           "attention.layer_norm_rms_epsilon",
-                                           "attention.scale",
-                                           "attention.sliding_window",
-                                           "attention.sliding_window_pattern",
-                                           "attn_logit_softcapping",
-                                           "final_logit_softcapping",
-                                           "expert_count",
-                                           "rope.dimension_count",
-                                           "rope.freq_base",
-                                           "rope.freq_base_swa",
-                                           "rope.scale_linear",
-                                           "rope.scaling.type",
-                                           "rope.scaling.factor",
-                                           "rope.scaling.original_context_length",
-                                           "rope.scaling.yarn_beta_fast",
-                                           "rope.scaling.yarn_beta_slow",
-                                           "rope.scaling.attn_factor",
-                                           "vocab_size"};
 
-TEST_P(HostileHyperparameters, EveryKeyMayHoldAnything) {
-  const Bytes file = model_of(GetParam()).build();
-  const auto outcome_of = [&](std::string_view key, const BadValue& value) {
-    const std::string name = GetParam() + "." + std::string(key);
-    SCOPED_TRACE(name + " = " + value.name);
-    return outcome(with_key(file, name, value.write ? [&](HeaderWriter& w) { value.write(w, name); } : Write()));
+struct OtherKey {
+  Who who;
+  std::string_view key;
+};
+constexpr OtherKey kOtherKeys[] = {{kAll, "attention.layer_norm_rms_epsilon"},
+                                   {kAll, "attention.rope_pattern"},
+                                   {kAll, "attention.scale"},
+                                   {kAll, "attention.shared_kv_layers"},
+                                   {kAll, "attention.sliding_window"},
+                                   {kAll, "attention.sliding_window_pattern"},
+                                   {kAll, "attn_logit_softcapping"},
+                                   {kAll, "embedding_length_per_layer_input"},
+                                   {kAll, "expert_count"},
+                                   {kAll, "final_logit_softcapping"},
+                                   {kAll, "nextn_predict_layers"},
+                                   {kAll, "rope.dimension_count"},
+                                   {kAll, "rope.dimension_count_swa"},
+                                   {kAll, "rope.freq_base"},
+                                   {kAll, "rope.freq_base_swa"},
+                                   {kAll, "rope.scale_linear"},
+                                   {kAll, "rope.scaling.attn_factor"},
+                                   {kAll, "rope.scaling.factor"},
+                                   {kAll, "rope.scaling.original_context_length"},
+                                   {kAll, "rope.scaling.type"},
+                                   {kAll, "rope.scaling.yarn_beta_fast"},
+                                   {kAll, "rope.scaling.yarn_beta_slow"},
+                                   {kAll, "vocab_size"},
+                                   {kHeads, "attention.head_count_kv"},
+                                   {kHeads, "attention.key_length"},
+                                   {kHeads, "attention.key_length_swa"},
+                                   {kHeads, "attention.value_length"},
+                                   {kHeads, "attention.value_length_swa"},
+                                   {kLatent, "attention.key_length_mla"},
+                                   {kLatent, "attention.kv_lora_rank"},
+                                   {kLatent, "attention.q_lora_rank"},
+                                   {kLatent, "attention.value_length_mla"},
+                                   {kLatent, "rope.scaling.yarn_log_multiplier"},
+                                   {kMixtures, "expert_feed_forward_length"},
+                                   {kMixtures, "expert_gating_func"},
+                                   {kMixtures, "expert_group_count"},
+                                   {kMixtures, "expert_group_used_count"},
+                                   {kMixtures, "expert_shared_count"},
+                                   {kMixtures, "expert_shared_feed_forward_length"},
+                                   {kMixtures, "expert_used_count"},
+                                   {kMixtures, "expert_weights_norm"},
+                                   {kMixtures, "expert_weights_scale"},
+                                   {kMixtures, "leading_dense_block_count"},
+                                   {kScales, "embedding_scale"},
+                                   {kScales, "logit_scale"},
+                                   {kScales, "residual_scale"},
+                                   {kSections, "rope.dimension_sections"}};
+
+/// Which of them this one is.
+class HostileKeys : public HostileHyperparameters {
+ protected:
+  [[nodiscard]] bool is(Who who) const {
+    const RandomModel model = model_of(GetParam());
+    const bool lists = GetParam() == "gemma4" || GetParam() == "granite_swa";
+    switch (who) {
+      case kAll:
+        return true;
+      case kDense:
+        return !is_mixture();
+      case kMixtures:
+        return is_mixture();
+      case kHeads:
+        return !row().latent_attention;
+      case kLatent:
+        return row().latent_attention;
+      case kSections:
+        return row().interleaved_sections;
+      case kScales:
+        return row().granite_scales;
+      case kLists:
+        return lists;
+      case kNoLists:
+        return !lists;
+      case kOnlyExperts:
+        return is_mixture() && !has_tensor(model, "ffn_down.weight");
+    }
+    return false;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Any, HostileKeys, testing::ValuesIn(hostile_names()), test_name);
+
+TEST_P(HostileKeys, EachMayHoldAnything) {
+  const RandomModel model = model_of(GetParam());
+  const Bytes file = model.build();
+  const auto outcome_of = [&](std::string_view name, const BadValue& value) {
+    const std::string whole = key(name);
+    SCOPED_TRACE(whole + " = " + value.name);
+    return outcome(with_key(file, whole, value.write ? [&](HeaderWriter& w) { value.write(w, whole); } : Write()));
   };
-  for (const std::string_view key : kSizes) {
+  for (const std::string_view size : kSizes) {
+    // Mixtures without a dense layer have it for nothing.
+    const bool unused = size == "feed_forward_length" && !has_tensor(model, "ffn_down.weight");
     for (const BadValue& value : bad_values()) {
-      const std::string found = outcome_of(key, value);
+      const std::string found = outcome_of(size, value);
       if (std::string_view(value.name) == "missing") {
-        EXPECT_EQ(found, "MissingKey") << key;
-      } else if (key != "context_length" || (found != "works" && found != "BufferTooLarge")) {
+        EXPECT_EQ(found, unused ? "works" : "MissingKey") << size;
+      } else if (found == "works" || found == "BufferTooLarge") {
+        EXPECT_TRUE(unused || size == "context_length") << size << " = " << value.name;
+      } else {
         EXPECT_THAT(found, AnyOf("WrongValueType", "BadHyperparameter", "BadTensorShape", "MissingTensor",
                                  "UnsupportedArchitecture", "UnsupportedHyperparameter"))
-            << key << " = " << value.name;
+            << size << " = " << value.name;
       }
     }
   }
-  for (const std::string_view key : kOtherKeys) {
-    for (const BadValue& value : bad_values()) static_cast<void>(outcome_of(key, value));
+  for (const OtherKey& other : kOtherKeys) {
+    if (!is(other.who)) continue;
+    for (const BadValue& value : bad_values()) static_cast<void>(outcome_of(other.key, value));
   }
 }
 
 struct KeyRow {
+  Who who;
   std::string_view key;
   std::string_view value;  // a name of bad_values()
   std::string_view outcome;
 };
 
-// What a reader has to say exactly, of any architecture.
-constexpr KeyRow kRows[] = {{"block_count", "0", "BadHyperparameter"},
-                            {"block_count", "2^31", "BadHyperparameter"},
-                            {"block_count", "3", "MissingTensor"},
-                            {"block_count", "1", "UnsupportedArchitecture"},  // tensors that nothing computes with
-                            {"block_count", "text", "WrongValueType"},
-                            {"context_length", "0", "BadHyperparameter"},
-                            {"context_length", "2^31", "BadHyperparameter"},
-                            {"embedding_length", "2^64-1", "BadHyperparameter"},
-                            {"embedding_length", "3", "BadTensorShape"},
-                            {"attention.head_count", "3", "BadTensorShape"},
-                            {"attention.head_count", "-1", "WrongValueType"},
-                            {"attention.head_count_kv", "3", "BadHyperparameter"},
-                            {"attention.head_count_kv", "0", "BadHyperparameter"},
-                            {"attention.head_count_kv", "[]", "BadHyperparameter"},
-                            {"attention.head_count_kv", "[0, 0]", "BadHyperparameter"},
-                            {"attention.key_length", "0", "BadHyperparameter"},
-                            {"attention.key_length", "2^24", "UnsupportedHyperparameter"},
-                            {"attention.value_length", "3", "UnsupportedHyperparameter"},
-                            {"rope.dimension_count", "3", "BadHyperparameter"},     // odd
-                            {"rope.dimension_count", "2^24", "BadHyperparameter"},  // larger than a head
-                            {"rope.freq_base", "NaN", "BadHyperparameter"},
-                            {"rope.freq_base", "infinite", "BadHyperparameter"},
-                            {"rope.freq_base", "0.0", "BadHyperparameter"},
-                            {"rope.freq_base", "-1.0", "BadHyperparameter"},
-                            {"rope.freq_base", "text", "WrongValueType"},
-                            {"rope.scaling.factor", "-1.0", "BadHyperparameter"},
-                            {"rope.scaling.type", "text", "UnsupportedHyperparameter"},
-                            {"rope.scaling.type", "3", "WrongValueType"},
-                            {"attention.layer_norm_rms_epsilon", "-1.0", "BadHyperparameter"},
-                            {"attention.layer_norm_rms_epsilon", "NaN", "BadHyperparameter"},
-                            {"attn_logit_softcapping", "-1.0", "BadHyperparameter"},
-                            {"final_logit_softcapping", "-1.0", "BadHyperparameter"},
-                            {"expert_count", "3", "UnsupportedHyperparameter"},
-                            {"expert_count", "0", "works"},
-                            {"vocab_size", "2^64-1", "works"}};  // the embeddings say it
+// What a reader has to say exactly. Tiny mixtures have four experts and use two.
+constexpr KeyRow kRows[] = {{kAll, "block_count", "0", "BadHyperparameter"},
+                            {kAll, "block_count", "2^31", "BadHyperparameter"},
+                            {kNoLists, "block_count", "3", "MissingTensor"},
+                            {kLists, "block_count", "3", "BadHyperparameter"},
+                            {kAll, "block_count", "1", "UnsupportedArchitecture"},  // tensors nothing computes with
+                            {kAll, "block_count", "text", "WrongValueType"},
+                            {kAll, "nextn_predict_layers", "3", "BadHyperparameter"},
+                            {kAll, "nextn_predict_layers", "1", "works"},  // the second layer is left out
+                            {kAll, "context_length", "0", "BadHyperparameter"},
+                            {kAll, "context_length", "2^31", "BadHyperparameter"},
+                            {kAll, "embedding_length", "2^64-1", "BadHyperparameter"},
+                            {kAll, "embedding_length", "3", "BadTensorShape"},
+                            {kAll, "embedding_length_per_layer_input", "1", "UnsupportedHyperparameter"},
+                            {kAll, "attention.shared_kv_layers", "1", "UnsupportedHyperparameter"},
+                            {kAll, "attention.head_count", "3", "BadTensorShape"},
+                            {kAll, "attention.head_count", "-1", "WrongValueType"},
+                            {kHeads, "attention.head_count_kv", "3", "BadHyperparameter"},
+                            {kHeads, "attention.head_count_kv", "0", "BadHyperparameter"},
+                            {kHeads, "attention.head_count_kv", "[]", "BadHyperparameter"},
+                            {kHeads, "attention.head_count_kv", "[0, 0]", "BadHyperparameter"},
+                            {kHeads, "attention.key_length", "0", "BadHyperparameter"},
+                            {kHeads, "attention.key_length", "2^24", "UnsupportedHyperparameter"},
+                            {kHeads, "attention.value_length", "3", "UnsupportedHyperparameter"},
+                            {kHeads, "attention.value_length_swa", "3", "UnsupportedHyperparameter"},
+                            {kHeads, "rope.dimension_count", "3", "BadHyperparameter"},     // odd
+                            {kHeads, "rope.dimension_count", "2^24", "BadHyperparameter"},  // larger than a head
+                            {kAll, "attention.rope_pattern", "[0, 0]", "works"},
+                            {kAll, "attention.rope_pattern", "[]", "BadHyperparameter"},
+                            {kAll, "attention.rope_pattern", "[texts]", "WrongValueType"},
+                            {kAll, "attention.rope_pattern", "1", "WrongValueType"},
+                            {kAll, "rope.freq_base", "NaN", "BadHyperparameter"},
+                            {kAll, "rope.freq_base", "infinite", "BadHyperparameter"},
+                            {kAll, "rope.freq_base", "0.0", "BadHyperparameter"},
+                            {kAll, "rope.freq_base", "-1.0", "BadHyperparameter"},
+                            {kAll, "rope.freq_base", "text", "WrongValueType"},
+                            {kAll, "rope.freq_base_swa", "-1.0", "BadHyperparameter"},
+                            {kAll, "rope.scaling.factor", "-1.0", "BadHyperparameter"},
+                            {kAll, "rope.scaling.type", "text", "UnsupportedHyperparameter"},
+                            {kAll, "rope.scaling.type", "3", "WrongValueType"},
+                            {kAll, "attention.layer_norm_rms_epsilon", "-1.0", "BadHyperparameter"},
+                            {kAll, "attention.layer_norm_rms_epsilon", "NaN", "BadHyperparameter"},
+                            {kAll, "attn_logit_softcapping", "-1.0", "BadHyperparameter"},
+                            {kAll, "final_logit_softcapping", "-1.0", "BadHyperparameter"},
+                            {kAll, "vocab_size", "2^64-1", "works"},  // the embeddings say it
+                            {kLatent, "attention.kv_lora_rank", "missing", "MissingKey"},
+                            {kLatent, "attention.kv_lora_rank", "0", "BadHyperparameter"},
+                            {kLatent, "attention.kv_lora_rank", "3", "UnsupportedHyperparameter"},
+                            {kLatent, "attention.kv_lora_rank", "2^24", "UnsupportedHyperparameter"},
+                            {kLatent, "attention.q_lora_rank", "0", "MissingTensor"},  // then there is one attn_q
+                            {kLatent, "attention.q_lora_rank", "3", "BadTensorShape"},
+                            {kLatent, "attention.key_length_mla", "3", "BadHyperparameter"},  // less than what turns
+                            {kLatent, "attention.key_length_mla", "2^24", "UnsupportedHyperparameter"},
+                            {kLatent, "attention.value_length_mla", "3", "UnsupportedHyperparameter"},
+                            {kLatent, "rope.dimension_count", "3", "UnsupportedHyperparameter"},
+                            {kSections, "rope.dimension_sections", "missing", "MissingKey"},
+                            {kSections, "rope.dimension_sections", "[]", "BadHyperparameter"},
+                            {kSections, "rope.dimension_sections", "[0, 0]", "BadHyperparameter"},
+                            {kSections, "rope.dimension_sections", "1", "WrongValueType"},
+                            {kSections, "rope.dimension_sections", "[texts]", "WrongValueType"},
+                            {kScales, "residual_scale", "-1.0", "BadHyperparameter"},
+                            {kScales, "embedding_scale", "text", "WrongValueType"},
+                            {kScales, "logit_scale", "NaN", "BadHyperparameter"},
+                            {kScales, "logit_scale", "0.0", "works"},
+                            {kDense, "expert_count", "0", "works"},
+                            {kDense, "expert_count", "3", "MissingKey"},
+                            {kMixtures, "expert_count", "text", "WrongValueType"},
+                            {kMixtures, "expert_count", "3", "BadTensorShape"},
+                            {kMixtures, "expert_count", "1", "UnsupportedHyperparameter"},  // and two are used
+                            {kMixtures, "expert_count", "2^24", "UnsupportedHyperparameter"},
+                            {kMixtures, "expert_used_count", "missing", "MissingKey"},
+                            {kMixtures, "expert_used_count", "0", "BadHyperparameter"},
+                            {kMixtures, "expert_used_count", "3", "works"},
+                            {kMixtures, "expert_used_count", "2^24", "UnsupportedHyperparameter"},
+                            {kMixtures, "expert_feed_forward_length", "0", "BadHyperparameter"},
+                            {kMixtures, "expert_feed_forward_length", "3", "BadTensorShape"},
+                            {kMixtures, "expert_gating_func", "0", "works"},
+                            {kMixtures, "expert_gating_func", "1", "works"},
+                            {kMixtures, "expert_gating_func", "3", "works"},
+                            {kMixtures, "expert_gating_func", "2^24", "UnsupportedHyperparameter"},
+                            {kMixtures, "expert_weights_norm", "true", "works"},
+                            {kMixtures, "expert_weights_norm", "3", "WrongValueType"},
+                            {kMixtures, "expert_weights_scale", "-1.0", "BadHyperparameter"},
+                            {kMixtures, "expert_weights_scale", "NaN", "BadHyperparameter"},
+                            {kMixtures, "expert_weights_scale", "0.0", "works"},
+                            {kMixtures, "expert_group_count", "0", "works"},
+                            {kMixtures, "expert_group_count", "1", "works"},
+                            {kMixtures, "expert_group_count", "3", "BadHyperparameter"},  // 4 experts in 3
+                            {kMixtures, "expert_group_count", "2^24", "BadHyperparameter"},
+                            {kMixtures, "expert_group_used_count", "3", "works"},  // without groups it means nothing
+                            {kOnlyExperts, "leading_dense_block_count", "1", "MissingTensor"},
+                            {kMixtures, "leading_dense_block_count", "2^64-1", "BadHyperparameter"}};
 
-TEST_P(HostileHyperparameters, WrongHyperparametersAreNamed) {
+TEST_P(HostileKeys, WrongValuesAreNamed) {
   const Bytes file = model_of(GetParam()).build();
   for (const KeyRow& row : kRows) {
-    const std::string name = GetParam() + "." + std::string(row.key);
+    if (!is(row.who)) continue;
+    const std::string name = key(row.key);
     const auto value = std::find_if(bad_values().begin(), bad_values().end(),
                                     [&](const BadValue& candidate) { return candidate.name == row.value; });
     ASSERT_NE(value, bad_values().end()) << row.value;
-    const auto error = attempt(with_key(file, name, [&](HeaderWriter& w) { value->write(w, name); }));
+    const Write write = value->write ? [&](HeaderWriter& w) { value->write(w, name); } : Write();
+    const auto error = attempt(with_key(file, name, write));
     EXPECT_EQ(error ? error_name(error->code) : "works", row.outcome) << row.key << " = " << row.value;
     const bool of_the_key = error && error->code != ErrorCode::MissingTensor &&
                             error->code != ErrorCode::BadTensorShape &&
                             error->code != ErrorCode::UnsupportedArchitecture;
     if (of_the_key) {
-      EXPECT_THAT(error->subject, HasSubstr(GetParam() + ".")) << error->message();
+      EXPECT_THAT(error->subject, testing::StartsWith(key(""))) << error->message();
     }
   }
 }
 
 TEST_P(HostileHyperparameters, WindowsAndContextsOfAnySize) {
   const Bytes file = model_of(GetParam()).build();
-  const std::string window = GetParam() + ".attention.sliding_window";
+  const std::string window = key("attention.sliding_window");
   for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 40}) {
-    EXPECT_EQ(outcome(with_key(file, window, [&](HeaderWriter& w) { w.add_u64(window, size); })), "works") << size;
+    // Without windows all of Gemma 4's heads are of the other size.
+    const char* const wanted = size == 0 && GetParam() == "gemma4" ? "BadTensorShape" : "works";
+    EXPECT_EQ(outcome(with_key(file, window, [&](HeaderWriter& w) { w.add_u64(window, size); })), wanted) << size;
   }
   for (const std::uint32_t context : {3U, 17U, 1U << 16}) {
     EXPECT_FALSE(attempt(file, {.context = context, .micro_batch = 0, .candidates = 0})) << context;
@@ -181,9 +325,9 @@ TEST_P(HostileHyperparameters, WindowsAndContextsOfAnySize) {
 
 TEST_P(HostileHyperparameters, ACacheLargerThanTheDeviceNamesTheOption) {
   const std::uint64_t before = device_->allocated_bytes();
-  const std::string key = GetParam() + ".context_length";
-  const Bytes longest = with_key(model_of(GetParam()).heads(64, 64, 256).build(), key,
-                                 [&](HeaderWriter& w) { w.add_u32(key, 1U << 24); });
+  const std::string name = key("context_length");
+  const Bytes longest = with_key(model_of(GetParam()).heads(64, 64, 256).build(), name,
+                                 [&](HeaderWriter& w) { w.add_u32(name, 1U << 24); });
   const std::pair<Bytes, SessionOptions> wishes[] = {
       {longest, {}},  // the file's own context: 1 TiB a layer
       {model_of(GetParam()).build(), {.context = std::numeric_limits<std::uint32_t>::max()}}};

@@ -26,6 +26,9 @@ enum Trait : std::uint32_t {
   kWideGlobal = 1U << 13,      // layers without the window have heads twice as large
   kUntied = 1U << 14,          // output.weight is required
   kFusedByDesign = 1U << 15,   // attn_qkv and a doubled ffn_up
+  kSections = 1U << 16,        // M-RoPE
+  kBiasedChoice = 1U << 17,    // experts chosen with a bias, a shared one without a gate, no experts in the first layer
+  kLatent = 1U << 18,          // keys and values made of one compressed vector
 };
 
 struct Architecture {
@@ -41,11 +44,15 @@ constexpr std::array kArchitectures = {
     Architecture{"qwen2moe", kMixture | kQkvBias | kSharedExpert | kUntied, ""},
     Architecture{"qwen3", kQkNorm, ""},
     Architecture{"qwen3moe", kMixture | kQkNorm, ""},
+    Architecture{"qwen3vl", kQkNorm | kSections, ""},
+    Architecture{"qwen3vlmoe", kMixture | kQkNorm | kSections, ""},
     Architecture{"qwen35moe", kMixture | kQkNorm | kGatedQueries | kRecurrent | kSharedExpert | kPostForFfn, ""},
     Architecture{"gpt-oss", kMixture | kQkvBias | kOutputBias | kExpertBias | kSinks | kPostForFfn | kUntied, "MXFP4"},
     Architecture{"gemma3", kQkNorm | kPostNorms, ""},
     Architecture{"gemma4", kMixture | kQkNorm | kPostNorms | kDenseBeside | kSlidingPattern | kWideGlobal, ""},
     Architecture{"granite_swa", kMixture | kSinks | kSlidingPattern, ""},
+    Architecture{"glm4moe", kMixture | kQkvBias | kQkNorm | kPostForFfn | kUntied | kBiasedChoice, ""},
+    Architecture{"deepseek2", kMixture | kUntied | kBiasedChoice | kLatent, ""},
     Architecture{"phi3", kFusedByDesign, ""},
 };
 
@@ -58,6 +65,22 @@ const Architecture& find_row(std::string_view name) {
 /// Every fourth layer is of the other kind, counted from the end so that even one layer has attention.
 bool is_global(const ModelShape& shape, std::uint32_t layer) { return (shape.layers - 1 - layer) % 4 == 0; }
 
+/// The layers without experts that a mixture begins with.
+std::uint32_t leading_dense(const ModelShape& shape, std::uint32_t traits) {
+  return shape.experts != 0 && shape.layers > 1 && (traits & kBiasedChoice) != 0 ? 1 : 0;
+}
+
+/// Latent attention keeps its own sizes small and legal, whatever the heads are: the part of a head that turns is
+/// head_size, and its values have a whole tile of rows.
+struct LatentSizes {
+  explicit LatentSizes(const ModelShape& shape)
+      : rank(shape.embedding), key(shape.embedding + shape.head_size), value(16), turned(shape.head_size) {}
+  std::uint64_t rank;  // of Q, and of keys and values
+  std::uint64_t key;   // of a head, what turns included
+  std::uint64_t value;
+  std::uint64_t turned;
+};
+
 /// Builds the table layer by layer.
 class Table {
  public:
@@ -68,8 +91,9 @@ class Table {
     for (layer_ = 0; layer_ < shape_.layers; ++layer_) {
       prefix_ = "blk." + std::to_string(layer_) + ".";
       add_attention();
-      if (shape_.experts != 0) add_experts();
-      if (shape_.experts == 0 || has(kDenseBeside)) add_dense();
+      const bool experts = shape_.experts != 0 && layer_ >= leading_dense(shape_, row_.traits);
+      if (experts) add_experts();
+      if (!experts || has(kDenseBeside)) add_dense();
       if (has(kPostNorms)) vector("post_ffw_norm.weight", shape_.embedding);
     }
     prefix_.clear();
@@ -101,6 +125,8 @@ class Table {
     vector("attn_norm.weight", shape_.embedding);
     if (has(kRecurrent) && !is_global(shape_, layer_)) {
       add_recurrent();
+    } else if (has(kLatent)) {
+      add_latent();
     } else {
       const std::uint64_t queries = head * shape_.heads * (has(kGatedQueries) ? 2 : 1);
       add_qkv(queries, head * kv_heads, value * kv_heads);
@@ -141,6 +167,19 @@ class Table {
     matrix("ssm_out.weight", {values, shape_.embedding});
   }
 
+  /// Multi-head latent attention with its projections absorbed, as DeepSeek's converters write it.
+  void add_latent() {
+    const LatentSizes sizes(shape_);
+    matrix("attn_q_a.weight", {shape_.embedding, sizes.rank});
+    vector("attn_q_a_norm.weight", sizes.rank);
+    matrix("attn_q_b.weight", {sizes.rank, sizes.key * shape_.heads});
+    matrix("attn_kv_a_mqa.weight", {shape_.embedding, sizes.rank + sizes.turned});
+    vector("attn_kv_a_norm.weight", sizes.rank);
+    matrix("attn_k_b.weight", {sizes.key - sizes.turned, sizes.rank, shape_.heads});
+    matrix("attn_v_b.weight", {sizes.rank, sizes.value, shape_.heads});
+    matrix("attn_output.weight", {sizes.value * shape_.heads, shape_.embedding});
+  }
+
   void add_experts() {
     const std::uint64_t hidden = shape_.expert_feed_forward();
     const std::uint64_t count = shape_.experts;
@@ -152,8 +191,9 @@ class Table {
     }
     matrix("ffn_down_exps.weight", {hidden, shape_.embedding, count}, row_.expert_type);
     if (has(kExpertBias)) add("ffn_down_exps.bias", "F32", {shape_.embedding, count});
-    if (has(kSharedExpert)) {
-      vector("ffn_gate_inp_shexp.weight", shape_.embedding);
+    if (has(kBiasedChoice)) vector("exp_probs_b.bias", count);
+    if (has(kSharedExpert)) vector("ffn_gate_inp_shexp.weight", shape_.embedding);
+    if (has(kSharedExpert) || has(kBiasedChoice)) {
       matrix("ffn_gate_shexp.weight", {shape_.embedding, hidden});
       matrix("ffn_up_shexp.weight", {shape_.embedding, hidden});
       matrix("ffn_down_shexp.weight", {hidden, shape_.embedding});
@@ -211,12 +251,48 @@ void write_attention_keys(const ModelShape& shape, std::uint32_t traits, Keys& k
     keys.u32("rope.dimension_count_swa", shape.head_size);
     keys.u32("embedding_length_per_layer_input", 0);
   }
-  if ((traits & (kSlidingPattern | kSinks)) != 0) keys.u32("attention.sliding_window", 32);
+  const std::uint64_t window = (traits & (kSlidingPattern | kSinks)) != 0 ? 32 : 0;
+  if (shape.window + window != 0) keys.u32("attention.sliding_window", shape.window != 0 ? shape.window : window);
   if ((traits & kSlidingPattern) != 0) {
     const auto pattern = std::make_unique<bool[]>(shape.layers);
     for (std::uint32_t layer = 0; layer < shape.layers; ++layer) pattern[layer] = !is_global(shape, layer);
     writer.add_bool_array(keys.name("attention.sliding_window_pattern"), {pattern.get(), shape.layers});
   }
+}
+
+void write_latent_keys(const ModelShape& shape, Keys& keys) {
+  const LatentSizes sizes(shape);
+  keys.u32("attention.head_count", shape.heads);
+  keys.u32("attention.head_count_kv", 1);
+  keys.f32("attention.layer_norm_rms_epsilon", 1e-5F);
+  keys.u32("attention.key_length", sizes.rank + sizes.turned);
+  keys.u32("attention.value_length", sizes.rank);
+  keys.u32("attention.q_lora_rank", sizes.rank);
+  keys.u32("attention.kv_lora_rank", sizes.rank);
+  keys.u32("attention.key_length_mla", sizes.key);
+  keys.u32("attention.value_length_mla", sizes.value);
+  keys.u32("rope.dimension_count", sizes.turned);
+}
+
+void write_expert_keys(const ModelShape& shape, std::uint32_t traits, Keys& keys, HeaderWriter& writer) {
+  keys.u32("expert_count", shape.experts);
+  keys.u32("expert_used_count", shape.experts_used);
+  keys.u32("expert_feed_forward_length", shape.expert_feed_forward());
+  if ((traits & kSharedExpert) != 0) keys.u32("expert_shared_feed_forward_length", shape.expert_feed_forward());
+  if ((traits & kBiasedChoice) == 0) return;
+  constexpr std::uint32_t kSigmoid = 2;
+  keys.u32("expert_shared_count", 1);
+  keys.u32("leading_dense_block_count", leading_dense(shape, traits));
+  keys.u32("expert_gating_func", kSigmoid);
+  keys.f32("expert_weights_scale", 1.5F);
+  writer.add_bool(keys.name("expert_weights_norm"), true);
+}
+
+/// Time, height and width, which leave no pair out.
+void write_sections(const ModelShape& shape, const Keys& keys, HeaderWriter& writer) {
+  const auto pairs = static_cast<std::int32_t>(shape.head_size / 2);
+  const std::int32_t third = pairs / 3;
+  writer.add_i32_array(keys.name("rope.dimension_sections"), std::array{pairs - 2 * third, third, third, 0});
 }
 
 void write_recurrent_keys(const ModelShape& shape, Keys& keys, HeaderWriter& writer) {
@@ -250,13 +326,13 @@ void write_model_keys(const ModelShape& shape, HeaderWriter& writer) {
   keys.u32("embedding_length", shape.embedding);
   keys.u32("feed_forward_length", shape.feed_forward);
   keys.u32("vocab_size", shape.vocabulary);
-  write_attention_keys(shape, traits, keys, writer);
-  if (shape.experts != 0) {
-    keys.u32("expert_count", shape.experts);
-    keys.u32("expert_used_count", shape.experts_used);
-    keys.u32("expert_feed_forward_length", shape.expert_feed_forward());
-    if ((traits & kSharedExpert) != 0) keys.u32("expert_shared_feed_forward_length", shape.expert_feed_forward());
+  if ((traits & kLatent) != 0) {
+    write_latent_keys(shape, keys);
+  } else {
+    write_attention_keys(shape, traits, keys, writer);
   }
+  if (shape.experts != 0) write_expert_keys(shape, traits, keys, writer);
+  if ((traits & kSections) != 0) write_sections(shape, keys, writer);
   if ((traits & kRecurrent) != 0) write_recurrent_keys(shape, keys, writer);
   if (shape.architecture == "granite_swa") keys.f32("logit_scale", 1.0F);
   writer.add_string("tokenizer.ggml.model", "none");

@@ -25,6 +25,7 @@ struct ModelShape {
   std::uint32_t experts_used = 2;
   std::uint64_t expert_size = 0;  ///< 0: feed_forward
   std::uint64_t vocabulary = 32;
+  std::uint32_t window = 0;  ///< of attention; 0: 32 where the architecture needs one
   std::string matrix_type = "Q8_0";
 
   [[nodiscard]] std::uint64_t expert_feed_forward() const { return expert_size != 0 ? expert_size : feed_forward; }

@@ -45,6 +45,8 @@ class RandomModel {
   RandomModel& feed_forward(std::uint64_t size) { return shape_.feed_forward = size, *this; }
   /// A mixture: `count` experts of `size` hidden units each (0: as feed_forward). 0 experts: a dense model.
   RandomModel& experts(std::uint32_t count, std::uint32_t used = 2, std::uint64_t size = 0);
+  /// attention.sliding_window, which architectures with a window have anyway.
+  RandomModel& window(std::uint32_t size) { return shape_.window = size, *this; }
   RandomModel& vocabulary(std::uint64_t size) { return shape_.vocabulary = size, *this; }
   /// K-quants need rows of 256: sets embedding, head and feed-forward sizes so that every matrix can have any type.
   RandomModel& wide();

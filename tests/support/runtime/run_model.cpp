@@ -40,6 +40,9 @@ std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const Mode
   model.devices = options.devices.empty() ? std::vector{test_devices().front()} : options.devices;
   model.split = options.split;
   model.threads = options.threads;
+  model.fuse_gate_up = options.fuse_gate_up;
+  model.fuse_qkv = options.fuse_qkv;
+  model.overrides = options.overrides;
   model.activations = options.activations;
   return value_of(RunnableModel::open(path, model));
 }

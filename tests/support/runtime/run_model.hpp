@@ -25,7 +25,11 @@ struct ModelSetup {
   bool all_logits = false;
   std::vector<std::shared_ptr<Device>> devices{};  ///< the first test device by default
   std::vector<double> split{};
-  unsigned threads = 0;  ///< as ModelOptions
+  // As in ModelOptions.
+  unsigned threads = 0;
+  bool fuse_gate_up = true;
+  bool fuse_qkv = true;
+  std::vector<PlacementOverride> overrides{};
 };
 [[nodiscard]] std::string reference_path(const std::string& name);
 [[nodiscard]] std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options = {});

@@ -2,33 +2,55 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/upload.hpp"
+#include "gguf_fuse/loader/source.hpp"
 #include "gguf_fuse/runtime/tokenizer.hpp"
 
 namespace gguf_fuse {
+
+/// Where the tensors that a pattern finds are computed, with all of their block: a layer's attention, its feed-forward,
+/// the embeddings or the output.
+struct PlacementOverride {
+  std::string pattern{};   ///< a regular expression (PCRE2) that is searched in tensor names
+  std::size_t device = 0;  ///< index into ModelOptions::devices
+};
 
 struct ModelOptions {
   /// Layers are split over them in this order; at least one. May name the same device twice.
   std::vector<std::shared_ptr<Device>> devices{};
   /// Shares of the layers, one a device (-ts); empty: equal shares.
   std::vector<double> split{};
-  Activations activations = Activations::Q8;  ///< what meets quantised weights
-  unsigned threads = 0;                       ///< that read and pack; 0: as many as there are processors, at most 8
-  Control* control = nullptr;                 ///< progress of loading, and its abort; must outlive the loading
+  std::vector<PlacementOverride> overrides{};  ///< the first that fits counts
+  Activations activations = Activations::Q8;   ///< what meets quantised weights
+  bool fuse_gate_up = true;                    ///< merge gate and up of each expert (and of dense layers) while loading
+  bool fuse_qkv = true;                        ///< merge Q, K and V while loading
+  std::optional<LoadMode> load_mode{};         ///< none: by whether the file is in the page cache
+  std::optional<UploadStrategy> upload{};      ///< none: as measured; devices that share the host's memory need none
+  unsigned threads = 0;                        ///< that read and pack; 0: as many as there are processors, at most 8
+  Control* control = nullptr;                  ///< progress of loading, and its abort; must outlive the loading
   Log log{};
 };
 
-/// What loading took, in seconds.
+/// What loading took, in seconds. Stages overlap: reading, repacking and uploading are each the time that its threads
+/// were busy with it, all of them together, divided by their number; what is nearest to `seconds` is the bottleneck.
 struct LoadReport {
   double header = 0;        ///< opening the file and reading its header
-  double read = 0;          ///< reading, packing and handing over the weights, together
-  std::uint64_t bytes = 0;  ///< of weights read
+  double seconds = 0;       ///< from the first look at the weights to the last one on its device
+  double read = 0;          ///< from the source into memory; where the file is mapped: bringing its pages in
+  double repack = 0;        ///< into the order of the kernels, and where memory is shared straight into its place
+  double upload = 0;        ///< that the devices' transfers took, a device each; 0 where memory is shared
+  std::uint64_t bytes = 0;  ///< of weights read; twice those that two devices hold
   std::uint64_t device_bytes = 0;
+  std::uint64_t staging_bytes = 0;           ///< of host memory while loading, besides the header and shared memory
+  LoadMode mode = LoadMode::Read;            ///< the one used
+  std::optional<UploadStrategy> strategy{};  ///< of the first device with a staging ring
 };
 
 /// A short description for people and reports.
@@ -44,6 +66,18 @@ struct ModelDescription {
   std::uint32_t embedding = 0;
   std::uint32_t vocabulary = 0;
   std::uint32_t train_context = 0;
+  std::uint32_t experts = 0;       ///< of a layer
+  std::uint32_t experts_used = 0;  ///< of a layer, for one token
+  /// What is one tensor on the devices, by loading or because the file had it so: layers of each kind.
+  struct Fused {
+    std::uint32_t experts = 0;  ///< gate and up of each expert
+    std::uint32_t dense = 0;    ///< gate and up of dense layers and shared experts
+    std::uint32_t qkv = 0;
+    std::uint32_t while_loading = 0;  ///< of all of them, those that the file holds apart
+  };
+  Fused fused{};
+  /// What was to be merged and stays apart, with the first reason: a line a kind of tensors.
+  std::vector<std::string> not_fused{};
 };
 
 /// A model whose weights live on devices, in the order the kernels read. Any number of sessions may use it.

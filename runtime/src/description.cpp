@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+#include "description.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace gguf_fuse {
+namespace {
+
+bool is_experts(std::string_view name) { return name.find("_exps.") != std::string_view::npos; }
+
+std::map<std::string_view, Dimensions> tensors_of(const ModelInfo& info) {
+  std::map<std::string_view, Dimensions> tensors;
+  for (const Container& shard : info.shards) {
+    for (const TensorInfo& tensor : shard.tensors) tensors.emplace(tensor.name, tensor.dims);
+  }
+  return tensors;
+}
+
+/// Gate and up in one tensor that has the name of up: there is no gate beside it.
+bool holds_gate(const std::string& name, const std::set<std::string_view>& names) {
+  for (const std::string_view up : {".ffn_up.weight", ".ffn_up_shexp.weight"}) {
+    if (!name.ends_with(up)) continue;
+    std::string gate = name;
+    gate.replace(name.size() - up.size(), std::string_view(".ffn_up").size(), ".ffn_gate");
+    return !names.contains(gate);
+  }
+  return false;
+}
+
+ModelDescription::Fused count_fused(const PlannedFile& file, const ModelInfo& info) {
+  ModelDescription::Fused fused;
+  const auto stored = tensors_of(info);
+  std::set<std::string_view> names;
+  for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
+  for (const PlannedTensor& tensor : file.tensors) {
+    std::uint32_t* count = nullptr;
+    if (tensor.name.ends_with(".ffn_gate_up_exps.weight")) count = &fused.experts;
+    if (tensor.name.ends_with(".attn_qkv.weight")) count = &fused.qkv;
+    if (holds_gate(tensor.name, names)) count = &fused.dense;
+    if (count == nullptr) continue;
+    ++*count;
+    const auto before = stored.find(tensor.name);
+    if (before == stored.end() || before->second != tensor.dims) ++fused.while_loading;
+  }
+  return fused;
+}
+
+/// Bytes by type, and those that one token reads.
+void count_bytes(const PlannedFile& file, const Weights& weights, ModelDescription& result) {
+  std::map<std::string_view, std::uint64_t> by_type;
+  for (const PlannedTensor& tensor : file.tensors) {
+    result.parameters += row_count(tensor.dims).value_or(0) * tensor.dims[0];
+    result.bytes += tensor.bytes;
+    // Embeddings weigh much in small models and are often kept in a better type than the layers.
+    const bool embedding = tensor.name == "token_embd.weight";
+    if (!embedding) by_type[tensor.type->name] += tensor.bytes;
+    if (embedding && weights.output.shape.type != tensor.type) continue;
+    const bool chosen = is_experts(tensor.name) && result.experts > 0;
+    result.bytes_per_token += chosen ? tensor.bytes / result.experts * result.experts_used : tensor.bytes;
+  }
+  const auto most = std::max_element(by_type.begin(), by_type.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most != by_type.end()) result.quantisation = std::string(most->first);
+}
+
+}  // namespace
+
+FusedNames fused_names(const ModelInfo& info) {
+  FusedNames names;
+  for (const auto& [name, dims] : tensors_of(info)) {
+    names.gate_up = names.gate_up || name.ends_with(".ffn_gate_up_exps.weight");
+    names.qkv = names.qkv || name.ends_with(".attn_qkv.weight");
+  }
+  return names;
+}
+
+std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& file) {
+  std::set<std::string> names;
+  for (const auto& [name, dims] : tensors_of(info)) names.emplace(name);
+  for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
+  return {names.begin(), names.end()};
+}
+
+std::vector<std::string> not_fused(const Plan& plan, const ModelOptions& options) {
+  std::vector<std::string> lines;
+  for (const Rule& rule : rules()) {
+    if (!(rule.family == "qkv" ? options.fuse_qkv : options.fuse_gate_up)) continue;
+    std::size_t layers = 0;
+    std::size_t apart = 0;
+    const std::string* reason = nullptr;
+    for (const Decision& decision : plan.decisions) {
+      if (decision.rule != rule.id) continue;
+      ++layers;
+      if (decision.fused || decision.parts.empty()) continue;  // without parts the file has it in one
+      ++apart;
+      if (reason == nullptr) reason = &decision.reason;
+    }
+    if (reason != nullptr) {
+      lines.push_back(fmt::format("{} stays apart in {} of {} layers: {}", rule.name, apart, layers, *reason));
+    }
+  }
+  return lines;
+}
+
+ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const Hyperparameters& hp,
+                          const Weights& weights, const std::string& path) {
+  ModelDescription result{.path = path, .architecture = std::string(hp.architecture->name)};
+  if (const auto name = info.metadata().find("general.name")) {
+    result.name = escape_text(name->as_string().value_or(""));
+  }
+  result.experts = hp.experts.router.experts;
+  result.experts_used = hp.experts.router.used;
+  count_bytes(file, weights, result);
+  result.fused = count_fused(file, info);
+  result.layers = static_cast<std::uint32_t>(hp.layers.size());
+  result.embedding = hp.embedding;
+  result.vocabulary = weights.embedding.shape.rows;
+  result.train_context = hp.train_context;
+  return result;
+}
+
+}  // namespace gguf_fuse

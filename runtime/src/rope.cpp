@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+#include "rope.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace gguf_fuse {
+namespace {
+
+Result<std::uint32_t> read_rotated(const Keys& keys, std::string_view key, std::uint32_t fallback, std::uint32_t head) {
+  GGUF_FUSE_ASSIGN(const std::uint32_t rotated, keys.size_or(key, fallback));
+  if (rotated <= head && rotated % 2 == 0) return rotated;
+  return fail(keys.bad(ErrorCode::BadHyperparameter, key, fmt::format("an even number up to {}", head),
+                       std::to_string(rotated)));
+}
+
+Result<void> read_scaling(const Keys& keys, std::uint32_t train_context, RopeParameters& rope) {
+  GGUF_FUSE_ASSIGN(rope.base, keys.real_or("rope.freq_base", 10000));
+  GGUF_FUSE_ASSIGN(double factor, keys.real_or("rope.scale_linear", 0));
+  GGUF_FUSE_ASSIGN(factor, keys.real_or("rope.scaling.factor", factor));
+  std::string_view type = "linear";
+  if (keys.find("rope.scaling.type")) {
+    GGUF_FUSE_ASSIGN(type, keys.metadata().get_string(keys.name("rope.scaling.type")));
+  }
+  if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
+    return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "rope.scaling.type", "none, linear, yarn or longrope",
+                         escape_text(type)));
+  }
+  if (rope.base <= 0 || factor < 0) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, rope.base <= 0 ? "rope.freq_base" : "rope.scaling.factor",
+                         "a positive number", fmt::format("{}", rope.base <= 0 ? rope.base : factor)));
+  }
+  rope.scale = factor == 0 || type == "none" ? 1 : 1 / factor;
+  rope.yarn = type == "yarn";
+  GGUF_FUSE_ASSIGN(const std::uint32_t original, keys.size_or("rope.scaling.original_context_length", train_context));
+  rope.original_context = original;
+  GGUF_FUSE_ASSIGN(rope.beta_fast, keys.real_or("rope.scaling.yarn_beta_fast", rope.beta_fast));
+  GGUF_FUSE_ASSIGN(rope.beta_slow, keys.real_or("rope.scaling.yarn_beta_slow", rope.beta_slow));
+  GGUF_FUSE_ASSIGN(rope.attention_factor, keys.real_or("rope.scaling.attn_factor", 1));
+  return {};
+}
+
+/// Sections of M-RoPE: time, height, width and one more, in which text stays at position 0.
+Result<std::vector<bool>> read_still_pairs(const Keys& keys, std::uint32_t pairs) {
+  constexpr std::string_view kKey = "rope.dimension_sections";
+  GGUF_FUSE_ASSIGN(const auto sections, keys.metadata().get_unsigned_array(keys.name(kKey)));
+  std::uint64_t sum = 0;
+  for (const std::uint64_t section : sections) sum += std::min(section, kLargestSize);
+  if (sections.size() < 3 || sections.size() > 4 || sum == 0 || sum > pairs) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, kKey, fmt::format("4 numbers, in all 1 to {}", pairs),
+                         fmt::format("{} numbers, in all {}", sections.size(), sum)));
+  }
+  std::vector<bool> still;
+  for (std::uint64_t pair = 0; pair < pairs; ++pair) {
+    const std::uint64_t sector = pair % sum;
+    still.push_back(sector >= 3 * sections[sector % 3]);
+  }
+  return still;
+}
+
+/// How YaRN makes up for the flatter softmax of long contexts: 1 + 0.1 * multiplier * ln(factor).
+double yarn_growth(const RopeParameters& rope, double multiplier) {
+  return rope.scale >= 1 ? 1 : 1 + 0.1 * multiplier * std::log(1 / rope.scale);
+}
+
+/// Latent attention turns only a part of a head, so the growth is applied to whole scores (softmax_scale of
+/// DeepSeek-V2's own code): by mscale_all_dim, of which files hold a tenth, and not to cos and sin; or by 1 to both.
+Result<void> move_growth_to_scores(const Keys& keys, Hyperparameters& result) {
+  RopeParameters& rope = result.rope;
+  GGUF_FUSE_ASSIGN(const double multiplier, keys.real_or("rope.scaling.yarn_log_multiplier", 0));
+  const double growth = rope.attention_factor * yarn_growth(rope, multiplier != 0 ? 10 * multiplier : 1);
+  result.q_factor *= static_cast<float>(growth * growth);
+  if (multiplier != 0) rope.attention_factor /= yarn_growth(rope, 1);
+  return {};
+}
+
+}  // namespace
+
+Result<void> read_rope(const Keys& keys, std::uint32_t head, std::uint32_t local_head, Hyperparameters& result) {
+  RopeParameters& rope = result.rope;
+  const Architecture& architecture = *result.architecture;
+  GGUF_FUSE_ASSIGN(rope.rotated, read_rotated(keys, "rope.dimension_count", head, head));
+  GGUF_FUSE_CHECK(read_scaling(keys, result.train_context, rope));
+  if (architecture.interleaved_sections) {
+    GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2));
+  }
+  if (architecture.latent_attention && rope.yarn) GGUF_FUSE_CHECK(move_growth_to_scores(keys, result));
+
+  RopeParameters& local = result.local_rope;
+  local = rope;
+  GGUF_FUSE_ASSIGN(local.rotated,
+                   read_rotated(keys, "rope.dimension_count_swa", std::min(rope.rotated, local_head), local_head));
+  const auto local_base = static_cast<double>(architecture.local_rope_base);
+  GGUF_FUSE_ASSIGN(local.base, keys.real_or("rope.freq_base_swa", local_base > 0 ? local_base : rope.base));
+  if (local.base <= 0) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, "rope.freq_base_swa", "a positive number",
+                         fmt::format("{}", local.base)));
+  }
+  if (architecture.local_rope_unscaled) {
+    local.scale = 1;
+    local.yarn = false;
+    local.factors = false;
+  }
+  return {};
+}
+
+float rope_magnitude(const RopeParameters& rope) {
+  return static_cast<float>(rope.attention_factor * (rope.yarn ? yarn_growth(rope, 1) : 1));
+}
+
+RopeTable rope_table(const RopeParameters& rope, std::span<const float> factors) {
+  // The pair that turns `turns` times over the original context, as YaRN's formula (its section 3.2) gives it.
+  const auto pair_of = [&](double turns) {
+    return rope.rotated * std::log(rope.original_context / (turns * 2 * M_PI)) / (2 * std::log(rope.base));
+  };
+  const double low = std::max(0.0, std::floor(pair_of(rope.beta_fast)));
+  const double high = std::min(rope.rotated - 1.0, std::ceil(pair_of(rope.beta_slow)));
+
+  RopeTable table{.frequencies = {}, .magnitude = rope_magnitude(rope)};
+  for (std::uint32_t i = 0; i < rope.rotated / 2; ++i) {
+    double angle = std::pow(rope.base, -2.0 * i / rope.rotated);
+    if (rope.factors && i < factors.size()) angle /= static_cast<double>(factors[i]);
+    if (i < rope.still_pairs.size() && rope.still_pairs[i]) angle = 0;
+    const double ramp = std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);
+    const double unscaled = rope.yarn ? 1 - ramp : 0;
+    table.frequencies.push_back(static_cast<float>(angle * rope.scale * (1 - unscaled) + angle * unscaled));
+  }
+  return table;
+}
+
+}  // namespace gguf_fuse
