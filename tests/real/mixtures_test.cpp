@@ -69,7 +69,8 @@ class SpeakingMixtures : public testing::TestWithParam<Mixture> {
       .context = 256};
 };
 INSTANTIATE_TEST_SUITE_P(Upcycled, SpeakingMixtures,
-                         testing::Values(Mixture{MixtureKind::Llama, 4}, Mixture{MixtureKind::GraniteSwa, 8},
+                         testing::Values(Mixture{MixtureKind::Llama, 4}, Mixture{MixtureKind::Llama, 8},
+                                         Mixture{MixtureKind::GraniteSwa, 4}, Mixture{MixtureKind::GraniteSwa, 8},
                                          Mixture{MixtureKind::Llama, kLarge}),
                          [](const auto& mixture) { return mixture.param.name(); });
 
