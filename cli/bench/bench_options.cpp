@@ -165,6 +165,7 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
   add_test_options(table, options, raw);
   add_setting_options(table, options);
   add_loading_options(table, options.engine, kBench);
+  add_override_options(table, options.engine);
   add_arithmetic_options(table, options.engine, kBench);
   add_output_options(table, options, raw);
   const GivenArguments given = table.read(arguments);

@@ -23,11 +23,12 @@ _gguf_bench() {
     --dot) COMPREPLY=($(compgen -W 'auto none vnni-avx512 vnni-avx khr-integer dp4a' -- "$cur")) && return ;;
     -o | --output) COMPREPLY=($(compgen -W 'md csv json jsonl' -- "$cur")) && return ;;
     -p | --n-prompt | -n | --n-gen | -pg | -d | --n-depth | -r | --repetitions | -b | --batch-size | -ub | \
-      --ubatch-size | -dev | --device | -ts | --tensor-split | -t | --threads) return ;;
+      --ubatch-size | -dev | --device | -ts | --tensor-split | -ot | --override-tensor | -ncmoe | \
+      --n-cpu-moe | -t | --threads) return ;;
   esac
-  COMPREPLY=($(compgen -W '-m -p -n -pg -d -r -b -ub -ctk -ctv -dev -ts -t -lm -muge -mqkv -o -v
+  COMPREPLY=($(compgen -W '-m -p -n -pg -d -r -b -ub -ctk -ctv -dev -ts -t -ot -cmoe -ncmoe -lm -muge -mqkv -o -v
     --model --n-prompt --n-gen --n-depth --load --repetitions --warmup --no-warmup --batch-size --ubatch-size
-    --cache-type-k --cache-type-v --device --tensor-split --threads
+    --cache-type-k --cache-type-v --device --tensor-split --threads --override-tensor --cpu-moe --n-cpu-moe
     --fuse --merge-up-gate-experts --no-merge-up-gate-experts --merge-qkv --no-merge-qkv --load-mode --mmap --no-mmap
     --activations --style --dot --output --verbose
     --help --version' -- "$cur"))

@@ -92,25 +92,7 @@ std::string_view activations_name(Activations activations) {
   return kActivations.at(static_cast<std::size_t>(activations));
 }
 
-void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands) {
-  table.begin_group("Devices", commands);
-  table
-      .value({"-dev", "--device"}, "D,D",
-             "devices to split the layers over: numbers or parts of names of --list-devices, or none for the CPU "
-             "(default: the first GPU, else the first device)",
-             [&](const std::string&, const std::string& text) { options.devices = text; })
-      .environment = "LLAMA_ARG_DEVICE";
-  table
-      .value({"-ts", "--tensor-split"}, "A,B", "shares of the layers, one for each device (default: equal)",
-             [&](const std::string& name, const std::string& text) { options.split = parse_split(name, text); })
-      .environment = "LLAMA_ARG_TENSOR_SPLIT";
-  table
-      .value(
-          {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N",
-          "only the last N layers go to the GPU, the others to a CPU device: auto, all or a number (default: auto, "
-          "which is all)",
-          [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
-      .environment = "LLAMA_ARG_N_GPU_LAYERS";
+void add_override_options(OptionTable& table, EngineOptions& options) {
   OptionRow& override = table.value(
       {"-ot", "--override-tensor"}, "PATTERN=D,...",
       "compute the blocks (attention or feed-forward of a layer, embeddings, output) of tensors whose names the "
@@ -135,6 +117,28 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
                }
              })
       .environment = "LLAMA_ARG_N_CPU_MOE";
+}
+
+void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands) {
+  table.begin_group("Devices", commands);
+  table
+      .value({"-dev", "--device"}, "D,D",
+             "devices to split the layers over: numbers or parts of names of --list-devices, or none for the CPU "
+             "(default: the first GPU, else the first device)",
+             [&](const std::string&, const std::string& text) { options.devices = text; })
+      .environment = "LLAMA_ARG_DEVICE";
+  table
+      .value({"-ts", "--tensor-split"}, "A,B", "shares of the layers, one for each device (default: equal)",
+             [&](const std::string& name, const std::string& text) { options.split = parse_split(name, text); })
+      .environment = "LLAMA_ARG_TENSOR_SPLIT";
+  table
+      .value(
+          {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N",
+          "only the last N layers go to the GPU, the others to a CPU device: auto, all or a number (default: auto, "
+          "which is all)",
+          [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
+      .environment = "LLAMA_ARG_N_GPU_LAYERS";
+  add_override_options(table, options);
   table
       .value({"-t", "--threads"}, "N",
              "threads that read and pack weights (default: one per processor, at most 8); kernels run on what the "

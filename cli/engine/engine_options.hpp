@@ -43,6 +43,8 @@ struct EngineOptions {
 
 /// Devices, threads and how to compute, for gguf-run and gguf-bench alike.
 void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands);
+/// -ot, -cmoe and -ncmoe, in the group that was begun last.
+void add_override_options(OptionTable& table, EngineOptions& options);
 void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands);
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands);
 
