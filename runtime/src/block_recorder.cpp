@@ -53,14 +53,10 @@ Result<void> BlockRecorder::multiply(MatmulShape shape, const Buffer& out) {
   return add(matmul(device_, shape, b_.activations, out, b_.step));
 }
 
-Result<void> BlockRecorder::project(const Matrix& matrix, const Buffer& bias, Activations kind) {
-  const bool post = arch_.post_norms;
-  return multiply({.kind = kind,
-                   .epilogue = post ? Epilogue::Store : Epilogue::Add,
-                   .matrices = {matrix},
-                   .bias = bias,
-                   .factor = hp_.residual_factor},
-                  post ? b_.branch : b_.x);
+Result<void> BlockRecorder::project(const Matrix& matrix, const Buffer& bias, Activations kind, const Target& target) {
+  return multiply(
+      {.kind = kind, .epilogue = target.epilogue, .matrices = {matrix}, .bias = bias, .factor = hp_.residual_factor},
+      target.out);
 }
 
 }  // namespace gguf_fuse

@@ -27,14 +27,23 @@ class BlockRecorder {
     Buffer scale;
   };
 
+  /// Where a product ends: added to the residual stream, or stored in the branch when a norm comes between.
+  struct Target {
+    Epilogue epilogue;
+    const Buffer& out;
+  };
+  [[nodiscard]] Target block_end() const {
+    return arch_.post_norms ? Target{Epilogue::Store, b_.branch} : Target{Epilogue::Add, b_.x};
+  }
+
   Result<void> add(Result<Operation> operation);
   /// Norm (with the weight given) and packing of the residual stream, behind what waits.
   Result<void> normalise(Activations kind, const Buffer& weight, const Waiting& waiting = {});
   Result<void> pack(Activations kind, const Buffer& from, std::uint32_t columns);
   /// A product of what is packed.
   Result<void> multiply(MatmulShape shape, const Buffer& out);
-  /// A product that ends in the residual stream, or in the branch when a norm comes between.
-  Result<void> project(const Matrix& matrix, const Buffer& bias, Activations kind);
+  /// A product that ends a block, or a part of one.
+  Result<void> project(const Matrix& matrix, const Buffer& bias, Activations kind, const Target& target);
 
   Result<void> project_qkv(const LayerWeights& weights, const Waiting& waiting);
   Result<void> project_latent(const LayerParameters& layer, const LayerWeights& weights);
@@ -43,11 +52,10 @@ class BlockRecorder {
   Result<void> latent_result(const LayerParameters& layer, const LayerWeights& weights);
   Result<void> store_and_attend(std::size_t index, const LayerWeights& weights);
 
-  /// A feed-forward of what is packed as `kind`, to be added to (or stored in) `out`.
-  Result<void> dense(const DenseWeights& weights, Activations kind, const Buffer& gate, Epilogue epilogue,
-                     const Buffer& out);
+  /// A feed-forward of what is packed as `kind`.
+  Result<void> dense(const DenseWeights& weights, Activations kind, const Buffer& gate, const Target& target);
   Result<void> choose_experts(const ExpertWeights& weights);
-  Result<void> experts(const ExpertWeights& weights, Activations kind, Epilogue epilogue, const Buffer& out);
+  Result<void> experts(const ExpertWeights& weights, Activations kind, const Target& target);
   Result<void> experts_and_shared(const LayerWeights& weights, const Waiting& waiting);
   Result<void> experts_beside_dense(const LayerWeights& weights, const Waiting& waiting);
 

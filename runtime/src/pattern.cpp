@@ -7,6 +7,12 @@
 
 namespace gguf_fuse {
 
+std::string pcre2_message(int code) {
+  PCRE2_UCHAR text[128] = {};
+  pcre2_get_error_message(code, text, sizeof(text));
+  return reinterpret_cast<const char*>(text);
+}
+
 struct Pattern::Code {
   explicit Code(pcre2_code* compiled) : code(compiled) {}
   Code(const Code&) = delete;
@@ -22,12 +28,10 @@ Result<Pattern> Pattern::compile(const std::string& text) {
   pcre2_code* const code =
       pcre2_compile(reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), 0, &error, &at, nullptr);
   if (code != nullptr) return Pattern(std::make_shared<const Code>(code));
-  PCRE2_UCHAR message[128] = {};
-  pcre2_get_error_message(error, message, sizeof(message));
   return fail({.code = ErrorCode::InvalidArgument,
                .subject = escape_text(text),
                .expected = "a regular expression",
-               .actual = fmt::format("{} at character {}", reinterpret_cast<const char*>(message), at)});
+               .actual = fmt::format("{} at character {}", pcre2_message(error), at)});
 }
 
 bool Pattern::found_in(std::string_view text) const {

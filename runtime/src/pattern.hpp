@@ -9,6 +9,9 @@
 
 namespace gguf_fuse {
 
+/// What PCRE2 says about one of its error codes.
+[[nodiscard]] std::string pcre2_message(int code);
+
 /// A regular expression (PCRE2) that is searched in short texts.
 class Pattern {
  public:

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
+#include "pattern.hpp"
+
 namespace gguf_fuse {
 namespace {
 
@@ -21,12 +23,6 @@ std::string unicode_spaces(std::string_view pattern) {
     if (escape.front() == '\\') ++i;
   }
   return result;
-}
-
-std::string pcre2_message(int code) {
-  PCRE2_UCHAR text[128] = {};
-  pcre2_get_error_message(code, text, sizeof(text));
-  return reinterpret_cast<const char*>(text);
 }
 
 struct FreeMatch {

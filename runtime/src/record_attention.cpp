@@ -19,7 +19,7 @@ Result<void> BlockRecorder::attention(std::size_t layer) {
   if (arch_.latent_attention) return latent_result(hp_.layers[layer], weights);
   const Activations kind = kind_for({weights.output.shape.type}, wanted());
   GGUF_FUSE_CHECK(pack(kind, b_.attention, hp_.layers[layer].heads.q_columns()));
-  return project(weights.output, weights.output_bias, kind);
+  return project(weights.output, weights.output_bias, kind, block_end());
 }
 
 Result<void> BlockRecorder::project_qkv(const LayerWeights& weights, const Waiting& waiting) {
@@ -144,7 +144,7 @@ Result<void> BlockRecorder::latent_result(const LayerParameters& layer, const La
   GGUF_FUSE_CHECK(multiply({.kind = head_kind, .matrices = {weights.latent.v_b}, .heads = heads}, b_.latent.plain));
   const Activations kind = kind_for({weights.output.shape.type}, wanted());
   GGUF_FUSE_CHECK(pack(kind, b_.latent.plain, heads * latent.value));
-  return project(weights.output, weights.output_bias, kind);
+  return project(weights.output, weights.output_bias, kind, block_end());
 }
 
 }  // namespace gguf_fuse

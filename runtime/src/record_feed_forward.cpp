@@ -15,12 +15,11 @@ Result<void> BlockRecorder::feed_forward(std::size_t layer) {
   const DenseWeights& w = weights.dense;
   const Activations kind = kind_for({w.gate.shape.type, w.up.shape.type}, wanted());
   GGUF_FUSE_CHECK(normalise(kind, weights.feed_forward_norm, waiting));
-  const bool post = arch_.post_norms;
-  return dense(w, kind, {}, post ? Epilogue::Store : Epilogue::Add, post ? b_.branch : b_.x);
+  return dense(w, kind, {}, block_end());
 }
 
-Result<void> BlockRecorder::dense(const DenseWeights& weights, Activations kind, const Buffer& gate, Epilogue epilogue,
-                                  const Buffer& out) {
+Result<void> BlockRecorder::dense(const DenseWeights& weights, Activations kind, const Buffer& gate,
+                                  const Target& target) {
   GGUF_FUSE_CHECK(multiply({.kind = kind,
                             .epilogue = Epilogue::Gated,
                             .activation = arch_.activation,
@@ -30,12 +29,7 @@ Result<void> BlockRecorder::dense(const DenseWeights& weights, Activations kind,
   if (gate) GGUF_FUSE_CHECK(add(gate_rows(device_, columns, gate, b_.feed_forward, b_.step)));
   const Activations down_kind = kind_for({weights.down.shape.type}, wanted());
   GGUF_FUSE_CHECK(pack(down_kind, b_.feed_forward, columns));
-  return multiply({.kind = down_kind,
-                   .epilogue = epilogue,
-                   .matrices = {weights.down},
-                   .bias = weights.down_bias,
-                   .factor = hp_.residual_factor},
-                  out);
+  return project(weights.down, weights.down_bias, down_kind, target);
 }
 
 Activations BlockRecorder::router_kind(const ExpertWeights& weights) const {
@@ -59,8 +53,7 @@ Result<void> BlockRecorder::choose_experts(const ExpertWeights& weights) {
 }
 
 /// The chosen experts on what is packed as `kind`.
-Result<void> BlockRecorder::experts(const ExpertWeights& weights, Activations kind, Epilogue epilogue,
-                                    const Buffer& out) {
+Result<void> BlockRecorder::experts(const ExpertWeights& weights, Activations kind, const Target& target) {
   const ExpertBuffers& b = b_.experts;
   const Routing& who = routing();
   if (tile_ != 1) {
@@ -85,11 +78,11 @@ Result<void> BlockRecorder::experts(const ExpertWeights& weights, Activations ki
   operations_.push_back(std::move(packed).over(slots));
 
   const ExpertDownShape down{.kind = down_kind,
-                             .epilogue = epilogue,
+                             .epilogue = target.epilogue,
                              .factor = hp_.residual_factor,
                              .down = weights.down,
                              .bias = weights.down_bias};
-  return add(expert_down(device_, down, who, b.activations, b.results, out, b_.step));
+  return add(expert_down(device_, down, who, b.activations, b.results, target.out, b_.step));
 }
 
 /// Experts, and shared ones that every token sees, on the same normalised input.
@@ -104,12 +97,11 @@ Result<void> BlockRecorder::experts_and_shared(const LayerWeights& weights, cons
   Activations kind = kind_for({w.gate.shape.type, w.up.shape.type}, wanted());
   if (has_shared) kind = kind_for({shared.gate.shape.type, shared.up.shape.type}, kind);
   if (kind != router) GGUF_FUSE_CHECK(normalise(kind, weights.feed_forward_norm));
-  const bool post = arch_.post_norms;
-  const Buffer& out = post ? b_.branch : b_.x;
-  GGUF_FUSE_CHECK(experts(w, kind, post ? Epilogue::Store : Epilogue::Add, out));
+  const Target target = block_end();
+  GGUF_FUSE_CHECK(experts(w, kind, target));
   if (!has_shared) return {};
   const Buffer gate = w.shared_gate.shape.type != nullptr ? b_.experts.shared_gate : Buffer();
-  return dense(shared, kind, gate, Epilogue::Add, out);
+  return dense(shared, kind, gate, {Epilogue::Add, target.out});
 }
 
 /// A dense part and experts, each between norms of its own; the sum waits for the layer's norm.
@@ -120,11 +112,11 @@ Result<void> BlockRecorder::experts_beside_dense(const LayerWeights& weights, co
   GGUF_FUSE_CHECK(choose_experts(w));
   const Activations kind = kind_for({w.gate.shape.type, w.up.shape.type}, wanted());
   GGUF_FUSE_CHECK(normalise(kind, w.norm));
-  GGUF_FUSE_CHECK(experts(w, kind, Epilogue::Store, b_.branch));
+  GGUF_FUSE_CHECK(experts(w, kind, {Epilogue::Store, b_.branch}));
   const DenseWeights& beside = weights.dense;
   const Activations dense_kind = kind_for({beside.gate.shape.type, beside.up.shape.type}, wanted());
   GGUF_FUSE_CHECK(normalise(dense_kind, weights.feed_forward_norm));
-  GGUF_FUSE_CHECK(dense(beside, dense_kind, {}, Epilogue::Store, b_.experts.dense_branch));
+  GGUF_FUSE_CHECK(dense(beside, dense_kind, {}, {Epilogue::Store, b_.experts.dense_branch}));
   return add(sum_of_norms(
       device_, hp_.embedding, hp_.epsilon,
       {.a = b_.experts.dense_branch, .a_weight = w.dense_post_norm, .b = b_.branch, .b_weight = w.post_norm}, b_.branch,
