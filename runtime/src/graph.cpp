@@ -44,8 +44,8 @@ Result<std::vector<Operation>> record_stage(const Session::State& state, const S
 Result<void> upload_frequencies(Session::State& state) {
   const Hyperparameters& hp = state.shared().hyperparameters;
   const auto factors = rope_factors(state);
-  const auto table = rope_table(hp.rope, factors).frequencies;
-  const auto local_table = rope_table(hp.local_rope, factors).frequencies;
+  const auto table = rope_frequencies(hp.rope, factors);
+  const auto local_table = rope_frequencies(hp.local_rope, factors);
   for (const DeviceState& device : state.devices) {
     const DeviceBuffers& b = device.buffers;
     if (!b.frequencies) continue;

@@ -74,14 +74,10 @@ struct Hyperparameters {
 /// Errors: UnsupportedArchitecture, MissingKey, WrongValueType, BadHyperparameter, UnsupportedHyperparameter.
 [[nodiscard]] Result<Hyperparameters> read_hyperparameters(const Metadata& metadata, const std::string& path);
 
-/// What the kernels take: the angle of pair i at position 1, and the factor of cos and sin. `factors` divides the
-/// frequencies pair by pair (rope_freqs.weight and the like), unless empty.
-struct RopeTable {
-  std::vector<float> frequencies;
-  float magnitude = 1;
-};
-/// Angles as in RoFormer (arXiv 2104.09864), with YaRN (arXiv 2309.00071) where asked.
-[[nodiscard]] RopeTable rope_table(const RopeParameters& parameters, std::span<const float> factors);
+/// The angle of each pair at position 1. `factors` divides the frequencies pair by pair (rope_freqs.weight and the
+/// like), unless empty. Angles as in RoFormer (arXiv 2104.09864), with YaRN (arXiv 2309.00071) where asked.
+[[nodiscard]] std::vector<float> rope_frequencies(const RopeParameters& parameters, std::span<const float> factors);
+/// The factor of cos and sin.
 [[nodiscard]] float rope_magnitude(const RopeParameters& parameters);
 
 }  // namespace gguf_fuse

@@ -110,7 +110,7 @@ float rope_magnitude(const RopeParameters& rope) {
   return static_cast<float>(rope.attention_factor * (rope.yarn ? yarn_growth(rope, 1) : 1));
 }
 
-RopeTable rope_table(const RopeParameters& rope, std::span<const float> factors) {
+std::vector<float> rope_frequencies(const RopeParameters& rope, std::span<const float> factors) {
   // The pair that turns `turns` times over the original context, as YaRN's formula (its section 3.2) gives it.
   const auto pair_of = [&](double turns) {
     return rope.rotated * std::log(rope.original_context / (turns * 2 * M_PI)) / (2 * std::log(rope.base));
@@ -118,16 +118,16 @@ RopeTable rope_table(const RopeParameters& rope, std::span<const float> factors)
   const double low = std::max(0.0, std::floor(pair_of(rope.beta_fast)));
   const double high = std::min(rope.rotated - 1.0, std::ceil(pair_of(rope.beta_slow)));
 
-  RopeTable table{.frequencies = {}, .magnitude = rope_magnitude(rope)};
+  std::vector<float> frequencies;
   for (std::uint32_t i = 0; i < rope.rotated / 2; ++i) {
     double angle = std::pow(rope.base, -2.0 * i / rope.rotated);
     if (rope.factors && i < factors.size()) angle /= static_cast<double>(factors[i]);
     if (i < rope.still_pairs.size() && rope.still_pairs[i]) angle = 0;
     const double ramp = std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);
     const double unscaled = rope.yarn ? 1 - ramp : 0;
-    table.frequencies.push_back(static_cast<float>(angle * rope.scale * (1 - unscaled) + angle * unscaled));
+    frequencies.push_back(static_cast<float>(angle * rope.scale * (1 - unscaled) + angle * unscaled));
   }
-  return table;
+  return frequencies;
 }
 
 }  // namespace gguf_fuse

@@ -76,16 +76,16 @@ TEST(Yarn, WithLatentAttentionGrowthIsInScores) {
 // divided by the factor, and what lies between is mixed by a ramp over pair numbers.
 TEST(Yarn, RampMixesScaledAndUnscaledAngles) {
   RopeParameters rope{.base = 10000, .scale = 0.25, .rotated = 64, .yarn = true, .original_context = 4096};
-  const RopeTable table = rope_table(rope, {});
+  const auto frequencies = rope_frequencies(rope, {});
   // pair(turns) = 64 * ln(4096 / (turns * 2 pi)) / (2 * ln 10000): 10.47 for 32, 22.51 for 1; floor and ceil
   constexpr double kLow = 10, kHigh = 23;
   for (std::uint32_t i = 0; i < 32; ++i) {
     const double angle = std::pow(10000.0, -static_cast<double>(i) / 32);
     const double share = std::clamp((i - kLow) / (kHigh - kLow), 0.0, 1.0);
-    EXPECT_NEAR(table.frequencies.at(i) / (angle * (1 - share) + angle / 4 * share), 1, 1e-6) << i;
+    EXPECT_NEAR(frequencies.at(i) / (angle * (1 - share) + angle / 4 * share), 1, 1e-6) << i;
   }
   rope.yarn = false;
-  EXPECT_FLOAT_EQ(rope_table(rope, {}).frequencies.at(0), 0.25F);
+  EXPECT_FLOAT_EQ(rope_frequencies(rope, {}).at(0), 0.25F);
 }
 
 /// Pairs without rotation, of a model whose sixteen pairs are cut so.
@@ -105,10 +105,10 @@ std::vector<std::size_t> still_pairs(const std::vector<std::uint32_t>& sections)
   const auto changed_source = memory_source(changed, "in.gguf");
   const Container header = value_of(read_container(*changed_source));
   const auto found = value_of(read_hyperparameters(header.metadata, "in.gguf"));
-  const RopeTable table = rope_table(found.rope, {});
+  const auto frequencies = rope_frequencies(found.rope, {});
   std::vector<std::size_t> still;
-  for (std::size_t i = 0; i < table.frequencies.size(); ++i) {
-    if (table.frequencies[i] == 0) still.push_back(i);
+  for (std::size_t i = 0; i < frequencies.size(); ++i) {
+    if (frequencies[i] == 0) still.push_back(i);
   }
   return still;
 }
