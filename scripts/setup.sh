@@ -10,7 +10,7 @@ build=(cmake ninja-build g++ pkg-config ccache libfmt-dev libcli11-dev nlohmann-
 run=("${build[@]}" ocl-icd-libopencl1 pocl-opencl-icd)
 test=("${run[@]}" libgtest-dev libgmock-dev libbenchmark-dev help2man oclgrind)
 # shellcheck disable=SC2034  # chosen by name
-check=("${test[@]}" git clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14)
+check=("${test[@]}" git clang-14 libclang-rt-14-dev clang-format-14 clang-tidy-14 universal-ctags)
 case ${1:-build} in
   build | run | test | check) declare -n chosen=${1:-build} ;;
   *) echo "usage: $0 build|run|test|check" >&2; exit 2 ;;

@@ -10,7 +10,7 @@
 #include <map>
 #include <mutex>
 
-#include "cache.hpp"
+#include "disk_cache.hpp"
 #include "gguf_fuse/kernels/launch.hpp"
 #include "probe_process.hpp"
 #include "profile_host.hpp"
@@ -130,9 +130,9 @@ Result<std::string> run_probe(const DeviceInfo& info, DotProduct dot) {
 std::string probe_verdict(const DeviceInfo& info, DotProduct dot, const DeviceOptions& options) {
   const std::string program = find_probe();
   if (program.empty()) return known_verdict(info, dot);
-  const Cache cache(options.cache_folder, "probes");
-  const std::string key = Cache::key(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.platform, info.name, info.driver,
-                                                 info.version, host_cpu().name, dot_product_name(dot)));
+  const DiskCache cache(options.cache_folder, "probes");
+  const std::string key = DiskCache::key(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.platform, info.name, info.driver,
+                                                     info.version, host_cpu().name, dot_product_name(dot)));
   // One question at a time, and each once a process even without a cache folder.
   static std::mutex mutex;
   static auto& answers = *new std::map<std::string, std::string>;

@@ -14,7 +14,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "cache.hpp"
+#include "disk_cache.hpp"
 #include "profile_host.hpp"
 #include "program_state.hpp"
 #include "source_assembly.hpp"
@@ -123,7 +123,7 @@ ClOwned<cl_program> load_binary(const DeviceCore& device, const ProgramSpec& spe
 /// The program as the cache has it; null when it has none that the driver takes.
 std::unique_ptr<ProgramState> from_cache(const DeviceCore& device, const ProgramSpec& spec, const std::string& key) {
   std::string damage;
-  const auto content = Cache(device.options.cache_folder, "programs").load(key, &damage);
+  const auto content = DiskCache(device.options.cache_folder, "programs").load(key, &damage);
   if (!damage.empty()) device.log(LogLevel::Warning, fmt::format("{}; {} is built again", damage, spec.file));
   if (!content) return nullptr;
   auto entry = parse_entry(*content);
@@ -158,7 +158,7 @@ Result<std::unique_ptr<ProgramState>> from_source(const DeviceCore& device, cons
 Result<std::unique_ptr<ProgramState>> build_program(const DeviceCore& device, const ProgramSpec& spec,
                                                     const Defines& defines) {
   GGUF_FUSE_ASSIGN(const std::string source, assemble_source(spec, defines));
-  const std::string key = Cache::key(program_identity(device, source, build_options(spec)));
+  const std::string key = DiskCache::key(program_identity(device, source, build_options(spec)));
   std::unique_ptr<ProgramState> state = from_cache(device, spec, key);
   if (!state) {
     GGUF_FUSE_ASSIGN(state, from_source(device, spec, source));
@@ -186,7 +186,7 @@ void save_program(const DeviceCore& device, const ProgramState& state) {
     device.log(LogLevel::Info, fmt::format("{}: the driver gives no binary of {}", device.info.name, state.file));
     return;
   }
-  const auto stored = Cache(device.options.cache_folder, "programs").store(state.cache_key, content);
+  const auto stored = DiskCache(device.options.cache_folder, "programs").store(state.cache_key, content);
   if (!stored && !device.told_unwritable.exchange(true)) {
     device.log(LogLevel::Warning, fmt::format("the program cache: {}", stored.error().message()));
   }

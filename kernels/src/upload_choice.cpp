@@ -7,7 +7,7 @@
 #include <mutex>
 #include <vector>
 
-#include "cache.hpp"
+#include "disk_cache.hpp"
 #include "gguf_fuse/kernels/upload.hpp"
 
 namespace gguf_fuse {
@@ -63,9 +63,9 @@ Result<UploadStrategy> fastest_upload(const Device& device) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);  // two measurements at a time would disturb each other
   const DeviceInfo& info = device.info();
-  const Cache cache(device.cache_folder(), "uploads");
+  const DiskCache cache(device.cache_folder(), "uploads");
   const std::string key =
-      Cache::key(fmt::format("{}\n{}\n{}\n{}", info.platform, info.name, info.driver, info.version));
+      DiskCache::key(fmt::format("{}\n{}\n{}\n{}", info.platform, info.name, info.driver, info.version));
   if (const auto stored = cache.load(key)) {
     for (const UploadStrategy strategy : kStrategies) {
       if (*stored == upload_strategy_name(strategy)) return strategy;

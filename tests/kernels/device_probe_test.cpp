@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "../kernels/src/cache.hpp"
+#include "../kernels/src/disk_cache.hpp"
 #include "../kernels/src/probe.hpp"
 #include "../kernels/src/probe_process.hpp"
 #include "../kernels/src/profile_host.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "cache.hpp"
+#include "disk_cache.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -71,13 +71,13 @@ std::string default_cache_folder() {
   return {};
 }
 
-Cache::Cache(std::string folder, std::string kind) {
+DiskCache::DiskCache(std::string folder, std::string kind) {
   if (!folder.empty()) folder_ = std::move(folder) + "/" + kind;
 }
 
-std::string Cache::key(std::string_view what) { return hash(what); }
+std::string DiskCache::key(std::string_view what) { return hash(what); }
 
-std::optional<std::string> Cache::load(const std::string& key, std::string* damage) const {
+std::optional<std::string> DiskCache::load(const std::string& key, std::string* damage) const {
   if (folder_.empty()) return std::nullopt;
   const auto damaged = [&](std::string_view what) {
     if (damage != nullptr) *damage = fmt::format("{}: {}", path(key), what);
@@ -96,7 +96,7 @@ std::optional<std::string> Cache::load(const std::string& key, std::string* dama
   return content;
 }
 
-Result<void> Cache::store(const std::string& key, std::string_view content) const {
+Result<void> DiskCache::store(const std::string& key, std::string_view content) const {
   if (folder_.empty()) return {};
   // Distinct for threads and processes; a name left by a process that died is written over.
   static std::atomic<unsigned> counter{0};

@@ -12,10 +12,10 @@ namespace gguf_fuse {
 
 /// Files that may vanish or be damaged at any time: what is read from here is whole and belongs to the key, or it is
 /// not there. Several processes may use one folder.
-class Cache {
+class DiskCache {
  public:
   /// Entries lie in `folder`/`kind`; an empty folder stores nothing.
-  Cache(std::string folder, std::string kind);
+  DiskCache(std::string folder, std::string kind);
 
   /// 32 hexadecimal digits for everything that the content depends on.
   [[nodiscard]] static std::string key(std::string_view what);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../kernels/src/cache.hpp"
+#include "../kernels/src/disk_cache.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -26,26 +26,26 @@ std::string entry(const support::TempDir& folder, const std::string& key) {
   return folder.file("c/kind/" + key + ".bin");
 }
 
-TEST(Cache, GivesBackWhatWasStored) {
+TEST(DiskCache, GivesBackWhatWasStored) {
   const support::TempDir folder;
-  const Cache cache(folder.file("c"), "kind");
-  const std::string key = Cache::key("one");
-  EXPECT_NE(key, Cache::key("two"));
+  const DiskCache cache(folder.file("c"), "kind");
+  const std::string key = DiskCache::key("one");
+  EXPECT_NE(key, DiskCache::key("two"));
   EXPECT_FALSE(cache.load(key));
   for (const std::string& content : {std::string("text"), std::string(), std::string("\0\n\xFF", 3)}) {
     ASSERT_TRUE(cache.store(key, content));
     EXPECT_EQ(cache.load(key), content);
   }
-  EXPECT_FALSE(cache.load(Cache::key("two")));
+  EXPECT_FALSE(cache.load(DiskCache::key("two")));
   EXPECT_THAT(support::list_folder(folder.file("c/kind")), ElementsAre(key + ".bin"));
   EXPECT_EQ(fs::status(folder.file("c")).permissions(), fs::perms::owner_all);
   EXPECT_EQ(fs::status(folder.file("c/kind")).permissions(), fs::perms::owner_all);
 }
 
-TEST(Cache, AnyDamageIsNoEntry) {
+TEST(DiskCache, AnyDamageIsNoEntry) {
   const support::TempDir folder;
-  const Cache cache(folder.file("c"), "kind");
-  const std::string key = Cache::key("one");
+  const DiskCache cache(folder.file("c"), "kind");
+  const std::string key = DiskCache::key("one");
   ASSERT_TRUE(cache.store(key, "some content"));
   const std::string path = entry(folder, key);
   const std::string good = support::read_text(path);
@@ -68,30 +68,30 @@ TEST(Cache, AnyDamageIsNoEntry) {
   EXPECT_EQ(cache.load(key, &damage), "some content");
 }
 
-TEST(Cache, AnotherKeysFileIsNoEntry) {
+TEST(DiskCache, AnotherKeysFileIsNoEntry) {
   const support::TempDir folder;
-  const Cache cache(folder.file("c"), "kind");
-  ASSERT_TRUE(cache.store(Cache::key("one"), "content"));
-  fs::copy_file(entry(folder, Cache::key("one")), entry(folder, Cache::key("two")));
-  EXPECT_FALSE(cache.load(Cache::key("two")));
+  const DiskCache cache(folder.file("c"), "kind");
+  ASSERT_TRUE(cache.store(DiskCache::key("one"), "content"));
+  fs::copy_file(entry(folder, DiskCache::key("one")), entry(folder, DiskCache::key("two")));
+  EXPECT_FALSE(cache.load(DiskCache::key("two")));
 }
 
-TEST(Cache, AFolderThatCannotBeIsAnError) {
+TEST(DiskCache, AFolderThatCannotBeIsAnError) {
   const support::TempDir folder;
   support::write_text(folder.file("c"), "a file in the way");
-  const Cache cache(folder.file("c"), "kind");
-  EXPECT_FALSE(cache.load(Cache::key("one")));
-  const auto stored = cache.store(Cache::key("one"), "content");
+  const DiskCache cache(folder.file("c"), "kind");
+  EXPECT_FALSE(cache.load(DiskCache::key("one")));
+  const auto stored = cache.store(DiskCache::key("one"), "content");
   ASSERT_FALSE(stored);
   EXPECT_EQ(stored.error().code, ErrorCode::OpenFailed);
-  EXPECT_TRUE(Cache("", "kind").store(Cache::key("one"), "content"));
-  EXPECT_FALSE(Cache("", "kind").load(Cache::key("one")));
+  EXPECT_TRUE(DiskCache("", "kind").store(DiskCache::key("one"), "content"));
+  EXPECT_FALSE(DiskCache("", "kind").load(DiskCache::key("one")));
 }
 
-TEST(Cache, NothingIsLeftWhenTheNameIsTaken) {
+TEST(DiskCache, NothingIsLeftWhenTheNameIsTaken) {
   const support::TempDir folder;
-  const Cache cache(folder.file("c"), "kind");
-  const std::string key = Cache::key("one");
+  const DiskCache cache(folder.file("c"), "kind");
+  const std::string key = DiskCache::key("one");
   fs::create_directories(entry(folder, key) + "/in-the-way");
   const auto stored = cache.store(key, "content");
   ASSERT_FALSE(stored);
@@ -100,10 +100,10 @@ TEST(Cache, NothingIsLeftWhenTheNameIsTaken) {
 }
 
 // Readers see one writer's content or another's, never a mixture, while processes write the same entry.
-TEST(Cache, SeveralWritersAtOnce) {
+TEST(DiskCache, SeveralWritersAtOnce) {
   const support::TempDir folder;
-  const Cache cache(folder.file("c"), "kind");
-  const std::string key = Cache::key("one");
+  const DiskCache cache(folder.file("c"), "kind");
+  const std::string key = DiskCache::key("one");
   const auto content = [](int writer) { return std::string(200000, static_cast<char>('a' + writer)); };
   ASSERT_TRUE(cache.store(key, content(0)));
   std::vector<pid_t> children;
@@ -194,7 +194,7 @@ TEST_F(ProgramCache, ABinaryThatTheDriverRefusesIsBuiltAgain) {
   expect(run(), false, 105);
   const std::string key = fs::path(only_file()).stem().string();
   for (const std::string content : {"00000000not a binary", "00000021answer out:b plus:int\n", "9", ""}) {
-    ASSERT_TRUE(Cache(folder_.file("cache"), "programs").store(key, content));
+    ASSERT_TRUE(DiskCache(folder_.file("cache"), "programs").store(key, content));
     log_.clear();
     expect(run(), false, 105);
     EXPECT_THAT(log_, ElementsAre(HasSubstr("built again"))) << content;
