@@ -60,7 +60,6 @@ class Conversation {
     history_.clear();
     if (!options_.system.empty()) history_.push_back({"system", options_.system});
     pending_.clear();
-    sampler_.reset();
     static_cast<void>(session_.truncate(0));
   }
 

@@ -57,7 +57,6 @@ class Generator {
     if (options_.tokens == 0) return FinishReason::TokenLimit;
     for (;;) {
       GGUF_FUSE_ASSIGN(const std::int32_t token, sampler_.sample(session_));
-      sampler_.accept(token);
       tokens.push_back(token);
       const bool end = !options_.ignore_end && tokenizer_.is_end_of_generation(token);
       const bool stopped = !speaker.say(tokenizer_.piece(token, options_.special));
@@ -105,7 +104,6 @@ Result<Generation> generate(Session& session, const Tokenizer& tokenizer, Sample
   generation.prompt_seconds = seconds_since(prompt_begin);
   generation.prompt_tokens = session.size() - size_before;
   if (generation.reason == FinishReason::Cancelled) return generation;
-  for (const std::int32_t token : prompt) sampler.accept(token);
 
   const auto begin = Clock::now();
   Speaker speaker(options, show, generation.text);

@@ -81,22 +81,15 @@ Result<std::int32_t> Sampler::sample(Session& session) {
       candidates_of_step.push_back({static_cast<std::int32_t>(candidates_of_step.size()), logit});
     }
   }
-  return choose(std::move(candidates_of_step));
+  return choose(std::move(candidates_of_step), session.tokens());
 }
 
-void Sampler::accept(std::int32_t token) {
-  if (!penalises()) return;
-  history_.push_back(token);
-  if (options_.penalty_last > 0 && history_.size() > static_cast<std::size_t>(options_.penalty_last)) {
-    history_.erase(history_.begin());
+void Sampler::penalise(std::vector<Candidate>& candidates, std::span<const std::int32_t> sequence) const {
+  if (options_.penalty_last > 0) {
+    sequence = sequence.last(std::min(sequence.size(), static_cast<std::size_t>(options_.penalty_last)));
   }
-}
-
-void Sampler::reset() { history_.clear(); }
-
-void Sampler::penalise(std::vector<Candidate>& candidates) const {
   std::unordered_map<std::int32_t, int> counts;
-  for (const std::int32_t token : history_) ++counts[token];
+  for (const std::int32_t token : sequence) ++counts[token];
   for (Candidate& candidate : candidates) {
     const auto found = counts.find(candidate.token);
     if (found == counts.end()) continue;
@@ -113,8 +106,8 @@ double Sampler::draw() {
   return static_cast<double>((high << 26U) | low) * 0x1p-53;
 }
 
-std::int32_t Sampler::choose(std::vector<Candidate> candidates) {
-  if (penalises()) penalise(candidates);
+std::int32_t Sampler::choose(std::vector<Candidate> candidates, std::span<const std::int32_t> sequence) {
+  if (penalises()) penalise(candidates, sequence);
   if (options_.temperature <= 0) return std::min_element(candidates.begin(), candidates.end(), before)->token;
   std::size_t kept = candidates.size();
   if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));

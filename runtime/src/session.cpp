@@ -42,18 +42,19 @@ Error not_finite(const Session::State& state, std::uint32_t count) {
 /// Enqueues everything a micro-batch needs, waits for its statistics and candidates.
 Result<void> run_micro_batch(Session::State& state, std::span<const std::int32_t> tokens) {
   const auto count = static_cast<std::uint32_t>(tokens.size());
-  const std::uint32_t step[4] = {state.past, count, 0, 0};
+  const std::uint32_t past = state.past();
+  const std::uint32_t step[4] = {past, count, 0, 0};
   GGUF_FUSE_CHECK(state.tokens.write_later(std::as_bytes(tokens)));
   for (std::size_t i = 0; i < state.stages.size(); ++i) {
     StageBlocks& stage = state.stages[i];
     const DeviceBuffers& buffers = state.devices[stage.device].buffers;
     GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(step))));
     if (i == 0) {
-      GGUF_FUSE_CHECK(enqueue(state.embedding, count, state.past));
+      GGUF_FUSE_CHECK(enqueue(state.embedding, count, past));
     } else {
       GGUF_FUSE_CHECK(hand_over(state, state.devices[state.stages[i - 1].device].buffers, buffers, count));
     }
-    GGUF_FUSE_CHECK(enqueue(count == 1 ? stage.single : stage.batch, count, state.past));
+    GGUF_FUSE_CHECK(enqueue(count == 1 ? stage.single : stage.batch, count, past));
   }
   Head& head = state.head;
   const std::uint32_t rows = state.options.all_logits ? count : 1;
@@ -132,7 +133,7 @@ Result<StepReport> Session::evaluate(std::span<const std::int32_t> tokens) {
     }
     const auto part = tokens.first(std::min<std::size_t>(tokens.size(), state.max_tokens));
     GGUF_FUSE_CHECK(run_micro_batch(state, part));
-    state.past += static_cast<std::uint32_t>(part.size());
+    state.sequence.insert(state.sequence.end(), part.begin(), part.end());
     tokens = tokens.subspan(part.size());
   }
   return StepReport{.seconds = seconds_since(start), .tokens = count};
@@ -152,18 +153,20 @@ Result<std::vector<float>> Session::logits() {
 
 Result<std::vector<RowStatistics>> Session::statistics() { return state_->statistics; }
 
-std::uint32_t Session::size() const { return state_->past; }
+std::span<const std::int32_t> Session::tokens() const { return state_->sequence; }
+
+std::uint32_t Session::size() const { return state_->past(); }
 
 std::uint32_t Session::capacity() const { return state_->options.context; }
 
 Result<void> Session::truncate(std::uint32_t tokens) {
-  if (tokens > state_->past) {
+  if (tokens > size()) {
     return fail({.code = ErrorCode::InvalidArgument,
                  .path = state_->shared().description.path,
-                 .expected = fmt::format("at most {} tokens", state_->past),
+                 .expected = fmt::format("at most {} tokens", size()),
                  .actual = std::to_string(tokens)});
   }
-  state_->past = tokens;
+  state_->sequence.resize(tokens);
   state_->candidates.clear();
   state_->statistics.clear();
   return {};

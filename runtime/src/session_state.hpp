@@ -81,8 +81,8 @@ struct Session::State {
   std::vector<Cache> caches;         ///< one a layer
   std::vector<StageBlocks> stages;   ///< the first one on the embeddings' device, the last one on the output's
   Head head;
-  bool ready = false;  ///< the model is loaded and what depends on it is on the devices
-  std::uint32_t past = 0;
+  bool ready = false;                     ///< the model is loaded and what depends on it is on the devices
+  std::vector<std::int32_t> sequence;     ///< whose keys and values the caches hold
   std::vector<float> hidden;              ///< on its way from device to device
   std::vector<RowStatistics> statistics;  ///< of the last evaluate()
   std::vector<Candidate> candidates;
@@ -90,6 +90,7 @@ struct Session::State {
   std::uint64_t cache_bytes = 0;
 
   [[nodiscard]] const RunnableModel::State& shared() const { return model->state(); }
+  [[nodiscard]] std::uint32_t past() const { return static_cast<std::uint32_t>(sequence.size()); }
   [[nodiscard]] DeviceState& device_of(const StageBlocks& stage) { return devices[stage.device]; }
 };
 

@@ -96,6 +96,27 @@ TEST(Generate, GoingOnIsTheSameAsNotStopping) {
   EXPECT_EQ(tokens, whole);
 }
 
+TEST(Generate, PenaltiesCountTheSequenceHoweverItCame) {
+  // what is likely comes again and again, so that a token counted twice is seen
+  const SamplerOptions options{.temperature = 0, .penalty_last = -1, .frequency_penalty = 0.3F};
+  const auto whole = value_of(Speaking().speak(kPrompt, {.tokens = 30, .ignore_end = true}, {}, options)).tokens;
+  Speaking speaking;
+  Sampler sampler(options);
+  std::vector<std::int32_t> prompt = kPrompt, tokens;
+  while (tokens.size() < whole.size()) {  // the last token of each turn begins the next one
+    const auto turn =
+        value_of(generate(speaking.session(), speaking.tokenizer(), sampler, prompt, {.tokens = 3}, {})).tokens;
+    tokens.insert(tokens.end(), turn.begin(), turn.end());
+    prompt = {turn.back()};
+  }
+  EXPECT_EQ(tokens, whole);
+  // and what was cut off counts no longer
+  ASSERT_TRUE(speaking.session().truncate(0));
+  const auto again = value_of(
+      generate(speaking.session(), speaking.tokenizer(), sampler, kPrompt, {.tokens = 30, .ignore_end = true}, {}));
+  EXPECT_EQ(again.tokens, whole);
+}
+
 TEST(Generate, StopTextsEndItEvenAcrossTokens) {
   Speaking speaking;
   const auto whole = value_of(speaking.speak(kPrompt, {.tokens = 20}));

@@ -137,8 +137,7 @@ TEST(Sampler, GreedyTakesTheLowestOfEquals) {
 std::int32_t best(SamplerOptions options, const std::vector<std::int32_t>& history, std::vector<Candidate> candidates) {
   options.temperature = 0;
   Sampler sampler(options);
-  for (const std::int32_t token : history) sampler.accept(token);
-  return sampler.choose(std::move(candidates));
+  return sampler.choose(std::move(candidates), history);
 }
 
 TEST(Sampler, RepeatPenaltyDividesPositiveAndMultipliesNegativeLogits) {
@@ -182,24 +181,12 @@ TEST(Sampler, PenaltiesLookBackAsFarAsTheyAreTold) {
   EXPECT_EQ(best(options, std::vector<std::int32_t>(500, 0), {{0, 4}, {1, 3}}), 1);
 }
 
-TEST(Sampler, ResetForgetsTheSequence) {
-  SamplerOptions options = plain();
-  options.temperature = 0;
-  options.repeat_penalty = 10;
-  Sampler sampler(options);
-  sampler.accept(0);
-  EXPECT_EQ(sampler.choose({{0, 4}, {1, 3}}), 1);
-  sampler.reset();
-  EXPECT_EQ(sampler.choose({{0, 4}, {1, 3}}), 0);
-}
-
 TEST(Sampler, PenaltiesComeBeforeTopK) {
   SamplerOptions options = plain();
   options.repeat_penalty = 10;
   options.top_k = 1;
   Sampler sampler(options);
-  sampler.accept(0);
-  EXPECT_EQ(sampler.choose({{0, 4}, {1, 3}}), 1);
+  EXPECT_EQ(sampler.choose({{0, 4}, {1, 3}}, std::vector{0}), 1);
 }
 
 TEST(Sampler, EqualSeedsGiveEqualTokensEverywhere) {
@@ -254,18 +241,15 @@ TEST(Sampler, FewCandidatesDecideAsAllOfThemDo) {
                            .repeat_penalty = 1.5F,
                            .frequency_penalty = 0.3F};
     Sampler whole(options), few(options);
-    for (int i = 0; i < 30; ++i) {
-      const auto token = static_cast<std::int32_t>(random() % 300);
-      whole.accept(token);
-      few.accept(token);
-    }
+    std::vector<std::int32_t> sequence;
+    for (int i = 0; i < 30; ++i) sequence.push_back(static_cast<std::int32_t>(random() % 300));
     auto best_ones = all;
     std::sort(best_ones.begin(), best_ones.end(), [](const Candidate& a, const Candidate& b) {
       return a.logit > b.logit || (a.logit == b.logit && a.token < b.token);
     });
     best_ones.resize(few.candidates());
     ASSERT_EQ(best_ones.size(), 30U);
-    EXPECT_EQ(few.choose(best_ones), whole.choose(all));
+    EXPECT_EQ(few.choose(best_ones, sequence), whole.choose(all, sequence));
   }
 }
 

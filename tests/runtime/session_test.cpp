@@ -25,6 +25,8 @@ using support::read_reference;
 using support::reference_path;
 using support::TempDir;
 using support::value_of;
+using testing::ElementsAre;
+using testing::IsEmpty;
 
 std::vector<std::int32_t> some_tokens() { return read_reference("llama-q8_0").sequences.front().tokens; }
 
@@ -93,6 +95,20 @@ TEST(Session, ForgettingGoesBack) {
   value_of(session->evaluate(std::span(tokens).last(1)));
   EXPECT_LE(logit_difference(value_of(session->logits()), expected).max, 2e-5);
   EXPECT_EQ(session->truncate(1000).error().code, ErrorCode::InvalidArgument);
+}
+
+TEST(Session, KeepsTheTokensOfItsSequence) {
+  const auto session = open_session(reference_path("llama-q8_0"), {.micro_batch = 2, .context = 8});
+  EXPECT_THAT(session->tokens(), IsEmpty());
+  value_of(session->evaluate(std::vector{5, 6, 7, 8, 9}));
+  value_of(session->evaluate(std::vector{10}));
+  EXPECT_THAT(session->tokens(), ElementsAre(5, 6, 7, 8, 9, 10));
+  EXPECT_FALSE(session->evaluate(std::vector{1, 2, 3}));
+  EXPECT_THAT(session->tokens(), ElementsAre(5, 6, 7, 8, 9, 10));
+  value_of(session->truncate(2));
+  EXPECT_THAT(session->tokens(), ElementsAre(5, 6));
+  value_of(session->evaluate(std::vector{11}));
+  EXPECT_THAT(session->tokens(), ElementsAre(5, 6, 11));
 }
 
 TEST(Session, SessionsOnOneModelDoNotDisturbEachOther) {

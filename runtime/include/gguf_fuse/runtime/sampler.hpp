@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "gguf_fuse/runtime/session.hpp"
@@ -16,7 +17,7 @@ struct SamplerOptions {
   std::int32_t top_k = 40;         ///< 0 or less: all
   float top_p = 0.95F;             ///< as few as sum up to this probability, at least one; 1 or more: all
   float min_p = 0.05F;             ///< at least this share of the largest probability; 0 or less: all
-  std::int32_t penalty_last = 64;  ///< tokens that penalties look back; 0: none, -1: all
+  std::int32_t penalty_last = 64;  ///< tokens that penalties look back; 0: none, negative: all
   float repeat_penalty = 1;        ///< divides positive logits and multiplies others; 1: none
   float frequency_penalty = 0;     ///< subtracted once for each time that the token came
   float presence_penalty = 0;      ///< subtracted when the token came at all
@@ -31,24 +32,20 @@ class GGUF_FUSE_EXPORT Sampler {
   /// How many candidates the device has to sort (SessionOptions::candidates has to be at least that), at most 256;
   /// 0: all logits come back to the host, because more than the best few can be chosen.
   [[nodiscard]] std::uint32_t candidates() const;
-  /// The next token after the session's last one. Errors: those of Session::top and logits.
+  /// The next token after the session's last one; penalties look back at the session's tokens. Errors: those of
+  /// Session::top and logits.
   [[nodiscard]] Result<std::int32_t> sample(Session& session);
-  /// Tells of a token of the sequence (prompt or sampled), for the penalties.
-  void accept(std::int32_t token);
-  /// Forgets the tokens of the sequence, but not how far the random numbers are.
-  void reset();
-  /// The choice among candidates, at least one, in any order and with finite logits; what sample() does once it has
-  /// them.
-  [[nodiscard]] std::int32_t choose(std::vector<Candidate> candidates);
+  /// The choice among candidates, at least one, in any order and with finite logits, behind the tokens of a sequence;
+  /// what sample() does once it has them.
+  [[nodiscard]] std::int32_t choose(std::vector<Candidate> candidates, std::span<const std::int32_t> sequence = {});
 
  private:
   [[nodiscard]] bool penalises() const;
-  void penalise(std::vector<Candidate>& candidates) const;
+  void penalise(std::vector<Candidate>& candidates, std::span<const std::int32_t> sequence) const;
   [[nodiscard]] double draw();
 
   SamplerOptions options_;
   std::mt19937 random_;
-  std::vector<std::int32_t> history_;
 };
 
 }  // namespace gguf_fuse

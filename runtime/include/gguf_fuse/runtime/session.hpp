@@ -50,7 +50,9 @@ class GGUF_FUSE_EXPORT Session {
   /// Argmax and logsumexp of the same rows.
   [[nodiscard]] Result<std::vector<RowStatistics>> statistics();
 
-  /// Tokens in the sequence, and how many it can take.
+  /// The tokens of the sequence: what evaluate() appended and truncate() left. Valid until either is called again.
+  [[nodiscard]] std::span<const std::int32_t> tokens() const;
+  /// How many they are, and how many the sequence can take.
   [[nodiscard]] std::uint32_t size() const;
   [[nodiscard]] std::uint32_t capacity() const;
   /// Forgets all but the first `tokens` tokens. Errors: InvalidArgument.
