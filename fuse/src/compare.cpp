@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "gather.hpp"
+#include "plan_check.hpp"
 #include "scatter.hpp"
 #include "workers.hpp"
 
@@ -92,6 +93,8 @@ Result<void> compare_stream(const Plan& plan, Model& model, Sources& outputs, co
 }  // namespace
 
 Result<void> compare(const Plan& plan, Model& model, Sources& outputs, const PipelineOptions& options) {
+  GGUF_FUSE_CHECK(check_plan(plan, model));
+  GGUF_FUSE_CHECK(check_sides(plan, outputs));
   start_count(options.control, plan.total_bytes());
   if (model.sequential()) return compare_stream(plan, model, outputs, options);
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 2));
@@ -105,8 +108,18 @@ Result<void> compare(const Plan& plan, Model& model, Sources& outputs, const Pip
 
 Result<void> compare(const Plan& plan, const std::vector<Extent>& extents, Sources& outputs,
                      const PipelineOptions& options) {
+  GGUF_FUSE_CHECK(check_sides(plan, outputs));
   std::uint64_t total = 0;
-  for (const Extent& extent : extents) total += extent.bytes;
+  for (const Extent& extent : extents) {
+    if (extent.file >= plan.files.size()) {
+      return fail({.code = ErrorCode::InvalidArgument,
+                   .path = "plan",
+                   .expected = fmt::format("one of {} files", plan.files.size()),
+                   .actual = fmt::format("file {}", extent.file),
+                   .hint = "give the extents that executing this plan returned"});
+    }
+    total += extent.bytes;
+  }
   start_count(options.control, total);
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
   std::atomic<std::size_t> next{0};

@@ -5,6 +5,7 @@
 #include "gather.hpp"
 #include "kernel_copy.hpp"
 #include "padding.hpp"
+#include "plan_check.hpp"
 #include "scatter.hpp"
 #include "ticker.hpp"
 #include "workers.hpp"
@@ -112,6 +113,8 @@ class FileGather {
 
 Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,
                           const PipelineOptions& options) {
+  GGUF_FUSE_CHECK(check_plan(plan, model));
+  GGUF_FUSE_CHECK(check_sides(plan, sinks));
   start_count(options.control, plan.total_bytes());
   if (model.sequential()) return scatter(plan, model, sinks, options);
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
@@ -127,6 +130,7 @@ Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std:
 }
 
 Result<void> write_headers(const Plan& plan, const std::vector<std::unique_ptr<Sink>>& sinks) {
+  GGUF_FUSE_CHECK(check_sides(plan, sinks));
   // In pieces: a record may ask for a gigabyte of padding.
   const std::vector<std::byte> zeros(std::size_t{64} << 10, std::byte{0});
   for (std::size_t i = 0; i < plan.files.size(); ++i) {

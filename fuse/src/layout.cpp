@@ -67,11 +67,12 @@ void write_keys(HeaderWriter& header, const Draft& draft, const std::vector<Chan
   }
 }
 
-PlannedFile finish_file(const Draft& draft, HeaderWriter& header, bool as_original) {
+Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool as_original) {
   PlannedFile file;
   for (LogicalTensor* tensor : draft.tensors) {
     PlannedTensor planned;
-    planned.offset = header.add_tensor(tensor->name, *tensor->type, tensor->dimension_count, tensor->dims);
+    GGUF_FUSE_ASSIGN(planned.offset,
+                     header.add_tensor(tensor->name, *tensor->type, tensor->dimension_count, tensor->dims));
     planned.name = std::move(tensor->name);
     planned.type = tensor->type;
     planned.dimension_count = tensor->dimension_count;
@@ -95,8 +96,8 @@ PlannedFile finish_file(const Draft& draft, HeaderWriter& header, bool as_origin
 
 }  // namespace
 
-std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors,
-                                 const SplitOptions& split) {
+Result<std::vector<PlannedFile>> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors,
+                                         const SplitOptions& split) {
   const bool cut = split.max_bytes != 0 || split.max_tensors != 0;
   const bool keep = !cut && (split.keep || original.shards.size() == 1);
   std::vector<Draft> drafts =
@@ -121,10 +122,16 @@ std::vector<PlannedFile> lay_out(const LogicalModel& original, std::vector<Logic
     if (i == 0) changes.insert(changes.end(), extra.begin(), extra.end());
 
     HeaderWriter header(original.version, original.big_endian);
-    header.set_alignment(drafts[i].alignment);
+    GGUF_FUSE_CHECK(header.set_alignment(drafts[i].alignment));
     write_keys(header, drafts[i], changes);
     if (i == 0 && !as_original && !taken_apart) write_record(header, original, fused, changes);
-    files.push_back(finish_file(drafts[i], header, as_original));
+    auto file = finish_file(drafts[i], header, as_original);
+    if (!file) {
+      Error error = std::move(file).error();
+      error.path = original.path;
+      return fail(std::move(error));
+    }
+    files.push_back(std::move(*file));
   }
   return files;
 }

@@ -133,32 +133,30 @@ Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t
   return std::nullopt;
 }
 
-Result<Refusal> refuse_heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts,
-                             Target target) {
-  if (rule.family != "qkv") return Refusal{};
+Refusal refuse_heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts, Target target) {
+  if (rule.family != "qkv") return std::nullopt;
   if (target != Target::GgufFuse && view.has_trait(kQkNormBreaks) &&
       (view.find(layer, "attn_q_norm", "weight") != nullptr || view.find(layer, "attn_k_norm", "weight") != nullptr)) {
-    return Refusal(std::string(view.row()->trap));
+    return std::string(view.row()->trap);
   }
-  if (view.borrows_keys(layer)) return Refusal("this layer uses the keys and values of an earlier one");
-  GGUF_FUSE_ASSIGN(const auto heads, view.hyperparameter("attention.head_count", layer));
-  GGUF_FUSE_ASSIGN(const auto stated_key_heads, view.hyperparameter("attention.head_count_kv", layer));
-  if (!heads) return Refusal("the model does not say attention.head_count");
-  const std::uint64_t key_heads = stated_key_heads.value_or(*heads);
-  if (*heads == 0 || key_heads == 0) {
-    return fail({.code = ErrorCode::BadHyperparameter,
-                 .path = view.logical().path,
-                 .subject = fmt::format("{}.attention.head_count", view.architecture()),
-                 .expected = fmt::format("at least one head in layer {}, which has Q, K and V", layer),
-                 .actual = "0"});
+  if (view.borrows_keys(layer)) return "this layer uses the keys and values of an earlier one";
+  const Stated heads = view.hyperparameter("attention.head_count", layer);
+  const Stated stated_key_heads = view.hyperparameter("attention.head_count_kv", layer);
+  if (!heads) return heads.error();
+  if (!stated_key_heads) return stated_key_heads.error();
+  if (!*heads) return "the model does not say attention.head_count";
+  const std::uint64_t key_heads = stated_key_heads->value_or(**heads);
+  if (**heads == 0 || key_heads == 0) {
+    return fmt::format("{} is 0 here: a layer of another kind, whose Q, K and V stay as they are",
+                       **heads == 0 ? "attention.head_count" : "attention.head_count_kv");
   }
-  const std::array<std::uint64_t, 3> counts = {*heads, key_heads, key_heads};
+  const std::array<std::uint64_t, 3> counts = {**heads, key_heads, key_heads};
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
     const std::uint64_t rows = parts.weights[i]->dims[1];
     if (rows % counts[i] != 0)
-      return Refusal(fmt::format("{} has {} rows, not a multiple of {} heads", rule.parts[i], rows, counts[i]));
+      return fmt::format("{} has {} rows, not a multiple of {} heads", rule.parts[i], rows, counts[i]);
   }
-  return Refusal{};
+  return std::nullopt;
 }
 
 }  // namespace
@@ -174,12 +172,12 @@ Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer) {
   return parts;
 }
 
-Result<Refusal> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Target target) {
+Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Target target) {
   if (auto reason = refuse_target(view, rule, target)) return reason;
   const Parts parts = find_parts(view, rule, layer);
   if (parts.weight_count != rule.part_count()) {
-    return Refusal(
-        fmt::format("has {} but no {}", join_parts(rule, parts.weights, true), join_parts(rule, parts.weights, false)));
+    return fmt::format("has {} but no {}", join_parts(rule, parts.weights, true),
+                       join_parts(rule, parts.weights, false));
   }
   if (auto reason = refuse_type(rule, parts, target)) return reason;
   if (auto reason = refuse_shape(rule, parts)) return reason;

@@ -105,32 +105,24 @@ bool ModelView::borrows_keys(std::uint32_t layer) const {
   if (!shared || !blocks) return false;
   const std::uint64_t count = shared->as_unsigned().value_or(0);
   const std::uint64_t all = blocks->as_unsigned().value_or(0);
-  return count != 0 && layer + count >= all;
+  return count != 0 && (layer >= all || count >= all - layer);
 }
 
-Result<std::optional<std::uint64_t>> ModelView::hyperparameter(std::string_view key, std::uint32_t layer) const {
-  const std::string name = fmt::format("{}.{}", architecture_, key);
-  const auto value = find_key(name);
-  if (!value) return std::optional<std::uint64_t>();
-  if (value->type() != ValueType::Array) {
-    const auto number = value->as_unsigned();
-    if (!number)
-      return fail(key_error(*logical_, ErrorCode::WrongValueType, name, "an integer or an array of integers",
-                            value->display()));
-    return number;
+Stated ModelView::hyperparameter(std::string_view key, std::uint32_t layer) const {
+  const auto value = find_key(fmt::format("{}.{}", architecture_, key));
+  if (!value) return std::nullopt;
+  auto number = value->as_unsigned();
+  if (value->type() == ValueType::Array) {
+    if (value->count() <= layer) {
+      return tl::unexpected(fmt::format("{} has {} entries and none for this layer", key, value->count()));
+    }
+    const std::size_t bytes = value_type_bytes(value->element_type());
+    if (bytes != 0) {
+      const auto entry = value->bytes().subspan(12 + layer * bytes, bytes);
+      number = Value(value->element_type(), entry, logical_->big_endian).as_unsigned();
+    }
   }
-  if (value->count() <= layer) {
-    return fail(key_error(*logical_, ErrorCode::BadHyperparameter, name, fmt::format("an entry for layer {}", layer),
-                          fmt::format("{} entries", value->count())));
-  }
-  const std::size_t bytes = value_type_bytes(value->element_type());
-  const auto number =
-      bytes == 0 ? std::nullopt
-                 : Value(value->element_type(), value->bytes().subspan(12 + layer * bytes, bytes), logical_->big_endian)
-                       .as_unsigned();
-  if (!number)
-    return fail(
-        key_error(*logical_, ErrorCode::WrongValueType, name, "an array of integers of at least 0", value->display()));
+  if (!number) return tl::unexpected(fmt::format("{} of this layer is no integer of at least 0", key));
   return number;
 }
 

@@ -17,12 +17,12 @@ UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
 }
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
-Result<UnfuseCut> halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer,
-                               const LogicalTensor& fused) {
+UnfuseCut halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   const std::string_view key =
       rule.id == RuleId::GateUpDense ? "feed_forward_length" : "expert_shared_feed_forward_length";
-  GGUF_FUSE_ASSIGN(const auto length, view.hyperparameter(key, layer));
-  if (!length || fused.dims[1] != 2 * *length) return unknown(fmt::format("{} is not fused", rule.result));
+  const std::uint64_t length = view.hyperparameter(key, layer).value_or(std::nullopt).value_or(0);
+  if (length == 0 || fused.dims[1] / 2 != length || fused.dims[1] % 2 != 0)
+    return unknown(fmt::format("{} is not fused", rule.result));
   return halves(rule, fused);
 }
 
@@ -32,13 +32,17 @@ struct HeadSizes {
 };
 
 // Head sizes this model may use: the usual ones, and those of sliding-window layers where they differ.
-Result<std::vector<HeadSizes>> head_sizes(const ModelView& view, std::uint32_t layer, std::uint64_t heads) {
-  GGUF_FUSE_ASSIGN(const auto embedding, view.hyperparameter("embedding_length", layer));
-  const std::uint64_t usual = embedding.value_or(0) / heads;
+std::vector<HeadSizes> head_sizes(const ModelView& view, std::uint32_t layer, std::uint64_t heads) {
+  // 0 is what llama.cpp's own writer gives for a size that the model does not state.
+  const auto stated = [&](std::string_view key) {
+    const auto number = view.hyperparameter(key, layer).value_or(std::nullopt);
+    return number != std::uint64_t{0} ? number : std::nullopt;
+  };
+  const std::uint64_t usual = stated("embedding_length").value_or(0) / heads;
   std::vector<HeadSizes> sizes;
   for (const std::string_view suffix : {"", "_swa"}) {
-    GGUF_FUSE_ASSIGN(const auto key, view.hyperparameter(fmt::format("attention.key_length{}", suffix), layer));
-    GGUF_FUSE_ASSIGN(const auto value, view.hyperparameter(fmt::format("attention.value_length{}", suffix), layer));
+    const auto key = stated(fmt::format("attention.key_length{}", suffix));
+    const auto value = stated(fmt::format("attention.value_length{}", suffix));
     if (suffix.empty() || key || value) sizes.push_back({.key = key.value_or(usual), .value = value.value_or(usual)});
   }
   return sizes;
@@ -46,25 +50,28 @@ Result<std::vector<HeadSizes>> head_sizes(const ModelView& view, std::uint32_t l
 
 bool product_fits(std::uint64_t a, std::uint64_t b) { return b == 0 || a <= (std::uint64_t{1} << 40) / b; }
 
-Result<UnfuseCut> heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   if (view.row() == nullptr) return unknown("the order inside attn_qkv is not known for this architecture");
   if (view.recurrent(layer)) return unknown("a recurrent layer stores attn_qkv in its own shape");
   if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers())
     return unknown("some layers of this architecture order attn_qkv per head");
-  GGUF_FUSE_ASSIGN(const auto query_heads, view.hyperparameter("attention.head_count", layer));
-  GGUF_FUSE_ASSIGN(const auto stated, view.hyperparameter("attention.head_count_kv", layer));
-  const std::uint64_t key_heads = stated.value_or(query_heads.value_or(0));
-  if (query_heads.value_or(0) == 0 || key_heads == 0) return unknown("the model does not say how many heads it has");
-  GGUF_FUSE_ASSIGN(const auto sizes, head_sizes(view, layer, *query_heads));
+  const Stated query = view.hyperparameter("attention.head_count", layer);
+  const Stated stated = view.hyperparameter("attention.head_count_kv", layer);
+  if (!query) return unknown(query.error());
+  if (!stated) return unknown(stated.error());
+  const std::uint64_t query_heads = query->value_or(0);
+  const std::uint64_t key_heads = stated->value_or(query_heads);
+  if (query_heads == 0 || key_heads == 0) return unknown("the model does not say how many heads this layer has");
+  const std::vector<HeadSizes> sizes = head_sizes(view, layer, query_heads);
 
   std::set<std::vector<std::uint64_t>> fitting;
   for (const HeadSizes& size : sizes) {
     for (const std::uint64_t factor : {std::uint64_t{1}, std::uint64_t{2}}) {
       if (factor == 2 && !view.has_trait(kGatedQueries)) continue;
-      if (!product_fits(*query_heads, size.key) || !product_fits(key_heads, size.key) ||
+      if (!product_fits(query_heads, size.key) || !product_fits(key_heads, size.key) ||
           !product_fits(key_heads, size.value))
         continue;
-      const std::vector<std::uint64_t> rows = {factor * *query_heads * size.key, key_heads * size.key,
+      const std::vector<std::uint64_t> rows = {factor * query_heads * size.key, key_heads * size.key,
                                                key_heads * size.value};
       if (rows[0] + rows[1] + rows[2] == fused.dims[1]) fitting.insert(rows);
     }
@@ -76,8 +83,7 @@ Result<UnfuseCut> heads(const ModelView& view, const Rule& rule, std::uint32_t l
 
 }  // namespace
 
-Result<UnfuseCut> natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,
-                              const LogicalTensor& fused) {
+UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   if (rule.family == "qkv") return heads(view, rule, layer, fused);
   if (rule.id == RuleId::GateUpExperts) return halves(rule, fused);
   return halves_of_up(view, rule, layer, fused);

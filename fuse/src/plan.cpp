@@ -36,17 +36,17 @@ class FusePlanner {
     Plan plan;
     for (const Rule& rule : rules()) {
       for (const std::uint32_t layer : view_.layers()) {
-        GGUF_FUSE_ASSIGN(auto decision, decide(rule, layer));
+        auto decision = decide(rule, layer);
         if (decision) plan.decisions.push_back(std::move(*decision));
       }
     }
     warn_of_stored(plan);
-    plan.files = lay_out(view_.logical(), take_tensors(), options_.split);
+    GGUF_FUSE_ASSIGN(plan.files, lay_out(view_.logical(), take_tensors(), options_.split));
     return plan;
   }
 
  private:
-  Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
+  std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const Parts parts = find_parts(view_, rule, layer);
     const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     Decision decision{.rule = rule.id,
@@ -58,30 +58,29 @@ class FusePlanner {
                       .bytes = 0};
     if (parts.weight_count == 0) {
       const LogicalTensor* stored = result_is_part ? nullptr : view_.find(layer, rule.result, "weight");
-      if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::optional<Decision>();
+      if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::nullopt;
       decision.reason = "stored fused already";
       decision.bytes = stored->bytes;
-      return std::optional(std::move(decision));
+      return decision;
     }
     // A feed-forward network without a gate is none of this rule's business.
-    if (result_is_part && parts.weights[0] == nullptr) return std::optional<Decision>();
+    if (result_is_part && parts.weights[0] == nullptr) return std::nullopt;
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
       if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
     }
-    GGUF_FUSE_ASSIGN(auto reason, reason_against(rule, layer));
-    if (reason) {
+    if (auto reason = reason_against(rule, layer)) {
       decision.reason = std::move(*reason);
-      return std::optional(std::move(decision));
+      return decision;
     }
     fuse(rule, layer, parts, decision);
-    return std::optional(std::move(decision));
+    return decision;
   }
 
-  Result<std::optional<std::string>> reason_against(const Rule& rule, std::uint32_t layer) const {
+  [[nodiscard]] std::optional<std::string> reason_against(const Rule& rule, std::uint32_t layer) const {
     const bool selected = rule.family == "qkv" ? options_.qkv : options_.gate_up;
-    if (!selected) return std::optional<std::string>("left out by --only");
+    if (!selected) return "left out by --only";
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
-      return std::optional<std::string>("left out by --layers");
+      return "left out by --layers";
     }
     return refusal(view_, rule, layer, options_.target);
   }

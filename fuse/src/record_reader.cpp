@@ -6,6 +6,7 @@
 #include <numeric>
 #include <set>
 
+#include "plan_check.hpp"
 #include "record.hpp"
 
 namespace gguf_fuse {
@@ -280,6 +281,9 @@ class RecordReader {
 
 }  // namespace
 
-Result<LogicalModel> original_model(const ModelInfo& model) { return RecordReader(model).read(); }
+Result<LogicalModel> original_model(const ModelInfo& model) {
+  GGUF_FUSE_CHECK(check_model(model));
+  return RecordReader(model).read();
+}
 
 }  // namespace gguf_fuse

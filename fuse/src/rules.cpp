@@ -28,6 +28,10 @@ static_assert(rows_are_in_order());
 }  // namespace
 
 std::span<const Rule> rules() { return kRules; }
-const Rule& rule(RuleId id) { return kRules[static_cast<std::size_t>(id)]; }
+const Rule& rule(RuleId id) {
+  static constexpr Rule kNone{RuleId::GateUpExperts, "no rule", "", {"", ""}, ""};
+  const auto index = static_cast<std::size_t>(id);
+  return index < kRules.size() ? kRules[index] : kNone;
+}
 
 }  // namespace gguf_fuse

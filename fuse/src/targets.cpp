@@ -57,8 +57,9 @@ std::optional<Target> find_target(std::string_view name) {
 }
 
 std::string_view target_name(Target target) {
-  return std::find_if(kTargets.begin(), kTargets.end(), [target](const TargetRow& row) { return row.target == target; })
-      ->name;
+  const auto* found =
+      std::find_if(kTargets.begin(), kTargets.end(), [target](const TargetRow& row) { return row.target == target; });
+  return found != kTargets.end() ? found->name : std::string_view("unknown");
 }
 
 std::span<const ArchitectureRow> architectures() { return architecture_rows(); }

@@ -20,19 +20,19 @@ class UnfusePlanner {
     plan.exact = false;
     for (const Rule& rule : rules()) {
       for (const std::uint32_t layer : view_.layers()) {
-        GGUF_FUSE_ASSIGN(auto decision, decide(rule, layer));
+        auto decision = decide(rule, layer);
         if (decision) plan.decisions.push_back(std::move(*decision));
       }
     }
     if (parts_.empty()) return fail(nothing_to_unfuse(plan));
-    plan.files = lay_out(view_.logical(), take_tensors(), split);
+    GGUF_FUSE_ASSIGN(plan.files, lay_out(view_.logical(), take_tensors(), split));
     return plan;
   }
 
  private:
-  Result<std::optional<Decision>> decide(const Rule& rule, std::uint32_t layer) {
+  std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
-    if (fused == nullptr || find_parts(view_, rule, layer).weights[0] != nullptr) return std::optional<Decision>();
+    if (fused == nullptr || find_parts(view_, rule, layer).weights[0] != nullptr) return std::nullopt;
     Decision decision{.rule = rule.id,
                       .layer = layer,
                       .fused = false,
@@ -40,9 +40,9 @@ class UnfusePlanner {
                       .parts = {},
                       .result = std::string(rule.result),
                       .bytes = fused->bytes};
-    GGUF_FUSE_ASSIGN(const UnfuseCut cut, natural_cut(view_, rule, layer, *fused));
+    const UnfuseCut cut = natural_cut(view_, rule, layer, *fused);
     const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
-    if (result_is_part && !cut.reason.empty()) return std::optional<Decision>();
+    if (result_is_part && !cut.reason.empty()) return std::nullopt;
     decision.reason = reason_against(rule, layer, *fused, cut);
     if (decision.reason.empty()) {
       decision.fused = true;
@@ -52,7 +52,7 @@ class UnfusePlanner {
         take_apart(rule, layer, *bias, {.rows = cut.cut.rows, .along_elements = true}, "bias", decision);
       }
     }
-    return std::optional(std::move(decision));
+    return decision;
   }
 
   [[nodiscard]] std::string reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused,
@@ -147,7 +147,7 @@ Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
   Plan plan;
   plan.exact = as_recorded;
   plan.decisions = recorded_decisions(model, original);
-  plan.files = lay_out(original, original.tensors, wanted);
+  GGUF_FUSE_ASSIGN(plan.files, lay_out(original, original.tensors, wanted));
   return plan;
 }
 

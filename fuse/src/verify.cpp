@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "gguf_fuse/fuse/convert.hpp"
+#include "plan_check.hpp"
 #include "workers.hpp"
 #include "xxhash_state.hpp"
 
@@ -72,6 +73,7 @@ Result<VerifyReport> verify(const std::string& derived, const std::string& origi
 }
 
 Result<std::vector<TensorHash>> hash_tensors(Model& model, const PipelineOptions& options) {
+  GGUF_FUSE_CHECK(check_model(model));
   std::vector<std::pair<std::size_t, const TensorInfo*>> tensors;
   std::vector<TensorHash> hashes;
   std::uint64_t total = 0;

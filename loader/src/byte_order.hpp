@@ -11,9 +11,10 @@ namespace gguf_fuse {
 
 static_assert(std::endian::native == std::endian::little, "byte order is converted from little-endian hosts only");
 
-/// The scalar stored at the start of `bytes`.
+/// The scalar stored at the start of `bytes`; 0 where they are too few.
 template <typename T>
 [[nodiscard]] T load(std::span<const std::byte> bytes, bool big_endian) {
+  if (bytes.size() < sizeof(T)) return T{};
   std::byte raw[sizeof(T)];
   for (std::size_t i = 0; i < sizeof(T); ++i) raw[i] = bytes[big_endian ? sizeof(T) - 1 - i : i];
   T value;

@@ -25,7 +25,13 @@ constexpr std::array kErrors = {
 #undef GGUF_FUSE_ERROR
 };
 
-const ErrorRow& row(ErrorCode code) { return kErrors[static_cast<std::size_t>(code)]; }
+// What a caller made up is no code of the list, and is said to be none.
+constexpr ErrorRow kNoError{"Unknown", ErrorKind::Environment, "an error that this version does not know", ""};
+
+const ErrorRow& row(ErrorCode code) {
+  const auto index = static_cast<std::size_t>(code);
+  return index < kErrors.size() ? kErrors[index] : kNoError;
+}
 
 // C0, DEL and C1 control terminals; line and paragraph separators break a line, and marks that turn the direction of
 // writing let text appear as another one.

@@ -114,6 +114,7 @@ class GzipSink final : public Sink {
 }  // namespace
 
 std::unique_ptr<Sink> gzip_sink(std::unique_ptr<Sink> inner, int level) {
+  if (inner == nullptr) return nullptr;
   return std::make_unique<GzipSink>(std::move(inner), level);
 }
 

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/loader/header_writer.hpp"
 
+#include <fmt/format.h>
+
 #include <array>
+#include <bit>
 
 #include "byte_order.hpp"
+#include "checked_math.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -99,16 +103,41 @@ void HeaderWriter::add_string_array(std::string_view key, std::span<const std::s
   add_value(key, ValueType::Array, stored);
 }
 
-std::uint64_t HeaderWriter::add_tensor(std::string_view name, const TensorType& type, std::uint32_t dimension_count,
-                                       const Dimensions& dims) {
+Result<void> HeaderWriter::set_alignment(std::uint64_t alignment) {
+  if (!std::has_single_bit(alignment) || alignment > Limits{}.alignment) {
+    return fail({.code = ErrorCode::BadAlignment,
+                 .expected = fmt::format("a power of two up to {}", Limits{}.alignment),
+                 .actual = fmt::format("{}", alignment)});
+  }
+  alignment_ = alignment;
+  return {};
+}
+
+Result<std::uint64_t> HeaderWriter::add_tensor(std::string_view name, const TensorType& type,
+                                               std::uint32_t dimension_count, const Dimensions& dims) {
+  if (dimension_count > dims.size()) {
+    return fail({.code = ErrorCode::BadDimensions,
+                 .subject = std::string(name),
+                 .expected = "0 to 4",
+                 .actual = fmt::format("{}", dimension_count)});
+  }
   const std::uint64_t offset = align_up(data_bytes_, alignment_);
+  const auto bytes = tensor_bytes(type, dims);
+  // A whole alignment below the limit, so that the padding behind it fits as well.
+  const auto end = bytes ? checked_add(offset + alignment_, *bytes) : std::nullopt;
+  if (!end) {
+    return fail({.code = ErrorCode::SizeOverflow,
+                 .subject = std::string(name),
+                 .expected = "data that ends below 2^63",
+                 .actual = fmt::format("{} of {} from byte {}", fmt::join(dims, " x "), type.name, offset)});
+  }
   put_string(tensors_, name);
   put(tensors_, dimension_count);
   for (std::uint32_t i = 0; i < dimension_count; ++i) put(tensors_, dims[i]);
   put(tensors_, type.id);
   put(tensors_, offset);
   ++tensor_count_;
-  data_bytes_ = offset + tensor_bytes(type, dims).value_or(0);
+  data_bytes_ = offset + *bytes;
   return offset;
 }
 

@@ -33,15 +33,20 @@ constexpr std::array<ValueTypeRow, 13> kValueTypes = {{{"uint8", 1},
                                                        {"int64", 8},
                                                        {"float64", 8}}};
 
+// Bytes from `begin` on. What the reader made is whole; a value that a caller made of fewer bytes holds nothing.
+std::span<const std::byte> behind(std::span<const std::byte> bytes, std::size_t begin) {
+  return bytes.subspan(std::min(begin, bytes.size()));
+}
+
 // Bytes that a value of `type` takes at the start of `bytes`; the header was validated, so they are there.
 std::size_t stored_bytes(ValueType type, std::span<const std::byte> bytes, bool big_endian) {
   if (type == ValueType::String) return 8 + static_cast<std::size_t>(load<std::uint64_t>(bytes, big_endian));
   if (type != ValueType::Array) return value_type_bytes(type);
   const auto element = static_cast<ValueType>(load<std::uint32_t>(bytes, big_endian));
-  const auto count = static_cast<std::size_t>(load<std::uint64_t>(bytes.subspan(4), big_endian));
+  const auto count = static_cast<std::size_t>(load<std::uint64_t>(behind(bytes, 4), big_endian));
   if (const std::size_t fixed = value_type_bytes(element); fixed != 0) return 12 + fixed * count;
   std::size_t total = 12;
-  for (std::size_t i = 0; i < count; ++i) total += stored_bytes(element, bytes.subspan(total), big_endian);
+  for (std::size_t i = 0; i < count; ++i) total += stored_bytes(element, behind(bytes, total), big_endian);
   return total;
 }
 
@@ -58,10 +63,16 @@ std::string shorten(std::string text, std::size_t max_length) {
   return text + "...";
 }
 
+const ValueTypeRow& row(ValueType type) {
+  static constexpr ValueTypeRow kNone{"unknown", 0};
+  const auto index = static_cast<std::size_t>(type);
+  return index < kValueTypes.size() ? kValueTypes[index] : kNone;
+}
+
 }  // namespace
 
-std::string_view value_type_name(ValueType type) { return kValueTypes[static_cast<std::size_t>(type)].name; }
-std::size_t value_type_bytes(ValueType type) { return kValueTypes[static_cast<std::size_t>(type)].bytes; }
+std::string_view value_type_name(ValueType type) { return row(type).name; }
+std::size_t value_type_bytes(ValueType type) { return row(type).bytes; }
 
 std::optional<std::uint64_t> Value::as_unsigned() const {
   switch (type_) {
@@ -111,12 +122,12 @@ std::optional<double> Value::as_double() const {
 
 std::optional<bool> Value::as_bool() const {
   if (type_ != ValueType::Bool) return std::nullopt;
-  return bytes_.front() != std::byte{0};
+  return !bytes_.empty() && bytes_.front() != std::byte{0};
 }
 
 std::optional<std::string_view> Value::as_string() const {
   if (type_ != ValueType::String) return std::nullopt;
-  return text_of(bytes_.subspan(8));
+  return text_of(behind(bytes_, 8));
 }
 
 ValueType Value::element_type() const {
@@ -125,21 +136,21 @@ ValueType Value::element_type() const {
 }
 
 std::uint64_t Value::count() const {
-  return type_ == ValueType::Array ? load<std::uint64_t>(bytes_.subspan(4), big_endian_) : 0;
+  return type_ == ValueType::Array ? load<std::uint64_t>(behind(bytes_, 4), big_endian_) : 0;
 }
 
 Value::Iterator Value::elements() const {
   if (type_ != ValueType::Array) return {{}, ValueType::U8, 0, big_endian_};
-  return {bytes_.subspan(12), element_type(), count(), big_endian_};
+  return {behind(bytes_, 12), element_type(), count(), big_endian_};
 }
 
 Value Value::Iterator::operator*() const {
-  return {element_, rest_.first(stored_bytes(element_, rest_, big_endian_)), big_endian_};
+  return {element_, rest_.first(std::min(stored_bytes(element_, rest_, big_endian_), rest_.size())), big_endian_};
 }
 
 Value::Iterator& Value::Iterator::operator++() {
-  rest_ = rest_.subspan(stored_bytes(element_, rest_, big_endian_));
-  --left_;
+  rest_ = behind(rest_, stored_bytes(element_, rest_, big_endian_));
+  left_ -= left_ != 0;
   return *this;
 }
 
@@ -174,6 +185,7 @@ Metadata::Metadata(HeaderBytes bytes, std::vector<std::uint64_t> begins, bool bi
 }
 
 Metadata::Entry Metadata::operator[](std::size_t index) const {
+  if (index >= size()) return {.key = {}, .value = Value(ValueType::U8, {}, big_endian_), .record = {}, .offset = 0};
   const std::uint64_t begin = begins_[index];
   const auto record = std::span(*bytes_).subspan(begin, begins_[index + 1] - begin);
   const auto key_bytes = static_cast<std::size_t>(load<std::uint64_t>(record, big_endian_));

@@ -105,6 +105,11 @@ Result<Model> open_shards(const ShardName& name, const OpenOptions& options) {
 
 }  // namespace
 
+const Metadata& ModelInfo::metadata() const {
+  static const Metadata kNone;
+  return shards.empty() ? kNone : shards.front().metadata;
+}
+
 std::size_t ModelInfo::tensor_count() const {
   std::size_t count = 0;
   for (const Container& shard : shards) count += shard.tensors.size();
@@ -118,11 +123,14 @@ std::uint64_t ModelInfo::total_bytes() const {
 }
 
 bool Model::sequential() const {
-  return std::any_of(sources.begin(), sources.end(), [](const auto& source) { return source->sequential(); });
+  return std::any_of(sources.begin(), sources.end(),
+                     [](const auto& source) { return source != nullptr && source->sequential(); });
 }
 
 Result<void> Model::check_unchanged() const {
-  for (const auto& source : sources) GGUF_FUSE_CHECK(source->check_unchanged());
+  for (const auto& source : sources) {
+    if (source != nullptr) GGUF_FUSE_CHECK(source->check_unchanged());
+  }
   return {};
 }
 
@@ -155,6 +163,13 @@ Result<Model> open_model(const std::string& path, const OpenOptions& options) {
 }
 
 Result<Model> open_model(std::unique_ptr<Source> source, const Limits& limits) {
+  if (source == nullptr) {
+    return fail({.code = ErrorCode::InvalidArgument,
+                 .path = "model",
+                 .expected = "a source",
+                 .actual = "none",
+                 .hint = "open one with open_source"});
+  }
   Model model;
   GGUF_FUSE_CHECK(add_shard(model, std::move(source), limits));
   return model;

@@ -58,6 +58,9 @@ Result<UnnamedFile> unnamed_file() {
 
 Result<std::unique_ptr<Source>> spool(std::unique_ptr<Source> stream) {
   constexpr std::size_t kChunk = std::size_t{1} << 20;
+  if (stream == nullptr) {
+    return fail({.code = ErrorCode::InvalidArgument, .path = "stream", .expected = "a source", .actual = "none"});
+  }
   GGUF_FUSE_ASSIGN(const OutputFile file, temporary_file());
   GGUF_FUSE_ASSIGN(const Buffer buffer, allocate(kChunk));
   std::uint64_t position = 0;

@@ -56,8 +56,12 @@ class RowReader {
         return fail(error(ErrorCode::SizeOverflow, "dimensions below 2^63", fmt::format("{}", tensor.dims[i])));
       }
     }
-    const auto rows = row_count(tensor.dims);
-    if (!rows || !checked_multiply(*rows, tensor.dims[0])) {
+    // From the left, as ggml multiplies (gguf.cpp): a zero must not hide that those before it are too large together.
+    std::optional<std::uint64_t> elements = tensor.dims[0];
+    for (std::size_t i = 1; i < tensor.dims.size() && elements; ++i) {
+      elements = checked_multiply(*elements, tensor.dims[i]);
+    }
+    if (!elements || !row_count(tensor.dims)) {
       return fail(
           error(ErrorCode::SizeOverflow, "fewer than 2^63 elements", fmt::format("{}", fmt::join(tensor.dims, " x "))));
     }

@@ -166,11 +166,11 @@ std::optional<std::uint64_t> row_bytes(const TensorType& type, std::uint64_t ele
 }
 
 std::optional<std::uint64_t> tensor_bytes(const TensorType& type, const Dimensions& dims) {
-  const auto row = row_bytes(type, dims[0]);
-  const auto rows = row_count(dims);
-  if (!row || !rows) return std::nullopt;
-  const auto all_rows = checked_multiply(*row, *rows);
-  return all_rows ? checked_add(*all_rows, type.tail_bytes) : std::nullopt;
+  if (!row_count(dims)) return std::nullopt;
+  // Row, matrix and stack of matrices are strides of their own, and have to fit even where a zero comes behind.
+  auto bytes = row_bytes(type, dims[0]);
+  for (std::size_t i = 1; i < dims.size() && bytes; ++i) bytes = checked_multiply(*bytes, dims[i]);
+  return bytes ? checked_add(*bytes, type.tail_bytes) : std::nullopt;
 }
 
 }  // namespace gguf_fuse

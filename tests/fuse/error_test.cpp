@@ -253,12 +253,6 @@ Error wrong_value_type() {
   return error_of(plan_fuse(model.info));
 }
 
-Error bad_hyperparameter() {
-  const Bytes file = RandomModel(llama()).key_value_heads({0}).build();
-  const Model model = support::model_of(file);
-  return error_of(plan_fuse(model.info));
-}
-
 Error nothing_to_fuse() {
   const TempDir dir;
   const std::string path = write_model(dir, RandomModel(llama()).drop("attn_v"));
@@ -312,7 +306,6 @@ Gallery gallery() {
                  {BadRecord, bad_record},
                  {MissingKey, missing_key},
                  {WrongValueType, wrong_value_type},
-                 {BadHyperparameter, bad_hyperparameter},
                  {NothingToFuse, nothing_to_fuse},
                  {NothingToUnfuse, nothing_to_unfuse},
                  {TensorsDiffer, tensors_differ},

@@ -9,6 +9,7 @@
 #include "gguf_fuse/fuse/pipeline.hpp"
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
+#include "support/rewrite.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -18,6 +19,7 @@ using support::model_of;
 using support::RandomModel;
 using support::run_plan;
 using support::value_of;
+using support::with_key;
 using Bytes = std::vector<std::byte>;
 using Write = std::function<void(HeaderWriter&)>;
 
@@ -28,27 +30,6 @@ RandomModel llama() {
 Bytes fused_file(const Bytes& file) {
   Model model = model_of(file);
   return run_plan(value_of(plan_fuse(model.info)), model).front();
-}
-
-// The file with `key` written by `write` instead, or taken away, or added where it was not.
-Bytes with_key(const Bytes& file, std::string_view key, const Write& write) {
-  const Model model = model_of(file);
-  const Container& container = model.info.shards.front();
-  HeaderWriter writer(container.version, container.big_endian);
-  writer.set_alignment(container.alignment);
-  bool written = false;
-  for (std::size_t i = 0; i < container.metadata.size(); ++i) {
-    const bool same = container.metadata[i].key == key;
-    if (!same) writer.add_record(container.metadata[i].record);
-    if (same && write) write(writer);
-    written = written || same;
-  }
-  if (!written && write) write(writer);
-  for (const TensorInfo& tensor : container.tensors)
-    writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
-  Bytes out = writer.finish();
-  out.insert(out.end(), file.begin() + static_cast<std::ptrdiff_t>(container.data_offset), file.end());
-  return out;
 }
 
 struct Lie {

@@ -2,8 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
+
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
+#include "support/rewrite.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -103,9 +107,92 @@ TEST(Legality, HeadCountsNotEmbeddingDecide) {
   EXPECT_EQ(decision(RandomModel("llama").heads(3, 1, 32), RuleId::Qkv), "fused");
 }
 
-TEST(Legality, LayersWithoutHeadsAreAnError) {
-  EXPECT_THAT(decision(RandomModel("llama").key_value_heads({0, 1}), RuleId::Qkv),
-              HasSubstr("hyperparameter is out of range"));
+TEST(Legality, LayersOfAnotherKindAreLeftAlone) {
+  const RandomModel model = RandomModel("llama").key_value_heads({0, 2});
+  EXPECT_THAT(decision(model, RuleId::Qkv), HasSubstr("attention.head_count_kv is 0 here"));
+  EXPECT_EQ(decision(model, RuleId::Qkv, Target::LlamaCpp, 1), "fused");
+}
+
+using Write = std::function<void(HeaderWriter&)>;
+
+/// What models say about their layers in arrays, right and wrong; 3 layers have tensors.
+std::vector<Write> array_values(const std::string& key) {
+  const auto numbers = [&key](std::vector<std::uint32_t> values) {
+    return Write([key, values = std::move(values)](HeaderWriter& writer) { writer.add_u32_array(key, values); });
+  };
+  return {numbers({0, 2, 0}),
+          numbers({0, 0, 0}),
+          numbers({2, 2}),
+          numbers({}),
+          numbers({2, 2, 2, 2, 2, 2}),
+          numbers({0xffffffffU, 2, 2}),
+          [key](HeaderWriter& writer) { writer.add_u32(key, 0); },
+          [key](HeaderWriter& writer) { writer.add_u32(key, 0xffffffffU); },
+          [key](HeaderWriter& writer) { writer.add_i32(key, -1); },
+          [key](HeaderWriter& writer) {
+            writer.add_i32_array(key, std::array<std::int32_t, 3>{-1, 2, 2});
+          },
+          [key](HeaderWriter& writer) { writer.add_f32(key, 2); },
+          [key](HeaderWriter& writer) {
+            writer.add_f32_array(key, std::array<float, 3>{2, 2, 2});
+          },
+          [key](HeaderWriter& writer) {
+            writer.add_bool_array(key, std::array{true, false, true});
+          },
+          [key](HeaderWriter& writer) { writer.add_string(key, "two"); },
+          [key](HeaderWriter& writer) {
+            writer.add_string_array(key, std::array<std::string_view, 3>{"a", "b", "c"});
+          },
+          nullptr};
+}
+
+// Whatever a model says about its layers, the copy is right: what a rule does not understand stays as it is.
+TEST(Legality, NoPerLayerValueOfAnyArchitectureStopsACopy) {
+  constexpr const char* kKeys[] = {
+      "attention.head_count",       "attention.head_count_kv", "feed_forward_length", "attention.key_length",
+      "attention.shared_kv_layers", "attention.rope_pattern",  "embedding_length",    "block_count"};
+  std::size_t kept = 0, fused = 0;
+  for (const ArchitectureRow& row : architectures()) {
+    const auto file = RandomModel(std::string(row.name)).layers(3).build();
+    for (const char* name : kKeys) {
+      const std::string key = std::string(row.name) + "." + name;
+      for (const Write& write : array_values(key)) {
+        SCOPED_TRACE(key);
+        const auto changed = support::with_key(file, key, write);
+        Model model = model_of(changed);
+        const auto plan = plan_fuse(model.info);
+        ASSERT_TRUE(plan) << plan.error().message();
+        const auto files = support::run_plan(*plan, model);
+        Model copy = model_of(files);
+        if (plan->fused_count() == 0) {
+          EXPECT_EQ(files.front(), changed);
+          ++kept;
+          continue;
+        }
+        ++fused;
+        EXPECT_EQ(support::run_plan(support::value_of(plan_unfuse(copy.info)), copy).front(), changed);
+      }
+    }
+  }
+  EXPECT_GT(kept, 1000U);
+  EXPECT_GT(fused, 5000U);
+}
+
+// The way back without a record meets the same values.
+TEST(Legality, NoPerLayerValueStopsTakingApart) {
+  for (const char* architecture : {"llama", "gemma3", "qwen35moe", "granite_swa", "phi3", "kimi-linear"}) {
+    const auto file = RandomModel(architecture).layers(3).fused(RuleId::Qkv).fused(RuleId::GateUpExperts).build();
+    for (const char* name : {"attention.head_count", "attention.head_count_kv", "feed_forward_length",
+                             "attention.key_length", "attention.value_length"}) {
+      const std::string key = std::string(architecture) + "." + name;
+      for (const Write& write : array_values(key)) {
+        SCOPED_TRACE(key);
+        const auto changed = support::with_key(file, key, write);
+        const auto plan = plan_unfuse(model_of(changed).info);
+        EXPECT_TRUE(plan || plan.error().code == ErrorCode::NothingToUnfuse) << plan.error().message();
+      }
+    }
+  }
 }
 
 TEST(Legality, UnknownArchitectures) {

@@ -39,7 +39,7 @@ T must(Result<T> result, const char* what) {
 /// Touches every key and every tensor, and writes the header again.
 inline void check_container(const Container& container, std::span<const std::byte> file) {
   HeaderWriter writer(container.version, container.big_endian);
-  writer.set_alignment(container.alignment);
+  require(writer.set_alignment(container.alignment).has_value(), "an alignment that cannot be written");
   for (std::size_t i = 0; i < container.metadata.size(); ++i) {
     const Metadata::Entry entry = container.metadata[i];
     const std::string shown = entry.value.display();
@@ -50,7 +50,8 @@ inline void check_container(const Container& container, std::span<const std::byt
     writer.add_record(entry.record);
   }
   for (const TensorInfo& tensor : container.tensors) {
-    const std::uint64_t offset = writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
+    const std::uint64_t offset =
+        must(writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims), "an unwritable row:");
     require(offset == tensor.offset, "a tensor at another offset");
     require(container.data_offset + offset + tensor.bytes <= file.size() || tensor.bytes == 0, "data beyond the end");
   }

@@ -10,12 +10,14 @@
 #include "support/file_util.hpp"
 #include "support/gguf_builder.hpp"
 #include "support/random.hpp"
+#include "support/value_of.hpp"
 
 namespace gguf_fuse {
 namespace {
 
 using support::GgufBuilder;
 using support::Random;
+using support::value_of;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Bytes = std::vector<std::byte>;
@@ -115,7 +117,7 @@ TEST(Metadata, ByteExactAndInOrder) {
   EXPECT_TRUE(std::ranges::equal(joined, metadata.section()));
   HeaderWriter writer;
   writer.add_records(metadata.section(), metadata.size());
-  writer.add_tensor("t", *find_tensor_type("F32"), 1, {1, 1, 1, 1});
+  value_of(writer.add_tensor("t", *find_tensor_type("F32"), 1, {1, 1, 1, 1}));
   EXPECT_TRUE(std::ranges::equal(writer.finish(), std::span(file).first(container.data_offset)));
 }
 
@@ -252,7 +254,7 @@ TEST(Container, RoundTripOfRandomHeaders) {
     const std::uint32_t version = random.chance(0.2) ? 2 : 3;
     const std::uint64_t alignment = std::uint64_t{1} << random.below(10);
     HeaderWriter writer(version, big_endian);
-    writer.set_alignment(alignment);
+    value_of(writer.set_alignment(alignment));
     writer.add_u32("general.alignment", static_cast<std::uint32_t>(alignment));
     for (std::size_t i = random.below(30); i > 0; --i) add_random_key(writer, random, i);
     std::vector<TensorInfo> rows(random.below(20));
@@ -263,7 +265,7 @@ TEST(Container, RoundTripOfRandomHeaders) {
       row.dims = {row.type->block_elements * random.below(4), row.type->rows_per_group * random.below(4), 1, 1};
       for (std::size_t i = 2; i < row.dimension_count; ++i) row.dims[i] = random.below(4);
       names.push_back("tensor." + std::to_string(names.size()));
-      row.offset = writer.add_tensor(names.back(), *row.type, row.dimension_count, row.dims);
+      row.offset = value_of(writer.add_tensor(names.back(), *row.type, row.dimension_count, row.dims));
     }
     Bytes file = writer.finish();
     const std::size_t data_offset = file.size();
@@ -275,7 +277,7 @@ TEST(Container, RoundTripOfRandomHeaders) {
     EXPECT_EQ(container.data_bytes, writer.data_bytes());
     ASSERT_EQ(container.tensors.size(), rows.size());
     HeaderWriter again(version, big_endian);
-    again.set_alignment(alignment);
+    value_of(again.set_alignment(alignment));
     for (std::size_t i = 0; i < container.metadata.size(); ++i) again.add_record(container.metadata[i].record);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const TensorInfo& tensor = container.tensors[i];
@@ -283,7 +285,7 @@ TEST(Container, RoundTripOfRandomHeaders) {
       EXPECT_EQ(tensor.type, rows[i].type);
       EXPECT_EQ(tensor.offset, rows[i].offset);
       EXPECT_EQ(tensor.dims, rows[i].dims);
-      again.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
+      value_of(again.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims));
     }
     EXPECT_EQ(again.finish(), Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(data_offset)));
   }
@@ -302,10 +304,10 @@ TEST(Container, HeadersOfOtherWriters) {
       EXPECT_TRUE(container.metadata.get_string("general.architecture"));
       EXPECT_GT(container.tensors.size(), 4U);
       HeaderWriter writer(container.version, container.big_endian);
-      writer.set_alignment(container.alignment);
+      value_of(writer.set_alignment(container.alignment));
       writer.add_records(container.metadata.section(), container.metadata.size());
       for (const TensorInfo& tensor : container.tensors)
-        writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
+        value_of(writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims));
       EXPECT_TRUE(std::ranges::equal(writer.finish(), std::span(file).first(container.data_offset)));
       ++count;
     }

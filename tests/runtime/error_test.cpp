@@ -137,6 +137,8 @@ Shown unsupported_template() {
   return {error_of(recognise_chat_template("{{ dance(messages) }}", "in.gguf")), "in.gguf"};
 }
 
+Shown bad_hyperparameter() { return model_error(RandomModel(llama()).key_value_heads({0})); }
+
 Shown missing_tensor() { return model_error(llama().drop("ffn_norm")); }
 
 Shown bad_tensor_shape() {
@@ -175,6 +177,7 @@ Gallery gallery() {
           {UnsupportedHyperparameter, unsupported_hyperparameter},
           {UnsupportedTokenizer, unsupported_tokenizer},
           {UnsupportedTemplate, unsupported_template},
+          {BadHyperparameter, bad_hyperparameter},
           {MissingTensor, missing_tensor},
           {BadTensorShape, bad_tensor_shape},
           {BadToken, bad_token},

@@ -77,7 +77,7 @@ inline Bytes with_key(const Bytes& file, std::string_view key, const Write& writ
   }
   if (write) write(writer);
   for (const TensorInfo& tensor : container.tensors) {
-    writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims);
+    support::value_of(writer.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims));
   }
   Bytes changed = writer.finish();
   changed.insert(changed.end(), file.begin() + static_cast<std::ptrdiff_t>(container.data_offset), file.end());

@@ -216,7 +216,7 @@ TEST(HostileFiles, MoreRowsThanNumbersFor) {
   }
   writer.add_u32("llama.attention.key_length", 2);
   const std::uint64_t rows = (std::uint64_t{1} << 32) + 16;
-  writer.add_tensor("token_embd.weight", *find_tensor_type("F16"), 2, {1, rows, 1, 1});
+  support::value_of(writer.add_tensor("token_embd.weight", *find_tensor_type("F16"), 2, {1, rows, 1, 1}));
   const std::string path = dir.file("in.gguf");
   const Bytes header = writer.finish();
   support::write_file(path, header);

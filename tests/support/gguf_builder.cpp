@@ -9,6 +9,7 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "support/file_util.hpp"
 #include "support/random.hpp"
+#include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -98,7 +99,7 @@ GgufBuilder& GgufBuilder::tensors(const std::vector<TensorSpec>& specs) {
 }
 
 void GgufBuilder::write_keys(HeaderWriter& writer, std::size_t shard, std::size_t shard_count) const {
-  writer.set_alignment(alignment_);
+  value_of(writer.set_alignment(alignment_));
   if (shard == 0) {
     for (const auto& write : keys_) write(writer);
   }
@@ -118,7 +119,7 @@ Bytes GgufBuilder::assemble(std::span<const TensorSpec> tensors, std::size_t sha
     if (!names.insert(spec.name).second) refuse(spec, "appears twice");
     const Shape shape = shape_of(spec);
     offsets.push_back(
-        writer.add_tensor(spec.name, *shape.type, static_cast<std::uint32_t>(spec.dims.size()), shape.dims));
+        value_of(writer.add_tensor(spec.name, *shape.type, static_cast<std::uint32_t>(spec.dims.size()), shape.dims)));
   }
   Bytes file = writer.finish();
   const std::size_t data_begin = file.size();

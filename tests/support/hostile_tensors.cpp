@@ -66,6 +66,11 @@ void add_shapes(HostileRows& rows) {
   rows.tensor("tensor_ne_product_2p256", kOverflow, {kTwoTo63 - 1, kTwoTo63 - 1, kTwoTo63 - 1, kTwoTo63 - 1}, kI8);
   rows.tensor("tensor_ne_wraps_to_4", kOverflow, {4, (std::uint64_t{1} << 62) + 1}, kI8);
   rows.tensor("tensor_ne_wraps_in_the_middle", kOverflow, {1, kTwoTo32, kTwoTo32, 0}, kI8);
+  rows.tensor("tensor_ne_zero_hides_overflow", kOverflow, {4294967297, 1610612736000, 2048, 0}, kF32);
+  rows.tensor("tensor_ne_zero_third_hides_overflow", kOverflow, {kTwoTo32, kTwoTo32, 0}, kF32);
+  rows.tensor("tensor_ne_zero_last_hides_overflow", kOverflow, {kTwoTo32, 1, kTwoTo32, 0}, kI8);
+  rows.tensor("tensor_nbytes_zero_hides_overflow", kOverflow, {kTwoTo32, kTwoTo30, 0}, kF32);
+  rows.tensor("tensor_nbytes_zero_last_hides_overflow", kOverflow, {kTwoTo32, 16, kTwoTo30 / 4, 0}, kF32);
   rows.tensor("tensor_ne_int32_max_squared_by_4", kOverflow, {4 * std::uint64_t{0x7fffffff}, std::uint64_t{0x7fffffff}},
               kF32);
   rows.tensor("tensor_nbytes_wrap_4096", kOverflow, {1024, (std::uint64_t{1} << 52) + 1}, kF32);

@@ -115,6 +115,7 @@ void add_tensors(ValidRows& rows) {
   rows.add("ok_zero_dim_first", GgufBuilder().tensor({"t", "Q4_0", {0, 7}}).tensor({"u", "F32", {4}}));
   rows.add("ok_all_zero_dims", GgufBuilder().tensor({"t", "F32", {0, 0, 0, 0}}));
   rows.add("ok_zero_rows_of_groups", GgufBuilder().tensor({"t", "Q4_0_R8", {32, 0}}));
+  rows.raw("ok_zero_second", [](RawBytes& raw) { raw.header(1, 0).row("t", {1024, 0, 1024}, 0, 0); });
   rows.raw("ok_zero_times_2p62", [](RawBytes& raw) { raw.header(1, 0).row("t", {0, std::uint64_t{1} << 62}, 0, 0); });
   rows.add("ok_name_63", GgufBuilder().tensor({std::string(63, 'n'), "F32", {1}}));
   rows.add("ok_name_one_byte", GgufBuilder().tensor({"n", "F32", {1}}));

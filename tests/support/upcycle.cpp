@@ -93,11 +93,13 @@ class Upcycler {
     out_ = &out;
     const Container& model = dense_.info.shards.front();
     HeaderWriter header(3, model.big_endian);
-    header.set_alignment(model.alignment);
+    GGUF_FUSE_CHECK(header.set_alignment(model.alignment));
     write_keys(header);
     std::vector<std::uint64_t> offsets;
     for (const Output& tensor : outputs_) {
-      offsets.push_back(header.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims));
+      GGUF_FUSE_ASSIGN(const std::uint64_t offset,
+                       header.add_tensor(tensor.name, *tensor.type, tensor.dimension_count, tensor.dims));
+      offsets.push_back(offset);
     }
     const Bytes bytes = header.finish();
     GGUF_FUSE_CHECK(put(bytes));

@@ -82,8 +82,9 @@ struct FuseOptions {
 };
 
 /// Plans a fused copy: a pure function of the headers. A file that was fused before is planned from its original
-/// tensors, so fusing again for another target needs no unfuse in between. Errors: BadRecord, MissingKey,
-/// WrongValueType, BadHyperparameter, SizeOverflow.
+/// tensors, so fusing again for another target needs no unfuse in between. A layer whose metadata a
+/// rule does not understand is kept as it is, with the reason in its decision. Errors: BadRecord, MissingKey and
+/// WrongValueType (of keys that have to be rewritten), SizeOverflow, InvalidArgument (a model without files).
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options = {});
 
 /// Plans the way back: exactly the original where a record says how, else by the rules and the model's head counts.

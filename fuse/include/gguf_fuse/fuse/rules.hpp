@@ -24,6 +24,7 @@ struct Rule {
 };
 
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const Rule> rules();
+/// A number that is no RuleId gives a rule without parts, "no rule".
 [[nodiscard]] GGUF_FUSE_EXPORT const Rule& rule(RuleId id);
 
 }  // namespace gguf_fuse

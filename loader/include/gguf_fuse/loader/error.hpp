@@ -42,7 +42,7 @@ using Result = tl::expected<T, Error>;
 
 /// Number of codes in the list; codes are 0 .. error_code_count() - 1.
 [[nodiscard]] GGUF_FUSE_EXPORT std::size_t error_code_count();
-/// The code's identifier, e.g. "BadMagic".
+/// The code's identifier, e.g. "BadMagic"; "Unknown" for a number that is no code.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view error_name(ErrorCode code);
 /// The code's default hint.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view error_hint(ErrorCode code);

@@ -19,8 +19,9 @@ class GGUF_FUSE_EXPORT HeaderWriter {
   explicit HeaderWriter(std::uint32_t version = 3, bool big_endian = false)
       : version_(version), big_endian_(big_endian) {}
 
-  /// Alignment of the tensor data; writes no key (add general.alignment where it is not the default).
-  void set_alignment(std::uint64_t alignment) { alignment_ = alignment; }
+  /// Alignment of the tensor data; writes no key (add general.alignment where it is not the default). Errors:
+  /// BadAlignment when it is no power of two up to Limits::alignment; the one before stays.
+  [[nodiscard]] Result<void> set_alignment(std::uint64_t alignment);
 
   /// A record exactly as another file of the same byte order stores it (Metadata::Entry::record).
   void add_record(std::span<const std::byte> record);
@@ -45,9 +46,11 @@ class GGUF_FUSE_EXPORT HeaderWriter {
   void add_bool_array(std::string_view key, std::span<const bool> values);
   void add_string_array(std::string_view key, std::span<const std::string_view> values);
 
-  /// Appends a row of the tensor table and returns the tensor's offset relative to the data section.
-  std::uint64_t add_tensor(std::string_view name, const TensorType& type, std::uint32_t dimension_count,
-                           const Dimensions& dims);
+  /// Appends a row of the tensor table and returns the tensor's offset relative to the data section. Errors, after
+  /// which the header is as before: BadDimensions when there are more than four, SizeOverflow when the data would not
+  /// end below 2^63.
+  [[nodiscard]] Result<std::uint64_t> add_tensor(std::string_view name, const TensorType& type,
+                                                 std::uint32_t dimension_count, const Dimensions& dims);
 
   [[nodiscard]] std::uint64_t key_count() const { return key_count_; }
   /// End of the last tensor relative to the data section, without padding.

@@ -90,6 +90,7 @@ class GGUF_FUSE_EXPORT Metadata {
   Metadata(HeaderBytes bytes, std::vector<std::uint64_t> begins, bool big_endian, std::string path);
 
   [[nodiscard]] std::size_t size() const { return begins_.empty() ? 0 : begins_.size() - 1; }
+  /// An entry without a key where there is none with that index.
   [[nodiscard]] Entry operator[](std::size_t index) const;
   [[nodiscard]] std::optional<Value> find(std::string_view key) const;
   /// The index of a key that is there already, if any: the reader refuses such files.

@@ -13,8 +13,8 @@ namespace gguf_fuse {
 struct ModelInfo {
   std::vector<Container> shards;
 
-  /// The first shard's metadata, where the model's keys are.
-  [[nodiscard]] const Metadata& metadata() const { return shards.front().metadata; }
+  /// The first shard's metadata, where the model's keys are; no keys without a shard.
+  [[nodiscard]] GGUF_FUSE_EXPORT const Metadata& metadata() const;
   [[nodiscard]] GGUF_FUSE_EXPORT std::size_t tensor_count() const;
   /// Bytes of all files (header, padding and data), as far as the headers tell.
   [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t total_bytes() const;

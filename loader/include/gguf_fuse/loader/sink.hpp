@@ -46,6 +46,7 @@ struct FileSinkOptions {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Sink>> descriptor_sink(int descriptor, std::string path);
 
 /// Compresses into `inner`; `level` is zlib's. The compressed bytes depend on the input and the level alone.
+/// Null for a null sink.
 [[nodiscard]] GGUF_FUSE_EXPORT std::unique_ptr<Sink> gzip_sink(std::unique_ptr<Sink> inner, int level = 1);
 
 /// An unnamed file in $TMPDIR for what must be complete before it can be streamed; read_back() gives its content.

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+#include "plan_check.hpp"
+
+namespace gguf_fuse {
+namespace {
+
+Error misfit(std::string_view subject, std::string expected, std::string actual) {
+  return {.code = ErrorCode::InvalidArgument,
+          .path = "plan",
+          .subject = std::string(subject),
+          .expected = std::move(expected),
+          .actual = std::move(actual),
+          .hint = "execute a plan with the model that it was made of"};
+}
+
+// Whether pieces of a run, a stride apart, end at or before `most`; nothing here may wrap.
+bool ends_within(std::uint64_t start, std::uint64_t stride, const Run& run, std::uint64_t most) {
+  if (start > most || run.bytes > most - start) return false;
+  const std::uint64_t room = most - start - run.bytes;
+  return run.count == 1 || (stride >= run.bytes && stride != 0 && run.count - 1 <= room / stride);
+}
+
+std::uint64_t source_bytes(const Container& container) {
+  return container.file_bytes.value_or(container.data_offset + container.data_bytes);
+}
+
+Result<void> check_tensor(const PlannedTensor& tensor, const Model& model) {
+  for (const Run& run : tensor.runs) {
+    if (run.source >= model.sources.size()) {
+      return fail(misfit(tensor.name, fmt::format("one of {} files", model.sources.size()),
+                         fmt::format("file {}", run.source)));
+    }
+    const std::uint64_t there = source_bytes(model.info.shards[run.source]);
+    if (run.count == 0 || !ends_within(run.offset, run.stride, run, tensor.bytes) ||
+        !ends_within(run.source_offset, run.source_stride, run, there)) {
+      return fail(misfit(tensor.name, fmt::format("runs within {} bytes of a file of {}", tensor.bytes, there),
+                         fmt::format("{} bytes from {}", run.bytes, run.source_offset)));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> check_model(const ModelInfo& model) {
+  if (!model.shards.empty()) return {};
+  return fail({.code = ErrorCode::InvalidArgument,
+               .path = "model",
+               .expected = "a model that was opened",
+               .actual = "one without files",
+               .hint = "open it (again): a model that was moved from has none"});
+}
+
+Result<void> check_model(const Model& model) {
+  GGUF_FUSE_CHECK(check_model(model.info));
+  const auto& sources = model.sources;
+  const bool all = std::all_of(sources.begin(), sources.end(), [](const auto& source) { return source != nullptr; });
+  if (all && sources.size() == model.info.shards.size()) return {};
+  return fail({.code = ErrorCode::InvalidArgument,
+               .path = model.info.shards.front().path,
+               .expected = fmt::format("{} sources", model.info.shards.size()),
+               .actual = all ? fmt::format("{}", sources.size()) : "one that is null",
+               .hint = "open the model with open_model"});
+}
+
+Result<void> check_plan(const Plan& plan, const Model& model) {
+  GGUF_FUSE_CHECK(check_model(model));
+  for (const PlannedFile& file : plan.files) {
+    std::uint64_t end = 0;
+    for (const PlannedTensor& tensor : file.tensors) {
+      if (tensor.offset < std::max<std::uint64_t>(end, file.header.size()) || tensor.offset > file.total_bytes ||
+          tensor.bytes > file.total_bytes - tensor.offset) {
+        return fail(misfit(tensor.name, "tensors one behind the other", fmt::format("byte {}", tensor.offset)));
+      }
+      end = tensor.offset + tensor.bytes;
+      GGUF_FUSE_CHECK(check_tensor(tensor, model));
+    }
+    if (file.header.size() > file.total_bytes) {
+      return fail(
+          misfit("header", fmt::format("at most {} bytes", file.total_bytes), fmt::format("{}", file.header.size())));
+    }
+  }
+  return {};
+}
+
+}  // namespace gguf_fuse
