@@ -38,7 +38,7 @@ _gguf_fuse() {
     local options
     case $command in
       convert) options="$select $output --strict $speed --copy --json --quiet" ;;
-      unfuse) options="$output $speed --copy --json --quiet" ;;
+      unfuse) options="$output --strict $speed --copy --json --quiet" ;;
       plan) options="$select --explain --json" ;;
       inspect) options='--kv --tensors --types --json' ;;
       verify | hash) options="$speed --json --quiet" ;;

@@ -14,7 +14,7 @@ const std::array<CommandRow, 7>& table() {
        "write a fused copy of a model",
        "Writes a copy of a GGUF model in which tensors that are always used together are one: Q, K and V of a layer, "
        "gate and up of its experts. No weight is changed, the copy is read back and compared, and unfuse gives the "
-       "original file back byte for byte.",
+       "original file back byte for byte, proven by hashes in the copy.",
        {{"fuse what llama.cpp reads fused", "gguf-fuse model.gguf fused.gguf"},
         {"for another engine, and see first what would happen",
          "gguf-fuse convert --target ik_llama.cpp --dry-run model.gguf fused.gguf"},
@@ -23,8 +23,9 @@ const std::array<CommandRow, 7>& table() {
        "unfuse",
        {"IN", "OUT"},
        "give the original back",
-       "Takes a fused model apart again. What gguf-fuse made becomes the original file, byte for byte; a model that "
-       "was fused elsewhere is split by its head counts.",
+       "Takes a fused model apart again. What gguf-fuse made becomes the original file, byte for byte, and what comes "
+       "out is compared with hashes of the original; where a tensor or the metadata changed since, it says so. A model "
+       "that was fused elsewhere is split by its head counts.",
        {{"the way back", "gguf-fuse unfuse fused.gguf model.gguf"},
         {"compare with the original's checksum", "gguf-fuse unfuse fused.gguf - | sha256sum"}}},
       {Command::Plan,

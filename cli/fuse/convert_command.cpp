@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "commands.hpp"
+#include "decision_groups.hpp"
 #include "json_output.hpp"
 #include "outlook.hpp"
 #include "print.hpp"
@@ -48,6 +50,26 @@ std::string written_text(const Options& options, const ConvertReport& report) {
   return rate.empty() ? text : fmt::format("{} ({})", text, rate);
 }
 
+std::string changed_text(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 4;
+  const std::size_t shown = std::min(names.size(), kShown);
+  std::string text;
+  for (std::size_t i = 0; i < shown; ++i) text += (i == 0 ? "" : ", ") + escape_text(names[i]);
+  return shown == names.size() ? text : fmt::format("{} and {} more", text, names.size() - shown);
+}
+
+std::string_view restored_word(Restores restored) {
+  return restored == Restores::Original ? "original" : restored == Restores::Recorded ? "recorded" : "weights";
+}
+
+std::string restored_text(const ConvertReport& report, bool dry_run) {
+  if (report.restored == Restores::Weights) return "the same weights; no record tells what else the original held";
+  if (report.restored != Restores::Original)
+    return "as the record says, not proven to be the original: " + report.unproven;
+  return dry_run ? "the original file, if its tensors still have the hashes in the record"
+                 : "the original file, byte for byte";
+}
+
 std::string verified_text(const Options& options, const ConvertReport& report) {
   if (report.verified) return fmt::format("every byte, in {}", format_seconds(report.verify_seconds));
   if (!options.request.verify) return "no (--no-verify); gguf-fuse verify can do it later";
@@ -56,6 +78,9 @@ std::string verified_text(const Options& options, const ConvertReport& report) {
 
 std::string fused_line(const Options& options, const ConvertReport& report) {
   const std::string_view target = target_name(options.request.fuse.target);
+  if (report.plan.fused_count() > 0 && report.plan.fused_count() == report.plan.fused_before) {
+    return fmt::format("{} for {}, as the input has it already: nothing changes", fused_text(report.plan), target);
+  }
   if (const std::string fused = fused_text(report.plan); !fused.empty()) return fmt::format("{} for {}", fused, target);
   const std::string reason = main_reason(report.plan);
   if (reason.empty())
@@ -84,8 +109,8 @@ std::string summary(const Options& options, const ConvertReport& report, const B
   }
   table.add({"tensors", fmt::format("{} -> {}", background.tensors_before, planned_tensors(report.plan))});
   if (unfuse) {
-    table.add({"result", report.plan.exact ? "the original file, byte for byte"
-                                           : "the same weights; no record tells what else the original held"});
+    table.add({"result", restored_text(report, options.request.dry_run)});
+    if (!report.changed_tensors.empty()) table.add({"changed", changed_text(report.changed_tensors)});
   }
   table.add({"written", written_text(options, report)});
   if (!options.request.dry_run) table.add({"verified", verified_text(options, report)});
@@ -108,7 +133,10 @@ Json convert_json(const Options& options, const ConvertReport& report, const Bac
             {"seconds",
              {{"copy", report.copy_seconds}, {"verify", report.verify_seconds}, {"commit", report.commit_seconds}}}};
   if (unfuse) {
-    json["exact"] = report.plan.exact;
+    json["exact"] = report.restored == Restores::Original && !request.dry_run;
+    json["restores"] = restored_word(report.restored);
+    json["reason"] = report.unproven;
+    json["changed_tensors"] = report.changed_tensors;
   } else {
     json["target"] = target_name(request.fuse.target);
     json["engines"] = Json::object();

@@ -67,7 +67,7 @@ constexpr std::string_view kExitStatus =
     "  2    the command line is wrong\n"
     "  3    the input is damaged or not a GGUF file\n"
     "  4    nothing can be fused (with --strict) or unfused\n"
-    "  5    weights differ\n"
+    "  5    weights differ; with unfuse --strict: not the proven original\n"
     "  130  interrupted (SIGINT); 143 after SIGTERM. No partial file is left behind\n";
 
 }  // namespace

@@ -21,7 +21,7 @@ Json types_json() {
                      {"llama.cpp", (type.engines & kMainline) != 0},
                      {"ik_llama.cpp", (type.engines & kIk) != 0}});
   }
-  return {{"types", std::move(types)}};
+  return types;
 }
 
 Json container_json(const Container& file, std::uint64_t max_elements) {
@@ -56,18 +56,21 @@ Json model_json(const Options& options, const ModelInfo& model) {
   const std::uint64_t max_elements = options.show_keys ? ~std::uint64_t{0} : kShortArray;
   Json files = Json::array();
   for (const Container& file : model.shards) files.push_back(container_json(file, max_elements));
-  return {{"command", "inspect"}, {"path", options.request.input}, {"files", std::move(files)}};
+  Json json{{"command", "inspect"}, {"path", options.request.input}, {"files", std::move(files)}};
+  if (options.show_types) json["types"] = types_json();
+  return json;
 }
 
 }  // namespace
 
 Result<void> inspect_command(const Options& options) {
-  if (options.show_types && options.json) {
-    put_json(stdout, types_json());
+  const bool types_only = options.request.input.empty();
+  if (types_only && options.json) {
+    put_json(stdout, {{"command", "inspect"}, {"types", types_json()}});
     return {};
   }
-  if (options.show_types) put(stdout, type_table());
-  if (options.request.input.empty()) return {};
+  if (options.show_types && !options.json) put(stdout, type_table());
+  if (types_only) return {};
   GGUF_FUSE_ASSIGN(const Model model, open_model(options.request.input));
   if (options.json) {
     put_json(stdout, model_json(options, model.info));

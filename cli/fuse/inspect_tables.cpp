@@ -7,6 +7,7 @@
 #include <map>
 #include <tuple>
 
+#include "gguf_fuse/fuse/plan.hpp"
 #include "gguf_fuse/loader/error.hpp"
 #include "print.hpp"
 
@@ -113,8 +114,20 @@ std::string shape_text(const Metadata& metadata, std::string_view architecture) 
 
 std::string fused_text(const ModelInfo& model) {
   const Metadata& metadata = model.metadata();
-  if (metadata.find("gguf_fuse.version")) return "by gguf-fuse; unfuse gives the original back byte for byte";
-  return {};
+  bool recorded = false;
+  for (std::size_t i = 0; i < metadata.size(); ++i) recorded = recorded || metadata[i].key.starts_with("gguf_fuse.");
+  if (!recorded) return {};
+  const auto plan = plan_unfuse(model);
+  if (!plan) return "by gguf-fuse, but " + plan.error().message();
+  switch (plan->restores) {
+    case Restores::Original:
+      return "by gguf-fuse; the record holds the original's hashes, which unfuse compares (or verify, with the "
+             "original)";
+    case Restores::Recorded:
+      return "by gguf-fuse; unfuse gives back what the record says, not proven to be the original: " + plan->unproven;
+    default:
+      return "by gguf-fuse, but another program took keys of the record; unfuse goes by the rules";
+  }
 }
 
 }  // namespace

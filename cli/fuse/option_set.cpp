@@ -28,7 +28,9 @@ void add_output_options(CLI::App& app, RawOptions& raw) {
   app.add_flag("-n,--dry-run", raw.dry_run, "write nothing, say what would be done");
   app.add_flag("--no-verify", raw.no_verify, "do not read the output back and compare it with the input");
   if (app.get_name() == "convert") {
-    app.add_flag("--strict", raw.strict, "exit with 4, writing nothing, when there is nothing to fuse");
+    app.add_flag("--strict", raw.strict, "exit with 4, writing nothing, when there is nothing (more) to fuse");
+  } else {
+    app.add_flag("--strict", raw.strict, "exit with 5, keeping nothing, when it is not the proven original");
   }
   add_value(app, "--split-max-size", raw.split_max_size, "SIZE", "cut the output into shards of at most this size");
   add_value(app, "--split-max-tensors", raw.split_max_tensors, "N", "cut the output into shards of at most N tensors");

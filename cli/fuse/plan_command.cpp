@@ -1,38 +1,16 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <limits>
 
 #include "commands.hpp"
 #include "json_output.hpp"
 #include "outlook.hpp"
+#include "plan_view.hpp"
 #include "print.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
-
-/// Layers of one rule that were decided alike, for the same reason.
-struct Group {
-  RuleId rule;
-  bool fused = false;
-  std::string reason;
-  std::vector<std::uint32_t> layers;
-  std::uint64_t bytes = 0;
-};
-
-std::vector<Group> group_decisions(const Plan& plan) {
-  std::vector<Group> groups;
-  for (const Decision& decision : plan.decisions) {
-    const std::string reason = general_reason(decision);
-    auto group = std::find_if(groups.begin(), groups.end(), [&](const Group& known) {
-      return known.rule == decision.rule && known.fused == decision.fused && known.reason == reason;
-    });
-    if (group == groups.end()) group = groups.insert(groups.end(), {decision.rule, decision.fused, reason, {}, 0});
-    group->layers.push_back(decision.layer);
-    group->bytes += decision.bytes;
-  }
-  return groups;
-}
 
 std::string headline(const Options& options, const ModelInfo& model) {
   const auto architecture = model.metadata().get_string("general.architecture").value_or("unknown architecture");
@@ -41,9 +19,9 @@ std::string headline(const Options& options, const ModelInfo& model) {
                      target_name(options.request.fuse.target));
 }
 
-std::string explanation(const std::vector<Group>& groups, std::size_t width) {
+std::string explanation(const std::vector<DecisionGroup>& groups, std::size_t width) {
   Table table({{"layers"}, {"rule"}, {"decision"}, {"bytes", Align::Right}, {"why"}});
-  for (const Group& group : groups) {
+  for (const DecisionGroup& group : groups) {
     const Rule& row = rule(group.rule);
     table.add({format_layers(group.layers), std::string(row.name),
                group.fused ? fmt::format("fuse to {}", row.result) : "keep",
@@ -52,30 +30,39 @@ std::string explanation(const std::vector<Group>& groups, std::size_t width) {
   return table.render(width);
 }
 
-/// A line a rule: how many of its layers are fused, and the main reason where not all are.
-std::string overview(const std::vector<Group>& groups, std::size_t width) {
-  Table table({{""}, {""}, {""}});
-  for (const Rule& row : rules()) {
-    std::size_t fused = 0, all = 0;
-    std::uint64_t bytes = 0;
-    const Group* reason = nullptr;
-    for (const Group& group : groups) {
-      if (group.rule != row.id) continue;
-      all += group.layers.size();
-      if (group.fused) {
-        fused += group.layers.size();
-        bytes += group.bytes;
-      } else if (reason == nullptr || group.layers.size() > reason->layers.size()) {
-        reason = &group;
-      }
-    }
-    if (all == 0) continue;
-    std::string text = fused == 0 ? "" : fmt::format("to {}, {}", row.result, format_bytes(bytes));
-    if (reason != nullptr) text += (text.empty() ? "" : "; otherwise ") + reason->reason;
-    const std::string count = fused == 0 ? "not fused" : fmt::format("fused in {} of {} layers", fused, all);
-    table.add({std::string(row.name), count, text});
+/// The options that this plan was made with.
+std::string selection(const FuseOptions& fuse) {
+  std::string text;
+  if (fuse.target != FuseOptions{}.target) text += fmt::format(" --target {}", target_name(fuse.target));
+  if (fuse.qkv != fuse.gate_up) text += fmt::format(" --only {}", fuse.qkv ? "qkv" : "gate-up");
+  if (!fuse.layers) return text;
+  const auto [first, last] = *fuse.layers;
+  const bool to_the_end = last == std::numeric_limits<std::uint32_t>::max();
+  return text + (to_the_end ? fmt::format(" --layers {}-", first) : fmt::format(" --layers {}-{}", first, last));
+}
+
+std::string output_name(const std::string& input) {
+  if (input == "-") return "fused.gguf";
+  std::string name = input;
+  if (const auto shard = parse_shard_name(name)) return shard->prefix + "-fused.gguf";
+  for (const std::string_view ending : {".gz", ".gguf"}) {
+    if (name.size() > ending.size() && name.compare(name.size() - ending.size(), ending.size(), ending) == 0)
+      name.resize(name.size() - ending.size());
   }
-  return table.render(width);
+  return name + "-fused.gguf";
+}
+
+/// What to type now: convert, or, where nothing fuses, another target, or our own runtime, which fuses while it loads.
+std::string next_command(const Options& options, const Plan& plan, const Outlook& outlook) {
+  const std::string input = shell_word(escape_text(options.request.input));
+  if (plan.fused_count() > 0) {
+    return fmt::format("gguf-fuse convert{} {} {}", selection(options.request.fuse), input,
+                       shell_word(escape_text(output_name(options.request.input))));
+  }
+  if (!outlook.alternatives.empty()) {
+    return fmt::format("gguf-fuse plan --target {} {}", target_name(outlook.alternatives.front().target), input);
+  }
+  return fmt::format("gguf-run -m {}", input);
 }
 
 std::string products_text(const Plan& plan, const ModelInfo& model) {
@@ -104,7 +91,8 @@ std::string outlook_lines(const Options& options, const Plan& plan, const ModelI
   }
   if (!options.explain && !plan.decisions.empty())
     table.add({"hint", "--explain lists every decision with its layers"});
-  return table.render(width);
+  // never broken, so that it can be copied
+  return table.render(width) + "\nnext:  " + next_command(options, plan, outlook) + "\n";
 }
 
 Json plan_json(const Options& options, const Plan& plan, const ModelInfo& model) {
@@ -140,12 +128,12 @@ Result<void> plan_command(const Options& options) {
     return {};
   }
   const std::size_t width = terminal_width(stdout);
-  const std::vector<Group> groups = group_decisions(plan);
+  const std::vector<DecisionGroup> groups = group_decisions(plan);
   std::string text = headline(options, model.info);
   if (groups.empty()) {
     text += "This model has no tensors that any rule fuses.\n\n";
   } else {
-    text += (options.explain ? explanation(groups, width) : overview(groups, width)) + "\n";
+    text += (options.explain ? explanation(groups, width) : layer_bars(groups, PlanStyle::of_output())) + "\n";
   }
   text += outlook_lines(options, plan, model.info, width);
   for (const std::string& warning : plan.warnings) text += fmt::format("warning: {}\n", escape_text(warning));

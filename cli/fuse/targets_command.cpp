@@ -113,7 +113,7 @@ Json targets_json() {
     table.push_back(
         {{"architecture", architecture.name}, {"support", std::move(engines)}, {"trap", architecture.trap}});
   }
-  return {{"targets", std::move(list)}, {"architectures", std::move(table)}};
+  return {{"command", "targets"}, {"targets", std::move(list)}, {"architectures", std::move(table)}};
 }
 
 constexpr std::string_view kLegend =

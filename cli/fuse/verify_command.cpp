@@ -11,9 +11,15 @@ namespace gguf_fuse::cli {
 namespace {
 
 Json verify_json(const Options& options, const VerifyReport& report) {
-  return {{"command", "verify"},   {"fused", options.request.input}, {"original", options.original},
-          {"equal", true},         {"tensors", report.tensors},      {"fused_tensors", report.fused_tensors},
-          {"bytes", report.bytes}, {"seconds", report.seconds}};
+  return {{"command", "verify"},
+          {"fused", options.request.input},
+          {"original", options.original},
+          {"equal", true},
+          {"tensors", report.tensors},
+          {"fused_tensors", report.fused_tensors},
+          {"fused_in_original", report.fused_in_original},
+          {"bytes", report.bytes},
+          {"seconds", report.seconds}};
 }
 
 std::string hash_line(const std::string& path, const TensorHash& hash) {
@@ -26,6 +32,14 @@ Json hashes_json(const std::string& path, const std::vector<TensorHash>& hashes)
     tensors.push_back({{"name", hash.name}, {"bytes", hash.bytes}, {"xxh64", fmt::format("{:016x}", hash.xxh64)}});
   }
   return {{"command", "hash"}, {"path", path}, {"tensors", std::move(tensors)}};
+}
+
+std::string fused_where(const Options& options, const VerifyReport& report) {
+  if (report.fused_tensors == 0 && report.fused_in_original == 0) return "none fused";
+  if (report.fused_in_original == 0) return fmt::format("{} fused", report.fused_tensors);
+  const std::string other =
+      fmt::format("{} fused in {}, given second", report.fused_in_original, escape_text(options.original));
+  return report.fused_tensors == 0 ? other : fmt::format("{} fused in the first, {}", report.fused_tensors, other);
 }
 
 }  // namespace
@@ -45,11 +59,11 @@ Result<void> verify_command(const Options& options) {
   if (options.json) {
     put_json(stdout, verify_json(options, *report));
   } else if (!options.quiet) {
-    put(stdout, fmt::format("{} all {} of {} are in {} unchanged ({}; {} in {})\n",
-                            coloured(stdout, Colour::Green, "equal:"), plural(report->tensors, "tensor"),
-                            escape_text(options.original), escape_text(options.request.input),
-                            report->fused_tensors == 0 ? "none fused" : fmt::format("{} fused", report->fused_tensors),
-                            format_bytes(report->bytes), format_seconds(report->seconds)));
+    put(stdout,
+        fmt::format("{} all {} of {} are in {} unchanged ({}; {} in {})\n", coloured(stdout, Colour::Green, "equal:"),
+                    plural(report->tensors, "tensor"), escape_text(options.original),
+                    escape_text(options.request.input), fused_where(options, *report), format_bytes(report->bytes),
+                    format_seconds(report->seconds)));
   }
   return {};
 }

@@ -9,22 +9,7 @@
 namespace gguf_fuse::cli {
 
 void put_json(std::FILE* stream, const Json& value) {
-  constexpr int kIndent = 2;
-  put(stream, value.dump(kIndent, ' ', true, Json::error_handler_t::replace) + "\n");
-}
-
-Json decisions_json(const Plan& plan) {
-  Json decisions = Json::array();
-  for (const Decision& decision : plan.decisions) {
-    decisions.push_back({{"rule", rule(decision.rule).name},
-                         {"layer", decision.layer},
-                         {"fused", decision.fused},
-                         {"reason", decision.reason},
-                         {"parts", decision.parts},
-                         {"result", decision.result},
-                         {"bytes", decision.bytes}});
-  }
-  return decisions;
+  put(stream, value.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
 }
 
 Json value_json(const Value& value, std::uint64_t max_elements) {

@@ -113,19 +113,31 @@ Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original) {
   match_parts(left, right);
   match_parts(right, left);
   const TensorIndex by_name = index_by_name(left.tensors);
-  if (by_name.size() != right.tensors.size()) {
-    const TensorIndex wanted = index_by_name(right.tensors);
-    for (const LogicalTensor& tensor : left.tensors) {
-      if (!wanted.contains(tensor.name)) return fail(differs(derived, tensor.name, "no such tensor", describe(tensor)));
-    }
+  const TensorIndex wanted = index_by_name(right.tensors);
+  const auto lacks = [](const TensorIndex& index) {
+    return [&index](const LogicalTensor& tensor) { return !index.contains(tensor.name); };
+  };
+  const auto lost = std::find_if(right.tensors.begin(), right.tensors.end(), lacks(by_name));
+  const auto more = std::find_if(left.tensors.begin(), left.tensors.end(), lacks(wanted));
+  const auto alone = std::count_if(right.tensors.begin(), right.tensors.end(), lacks(by_name)) +
+                     std::count_if(left.tensors.begin(), left.tensors.end(), lacks(wanted));
+  if (alone != 0) {
+    Error error = lost != right.tensors.end() ? differs(derived, lost->name, describe(*lost), "no such tensor")
+                                              : differs(derived, more->name, "no such tensor", describe(*more));
+    const bool mostly = 4 * static_cast<std::size_t>(alone) > right.tensors.size();
+    if (mostly) error.code = ErrorCode::DifferentModels;
+    if (!mostly) error.hint = "one of the two files has tensors that the other lacks";
+    return fail(std::move(error));
   }
   Relation relation(derived);
   for (const LogicalTensor& tensor : right.tensors) {
-    const auto found = by_name.find(tensor.name);
-    if (found == by_name.end()) return fail(differs(derived, tensor.name, describe(tensor), "no such tensor"));
-    const LogicalTensor& counterpart = left.tensors[found->second];
+    const LogicalTensor& counterpart = left.tensors[by_name.find(tensor.name)->second];
     if (counterpart.type != tensor.type || counterpart.dims != tensor.dims) {
-      return fail(differs(derived, tensor.name, describe(tensor), describe(counterpart)));
+      Error error = differs(derived, tensor.name, describe(tensor), describe(counterpart));
+      if (counterpart.dims != tensor.dims) error.code = ErrorCode::DifferentModels;
+      if (counterpart.dims == tensor.dims)
+        error.hint = "one of the two was quantised differently; give the very file that the other was made from";
+      return fail(std::move(error));
     }
     relation.add(counterpart, tensor);
   }

@@ -52,20 +52,38 @@ class Converter {
     GGUF_FUSE_ASSIGN(report_.plan, make_plan());
     const auto architecture = model_.info.metadata().get_string("general.architecture");
     if (architecture) report_.architecture = *architecture;
-    if (request_.strict && request_.direction == Direction::Fuse && report_.plan.fused_count() == 0) {
-      return fail({.code = ErrorCode::NothingToFuse, .path = request_.input});
-    }
+    report_.restored = report_.plan.restores;
+    report_.unproven = report_.plan.unproven;
+    if (request_.strict) GGUF_FUSE_CHECK(check_strictly());
     GGUF_FUSE_ASSIGN(report_.outputs, output_names());
     GGUF_FUSE_CHECK(check_aliases());
     if (!request_.dry_run) GGUF_FUSE_CHECK(produce());
     report_.input_bytes = model_.info.total_bytes();
-    report_.output_bytes = report_.plan.total_bytes();
+    if (request_.dry_run) report_.output_bytes = report_.plan.total_bytes();
     report_.warnings.insert(report_.warnings.end(), report_.plan.warnings.begin(), report_.plan.warnings.end());
     return std::move(report_);
   }
 
+  [[nodiscard]] bool unfuses() const { return request_.direction == Direction::Unfuse; }
+
+  [[nodiscard]] Result<void> check_strictly() const {
+    if (unfuses() && report_.restored != Restores::Original) {
+      return fail({.code = ErrorCode::NotOriginal,
+                   .path = request_.input,
+                   .actual = report_.restored == Restores::Weights ? "the file has no record of its original"
+                                                                   : report_.unproven});
+    }
+    if (unfuses() || report_.plan.fused_count() != report_.plan.fused_before) return {};
+    Error error{.code = ErrorCode::NothingToFuse, .path = request_.input};
+    if (report_.plan.fused_before != 0) {
+      error.actual = "it is fused already";
+      error.hint = "without --strict it is copied as it is";
+    }
+    return fail(std::move(error));
+  }
+
   [[nodiscard]] Result<Plan> make_plan() const {
-    if (request_.direction == Direction::Unfuse) return plan_unfuse(model_.info, request_.fuse.split);
+    if (unfuses()) return plan_unfuse(model_.info, request_.fuse.split);
     return plan_fuse(model_.info, request_.fuse);
   }
 
@@ -130,7 +148,20 @@ class Converter {
     const auto start = std::chrono::steady_clock::now();
     for (const auto& sink : sinks) GGUF_FUSE_CHECK(sink->commit());
     report_.commit_seconds = seconds_since(start);
+    report_.output_bytes = written_bytes();
     return {};
+  }
+
+  // What lies on the disk; compressed files are smaller than what was planned.
+  [[nodiscard]] std::uint64_t written_bytes() const {
+    std::uint64_t bytes = 0;
+    for (std::size_t i = 0; i < report_.outputs.size(); ++i) {
+      std::error_code failed;
+      const std::string& name = report_.outputs[i];
+      const std::uint64_t there = is_gzip_name(name) ? std::filesystem::file_size(name, failed) : 0;
+      bytes += there != 0 && !failed ? there : report_.plan.files[i].total_bytes;
+    }
+    return bytes;
   }
 
   Result<Sinks> open_sinks() {
@@ -155,19 +186,45 @@ class Converter {
   // Moves, completes and verifies what goes into `sinks`.
   Result<void> fill(const Sinks& sinks) {
     const auto start = std::chrono::steady_clock::now();
+    const bool in_order = std::any_of(sinks.begin(), sinks.end(), [](const auto& sink) { return sink->sequential(); });
+    if (in_order && report_.plan.proof && report_.plan.proof->hashed_at != 0) {
+      // The header goes out first, and its hashes are those of all that follows.
+      GGUF_FUSE_ASSIGN(const Execution seen, survey(report_.plan, model_, request_.pipeline));
+      GGUF_FUSE_CHECK(complete_record(report_.plan, seen, nullptr));
+    }
     GGUF_FUSE_ASSIGN(const Execution execution, execute(report_.plan, model_, sinks, request_.pipeline));
     if (model_.sequential()) {
       // Now the stream's length is known, and with it the record's last number.
       GGUF_FUSE_ASSIGN(report_.plan, make_plan());
+      GGUF_FUSE_CHECK(complete_record(report_.plan, execution, nullptr));
       GGUF_FUSE_CHECK(write_headers(report_.plan, sinks));
+    } else if (!in_order) {
+      GGUF_FUSE_CHECK(complete_record(report_.plan, execution, sinks.front().get()));
     }
     report_.copy_seconds = seconds_since(start);
+    GGUF_FUSE_CHECK(compare_with_record(execution));
     if (!execution.padding_was_zero) {
       report_.warnings.emplace_back(
           "the input has bytes other than zero between or behind its tensors; they are not copied, and unfuse restores "
           "zeros there");
     }
     return request_.verify ? verify_sinks(sinks, execution) : Result<void>();
+  }
+
+  // Holds what went by against the hashes of an earlier record.
+  Result<void> compare_with_record(const Execution& execution) {
+    report_.changed_tensors = changed_tensors(report_.plan, execution);
+    const std::size_t count = report_.changed_tensors.size();
+    if (count == 0) return {};
+    const std::string clause =
+        fmt::format("{} of {} tensors changed since it was fused", count, report_.plan.proof->tensors.size());
+    if (!unfuses()) {
+      report_.warnings.push_back(clause + ": unfusing the result will not give the original back");
+      return {};
+    }
+    report_.restored = Restores::Recorded;
+    report_.unproven = report_.unproven.empty() ? clause : report_.unproven + ", and " + clause;
+    return request_.strict ? check_strictly() : Result<void>();
   }
 
   Result<void> verify_sinks(const Sinks& sinks, const Execution& execution) {

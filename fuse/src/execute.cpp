@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <condition_variable>
+#include <optional>
 
 #include "gather.hpp"
 #include "kernel_copy.hpp"
@@ -8,6 +9,7 @@
 #include "plan_check.hpp"
 #include "scatter.hpp"
 #include "ticker.hpp"
+#include "tracks.hpp"
 #include "workers.hpp"
 
 namespace gguf_fuse {
@@ -39,24 +41,72 @@ class Turns {
   std::uint64_t next_ = 0;
 };
 
-/// Output of one file, chunk by chunk in output order; each thread owns one buffer of the ring.
+/// Cuts a file into the chunks that threads take, in order: of one size, or, where blocks are hashed, so that none is
+/// cut in two.
+class Chunks {
+ public:
+  struct Chunk {
+    std::uint64_t number = 0;
+    std::uint64_t begin = 0;
+    std::uint64_t bytes = 0;  ///< 0 at the end
+  };
+
+  Chunks(std::uint64_t total, std::uint64_t most, const FileTracks* tracks, const OriginalProof* proof)
+      : total_(total), most_(most), tracks_(tracks), proof_(proof) {}
+
+  Chunk next() {
+    const std::lock_guard lock(mutex_);
+    Chunk chunk{.number = number_++, .begin = position_, .bytes = 0};
+    const std::uint64_t end =
+        tracks_ != nullptr ? whole_stretches(*tracks_, proof_->tensors, position_, most_) : position_ + most_;
+    chunk.bytes = std::min(end, total_) - position_;
+    position_ += chunk.bytes;
+    return chunk;
+  }
+  /// Where the next chunk will begin.
+  std::uint64_t position() {
+    const std::lock_guard lock(mutex_);
+    return position_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::uint64_t total_;
+  std::uint64_t most_;
+  const FileTracks* tracks_;
+  const OriginalProof* proof_;
+  std::uint64_t position_ = 0;
+  std::uint64_t number_ = 0;
+};
+
+/// Output of one file, chunk by chunk in output order; each thread owns one buffer of the ring. Without a sink the
+/// bytes are only hashed.
 class FileGather {
  public:
-  FileGather(const PlannedFile& file, Model& model, Sink& sink, std::uint64_t chunk_bytes,
-             const PipelineOptions& options)
-      : file_(file), model_(model), sink_(sink), chunk_bytes_(chunk_bytes), control_(options.control) {
+  FileGather(const Plan& plan, std::size_t index, Model& model, Sink* sink, std::uint64_t chunk_bytes,
+             OriginalHasher& hasher, const PipelineOptions& options)
+      : file_(plan.files[index]),
+        model_(model),
+        sink_(sink),
+        chunk_bytes_(chunk_bytes),
+        hasher_(hasher),
+        tracks_(hasher.proof() != nullptr ? &hasher.proof()->outputs[index] : nullptr),
+        control_(sink != nullptr ? options.control : nullptr),
+        stop_(options.control),
+        chunks_(file_.total_bytes, chunk_bytes, tracks_, hasher.proof()) {
     const bool possible =
-        sink.descriptor() >= 0 && !sink.sequential() &&
+        sink != nullptr && sink->descriptor() >= 0 && !sink->sequential() &&
         std::all_of(model.sources.begin(), model.sources.end(), [](const auto& s) { return s->descriptor() >= 0; });
-    const bool wins = options.copy == CopyMode::Auto && possible && kernel_copy_wins(*model.sources.front(), sink);
+    const bool wins = options.copy == CopyMode::Auto && possible && kernel_copy_wins(*model.sources.front(), *sink);
     in_kernel_ = possible && (options.copy == CopyMode::Kernel || wins);
   }
 
   /// Starts writing back what was written since the last call; `threads` chunks may still be on their way.
   void settle(unsigned threads) {
-    const std::uint64_t begun = next_chunk_.load(std::memory_order_relaxed);
-    const std::uint64_t end = begun > threads ? std::min((begun - threads) * chunk_bytes_, file_.total_bytes) : 0;
-    if (end > settled_) sink_.settle(settled_, end - settled_);
+    const std::uint64_t begun = chunks_.position();
+    const std::uint64_t open = threads * chunk_bytes_;
+    const std::uint64_t end = begun > open ? begun - open : 0;
+    if (end > settled_) sink_->settle(settled_, end - settled_);
     settled_ = std::max(settled_, end);
   }
 
@@ -71,43 +121,65 @@ class FileGather {
   Result<void> loop(FirstError& first) {
     std::vector<std::byte> buffer;
     while (!first.is_set()) {
-      if (cancelled(control_)) return fail(interrupted());
-      const std::uint64_t chunk = next_chunk_.fetch_add(1);
-      const std::uint64_t begin = chunk * chunk_bytes_;
-      if (begin >= file_.total_bytes) break;
-      const std::uint64_t bytes = std::min(chunk_bytes_, file_.total_bytes - begin);
-      GGUF_FUSE_CHECK(move_chunk(first, chunk, begin, bytes, buffer));
-      count_bytes(control_, bytes);
+      if (cancelled(stop_)) return fail(interrupted());
+      const Chunks::Chunk chunk = chunks_.next();
+      if (chunk.bytes == 0) break;
+      GGUF_FUSE_CHECK(move_chunk(first, chunk, buffer));
+      count_bytes(control_, chunk.bytes);
     }
     return {};
   }
 
-  Result<void> move_chunk(FirstError& first, std::uint64_t chunk, std::uint64_t begin, std::uint64_t bytes,
-                          std::vector<std::byte>& buffer) {
+  Result<void> move_chunk(FirstError& first, const Chunks::Chunk& chunk, std::vector<std::byte>& buffer) {
+    bool copied = false;
     if (in_kernel_.load(std::memory_order_relaxed)) {
-      GGUF_FUSE_ASSIGN(const bool copied, kernel_copy(file_, model_, sink_, begin, begin + bytes));
-      if (copied) return {};
-      in_kernel_.store(false, std::memory_order_relaxed);
+      GGUF_FUSE_ASSIGN(copied, kernel_copy(file_, model_, *sink_, chunk.begin, chunk.begin + chunk.bytes));
+      if (!copied) in_kernel_.store(false, std::memory_order_relaxed);
     }
-    buffer.resize(bytes);
-    GGUF_FUSE_CHECK(gather(file_, model_, begin, buffer));
-    if (!sink_.sequential()) return sink_.write_at(begin, buffer);
-    if (!turns_.wait_for(chunk, first)) return {};
-    GGUF_FUSE_CHECK(sink_.write_at(begin, buffer));
+    if (copied && tracks_ == nullptr) return {};
+    buffer.resize(chunk.bytes);
+    GGUF_FUSE_CHECK(gather(file_, model_, chunk.begin, buffer));
+    if (tracks_ != nullptr) hasher_.add(*tracks_, chunk.begin, buffer);
+    if (copied || sink_ == nullptr) return {};
+    if (!sink_->sequential()) return sink_->write_at(chunk.begin, buffer);
+    if (!turns_.wait_for(chunk.number, first)) return {};
+    GGUF_FUSE_CHECK(sink_->write_at(chunk.begin, buffer));
     turns_.advance();
     return {};
   }
 
   const PlannedFile& file_;
   Model& model_;
-  Sink& sink_;
+  Sink* sink_;
   std::uint64_t chunk_bytes_;
-  Control* control_;
+  OriginalHasher& hasher_;
+  const FileTracks* tracks_;
+  Control* control_;  // whose bytes are counted
+  Control* stop_;
+  Chunks chunks_;
   std::atomic<bool> in_kernel_{false};
-  std::atomic<std::uint64_t> next_chunk_{0};
   std::uint64_t settled_ = 0;
   Turns turns_;
 };
+
+// Moves every file into its sink, or, without sinks, hashes what would be moved.
+Result<Execution> gather_files(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>* sinks,
+                               const PipelineOptions& options) {
+  GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
+  OriginalHasher hasher(plan.proof ? &*plan.proof : nullptr);
+  for (std::size_t i = 0; i < plan.files.size(); ++i) {
+    Sink* sink = sinks != nullptr ? (*sinks)[i].get() : nullptr;
+    FileGather gather_file(plan, i, model, sink, size.chunk_bytes, hasher, options);
+    std::optional<Ticker> write_back;
+    if (sink != nullptr) write_back.emplace(kWriteBackPeriod, [&] { gather_file.settle(size.threads); });
+    GGUF_FUSE_CHECK(run_threads(size.threads, [&](FirstError& first) { return gather_file.work(first); }));
+  }
+  Execution execution;
+  execution.originals = hasher.take();
+  GGUF_FUSE_ASSIGN(execution.padding_was_zero, padding_is_zero(model));
+  GGUF_FUSE_CHECK(model.check_unchanged());
+  return execution;
+}
 
 }  // namespace
 
@@ -116,17 +188,17 @@ Result<Execution> execute(const Plan& plan, Model& model, const std::vector<std:
   GGUF_FUSE_CHECK(check_plan(plan, model));
   GGUF_FUSE_CHECK(check_sides(plan, sinks));
   start_count(options.control, plan.total_bytes());
-  if (model.sequential()) return scatter(plan, model, sinks, options);
-  GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
-  for (std::size_t i = 0; i < plan.files.size(); ++i) {
-    FileGather gather_file(plan.files[i], model, *sinks[i], size.chunk_bytes, options);
-    const Ticker write_back(kWriteBackPeriod, [&] { gather_file.settle(size.threads); });
-    GGUF_FUSE_CHECK(run_threads(size.threads, [&](FirstError& first) { return gather_file.work(first); }));
-  }
-  Execution execution;
-  GGUF_FUSE_ASSIGN(execution.padding_was_zero, padding_is_zero(model));
-  GGUF_FUSE_CHECK(model.check_unchanged());
-  return execution;
+  return model.sequential() ? scatter(plan, model, sinks, options) : gather_files(plan, model, &sinks, options);
+}
+
+Result<Execution> survey(const Plan& plan, Model& model, const PipelineOptions& options) {
+  GGUF_FUSE_CHECK(check_plan(plan, model));
+  if (!model.sequential()) return gather_files(plan, model, nullptr, options);
+  return fail({.code = ErrorCode::InvalidArgument,
+               .path = model.info.shards.front().path,
+               .expected = "a file",
+               .actual = "a stream",
+               .hint = "a stream can be read once, from front to back"});
 }
 
 Result<void> write_headers(const Plan& plan, const std::vector<std::unique_ptr<Sink>>& sinks) {

@@ -67,9 +67,88 @@ void write_keys(HeaderWriter& header, const Draft& draft, const std::vector<Chan
   }
 }
 
-Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool as_original) {
+// Parts of a tensor that is fused lie between each other, and are looked at together.
+void join_overlapping(FileTracks& file) {
+  std::sort(file.begin(), file.end(), [](const auto& a, const auto& b) { return a.begin < b.begin; });
+  FileTracks joined;
+  for (TrackedTensor& next : file) {
+    if (joined.empty() || next.begin >= joined.back().end) {
+      joined.push_back(std::move(next));
+      continue;
+    }
+    joined.back().end = std::max(joined.back().end, next.end);
+    joined.back().tracks.push_back(next.tracks.front());
+  }
+  file = std::move(joined);
+}
+
+// Where the parts of an output tensor, or the tensor itself, lie in it.
+TrackedTensor track(const LogicalTensor& tensor, std::uint64_t position) {
+  TrackedTensor tracked{.begin = position, .end = position + tensor.bytes, .tracks = {}};
+  if (tensor.parts.empty()) {
+    tracked.tracks.push_back({.tensor = tensor.index, .position = position, .bytes = tensor.bytes});
+    return tracked;
+  }
+  std::uint64_t rows = 0;
+  for (const FusedPart& part : tensor.parts) rows += part.rows;
+  const std::uint64_t whole = slice_bytes(tensor);
+  if (rows == 0 || whole == 0) return tracked;
+  std::uint64_t begin = position;
+  for (const FusedPart& part : tensor.parts) {
+    const std::uint64_t bytes = whole / rows * part.rows;
+    if (bytes != 0) {
+      tracked.tracks.push_back({.tensor = part.index,
+                                .position = begin,
+                                .position_stride = whole,
+                                .offset = 0,
+                                .offset_stride = bytes,
+                                .bytes = bytes,
+                                .count = tensor.bytes / whole});
+    }
+    begin += bytes;
+  }
+  return tracked;
+}
+
+void move_to(TrackedTensor& tracked, std::uint64_t position) {
+  tracked.begin += position;
+  tracked.end += position;
+  for (Track& part : tracked.tracks) part.position += position;
+}
+
+// What the files of the model hold of the original's tensors.
+std::vector<FileTracks> source_tracks(const LogicalModel& original) {
+  std::vector<FileTracks> files;
+  for (std::size_t i = 0; i < original.tensors.size(); ++i) {
+    for (const Run& run : original.tensors[i].runs) {
+      if (run.source >= files.size()) files.resize(run.source + 1);
+      files[run.source].push_back({.begin = run.source_offset,
+                                   .end = run.source_offset + (run.count - 1) * run.source_stride + run.bytes,
+                                   .tracks = {{.tensor = static_cast<std::uint32_t>(i),
+                                               .position = run.source_offset,
+                                               .position_stride = run.source_stride,
+                                               .offset = run.offset,
+                                               .offset_stride = run.stride,
+                                               .bytes = run.bytes,
+                                               .count = run.count}}});
+    }
+  }
+  for (FileTracks& file : files) join_overlapping(file);
+  return files;
+}
+
+std::vector<OriginalTensor> original_tensors(const LogicalModel& original) {
+  std::vector<OriginalTensor> tensors;
+  tensors.reserve(original.tensors.size());
+  for (const LogicalTensor& tensor : original.tensors)
+    tensors.push_back({.name = tensor.name, .bytes = tensor.bytes, .slice_bytes = slice_bytes(tensor)});
+  return tensors;
+}
+
+Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool as_original, FileTracks& tracks) {
   PlannedFile file;
   for (LogicalTensor* tensor : draft.tensors) {
+    tracks.push_back(track(*tensor, 0));
     PlannedTensor planned;
     GGUF_FUSE_ASSIGN(planned.offset,
                      header.add_tensor(tensor->name, *tensor->type, tensor->dimension_count, tensor->dims));
@@ -83,7 +162,10 @@ Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool a
   }
   file.header = header.finish();
   const std::uint64_t data = file.header.size();
-  for (PlannedTensor& tensor : file.tensors) tensor.offset += data;
+  for (std::size_t i = 0; i < file.tensors.size(); ++i) {
+    file.tensors[i].offset += data;
+    move_to(tracks[i], file.tensors[i].offset);
+  }
   const std::uint64_t end = header.data_bytes();
   file.total_bytes = data + (as_original ? end + draft.shard->tail_bytes : align_up(end, draft.alignment));
   if (as_original && file.tensors.empty() && draft.shard->file_bytes) {
@@ -96,8 +178,7 @@ Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool a
 
 }  // namespace
 
-Result<std::vector<PlannedFile>> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors,
-                                         const SplitOptions& split) {
+Result<Layout> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors, const SplitOptions& split) {
   const bool cut = split.max_bytes != 0 || split.max_tensors != 0;
   const bool keep = !cut && (split.keep || original.shards.size() == 1);
   std::vector<Draft> drafts =
@@ -111,8 +192,10 @@ Result<std::vector<PlannedFile>> lay_out(const LogicalModel& original, std::vect
   // Taken apart by the rules: these are other tensors than the original's, and no record leads back from them.
   const bool taken_apart = tensors.size() > original.tensors.size();
 
-  std::vector<ChangedKey> extra = tensor_extra_changes(original, tensors);
-  std::vector<PlannedFile> files;
+  const std::vector<ChangedKey> extra = tensor_extra_changes(original, tensors);
+  Layout layout;
+  OriginalProof proof{.tensors = original_tensors(original), .big_endian = original.big_endian};
+  if (original.hashes) proof.expected = original.hashes->tensors;
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     const ShardPlace place{.number = i, .count = drafts.size() > 1 ? drafts.size() : 0, .tensor_count = tensors.size()};
     static const std::vector<KeyItem> kNoKeys;
@@ -124,16 +207,26 @@ Result<std::vector<PlannedFile>> lay_out(const LogicalModel& original, std::vect
     HeaderWriter header(original.version, original.big_endian);
     GGUF_FUSE_CHECK(header.set_alignment(drafts[i].alignment));
     write_keys(header, drafts[i], changes);
-    if (i == 0 && !as_original && !taken_apart) write_record(header, original, fused, changes);
-    auto file = finish_file(drafts[i], header, as_original);
+    if (i == 0 && !as_original && !taken_apart) {
+      const RecordSlots slots = write_record(header, original, fused, changes);
+      proof.hashed_at = slots.hashed;
+      proof.zero_padding_at = slots.zero_padding;
+      proof.hashes_at = slots.hashes;
+    }
+    proof.outputs.emplace_back();
+    auto file = finish_file(drafts[i], header, as_original, proof.outputs.back());
     if (!file) {
       Error error = std::move(file).error();
       error.path = original.path;
       return fail(std::move(error));
     }
-    files.push_back(std::move(*file));
+    layout.files.push_back(std::move(*file));
   }
-  return files;
+  if (!proof.expected.empty() || proof.hashed_at != 0) {
+    proof.sources = source_tracks(original);
+    layout.proof = std::move(proof);
+  }
+  return layout;
 }
 
 }  // namespace gguf_fuse

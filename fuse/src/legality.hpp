@@ -56,6 +56,9 @@ class ModelView {
 /// The number in `blk.N.`, when the name starts so.
 [[nodiscard]] std::optional<std::uint32_t> layer_of(std::string_view name);
 
+/// Warns of a record that had to be ignored.
+void note_lost_record(const LogicalModel& logical, Plan& plan);
+
 /// A rule's tensors in one layer.
 struct Parts {
   std::array<const LogicalTensor*, 3> weights{};

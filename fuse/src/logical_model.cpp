@@ -36,6 +36,11 @@ LogicalShard stored_shard(const Container& container) {
   shard.tail_bytes = tail_of(container);
   shard.file_bytes = container.file_bytes;
   shard.section = container.metadata.section();
+  // As it lies in the file: padded, but not beyond the end of a file that ends with its header.
+  const std::uint64_t end = std::min(container.data_offset, container.file_bytes.value_or(container.data_offset));
+  const std::uint64_t written = container.header->size();
+  shard.header_hash =
+      hash_header(*container.header, std::max(end, written) - written, container.file_bytes.value_or(0));
   for (std::size_t i = 0; i < container.metadata.size(); ++i) {
     const Metadata::Entry entry = container.metadata[i];
     shard.keys.push_back({.key = entry.key, .type = entry.value.type(), .value = entry.value.bytes()});
@@ -48,6 +53,16 @@ LogicalShard stored_shard(const Container& container) {
 std::optional<Value> LogicalModel::find_key(std::string_view key) const {
   const auto found = std::find_if(keys().begin(), keys().end(), [key](const KeyItem& item) { return item.key == key; });
   return found != keys().end() ? std::optional(Value(found->type, found->value, big_endian)) : std::nullopt;
+}
+
+std::uint64_t slice_bytes(const LogicalTensor& tensor) {
+  const bool along_elements = tensor.name.ends_with(".bias");
+  const Dimensions& dims = tensor.dims;
+  const Matrices matrices = matrices_of(*tensor.type, dims, along_elements);
+  const std::uint64_t bytes = matrices.rows * matrices.row_bytes;
+  const bool whole =
+      bytes == 0 || !can_cut(tensor, {.rows = {dims[along_elements ? 0 : 1]}, .along_elements = along_elements});
+  return whole ? tensor.bytes : bytes;
 }
 
 TensorIndex index_by_name(const std::vector<LogicalTensor>& tensors) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gguf_fuse/fuse/plan.hpp"
+#include "tracks.hpp"
 
 namespace gguf_fuse {
 
@@ -50,8 +51,16 @@ struct LogicalShard {
   std::uint64_t alignment = kDefaultAlignment;
   std::uint64_t tail_bytes = 0;               ///< behind the last tensor
   std::optional<std::uint64_t> file_bytes{};  ///< of a file as stored
+  ContentHash header_hash{};                  ///< of a file as stored
   std::vector<KeyItem> keys;
   std::span<const std::byte> section{};  ///< the keys as stored; empty for the first shard of a record
+};
+
+/// What a record knows of the original's bytes.
+struct OriginalHashes {
+  bool zero_padding = false;         ///< there is nothing but zeros between and behind the tensors
+  std::vector<ContentHash> headers;  ///< of each shard
+  std::vector<ContentHash> tensors;
 };
 
 /// The original model, seen through what was fused before.
@@ -60,12 +69,19 @@ struct LogicalModel {
   bool big_endian = false;
   std::string path;
   bool has_record = false;
+  std::optional<OriginalHashes> hashes{};   ///< of the record; nothing in one of version 1
+  std::string lost_key{};                   ///< of a record that is ignored because this key is not there
+  std::vector<std::string> stored_fused{};  ///< names that the record says are fused
   std::vector<LogicalShard> shards;
   std::vector<LogicalTensor> tensors;  ///< in original order
 
   [[nodiscard]] const std::vector<KeyItem>& keys() const { return shards.front().keys; }
   [[nodiscard]] std::optional<Value> find_key(std::string_view key) const;
 };
+
+/// Bytes of a matrix of `tensor`, or, of a bias for each expert, of an expert's: what fusing moves as a whole. All of
+/// it where it is never taken apart.
+[[nodiscard]] std::uint64_t slice_bytes(const LogicalTensor& tensor);
 
 /// Index of tensors by name.
 using TensorIndex = std::unordered_map<std::string_view, std::size_t>;

@@ -59,6 +59,14 @@ std::optional<std::uint32_t> layer_of(std::string_view name) {
   return canonical ? std::optional(layer) : std::nullopt;
 }
 
+void note_lost_record(const LogicalModel& logical, Plan& plan) {
+  if (logical.lost_key.empty()) return;
+  plan.warnings.push_back(
+      fmt::format("the record of what was fused is ignored: another program dropped its key {}, so the way back is by "
+                  "the rules alone",
+                  logical.lost_key));
+}
+
 Result<ModelView> ModelView::make(const LogicalModel& logical) {
   ModelView view;
   view.logical_ = &logical;

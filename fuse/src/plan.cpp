@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -34,6 +35,7 @@ class FusePlanner {
 
   Result<Plan> run() {
     Plan plan;
+    GGUF_FUSE_CHECK(check_layers(plan));
     for (const Rule& rule : rules()) {
       for (const std::uint32_t layer : view_.layers()) {
         auto decision = decide(rule, layer);
@@ -41,11 +43,34 @@ class FusePlanner {
       }
     }
     warn_of_stored(plan);
-    GGUF_FUSE_ASSIGN(plan.files, lay_out(view_.logical(), take_tensors(), options_.split));
+    note_lost_record(view_.logical(), plan);
+    GGUF_FUSE_ASSIGN(Layout layout, lay_out(view_.logical(), take_tensors(), options_.split));
+    plan.files = std::move(layout.files);
+    plan.proof = std::move(layout.proof);
+    plan.fused_before = count_fused_before(plan);
     return plan;
   }
 
  private:
+  // Layers that the model does not have are a mistake, whole or in part.
+  Result<void> check_layers(Plan& plan) const {
+    if (!options_.layers || view_.layers().empty()) return {};
+    const auto [first, last] = *options_.layers;
+    const std::uint32_t end = view_.layers().back();
+    const bool to_the_end = last == std::numeric_limits<std::uint32_t>::max();
+    if (first > end || first > last) {
+      return fail({.code = ErrorCode::InvalidArgument,
+                   .path = view_.logical().path,
+                   .subject = "--layers",
+                   .expected = fmt::format("layers from 0 to {}", end),
+                   .actual = to_the_end ? fmt::format("{}-", first) : fmt::format("{}-{}", first, last),
+                   .hint = "`gguf-fuse plan` shows the layers of a model"});
+    }
+    if (last > end && !to_the_end)
+      plan.warnings.push_back(fmt::format("--layers {}-{}: the model ends with layer {}", first, last, end));
+    return {};
+  }
+
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const Parts parts = find_parts(view_, rule, layer);
     const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
@@ -83,6 +108,15 @@ class FusePlanner {
       return "left out by --layers";
     }
     return refusal(view_, rule, layer, options_.target);
+  }
+
+  [[nodiscard]] std::size_t count_fused_before(const Plan& plan) const {
+    const std::vector<std::string>& stored = view_.logical().stored_fused;
+    const std::unordered_set<std::string_view> names(stored.begin(), stored.end());
+    return static_cast<std::size_t>(
+        std::count_if(plan.decisions.begin(), plan.decisions.end(), [&names](const Decision& decision) {
+          return decision.fused && names.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
+        }));
   }
 
   void fuse(const Rule& rule, std::uint32_t layer, const Parts& parts, Decision& decision) {

@@ -40,6 +40,24 @@ Result<void> check_tensor(const PlannedTensor& tensor, const Model& model) {
   return {};
 }
 
+Result<void> check_proof(const OriginalProof& proof, std::size_t files) {
+  if (proof.outputs.size() != files) {
+    return fail(misfit("proof", fmt::format("{} files", files), fmt::format("{}", proof.outputs.size())));
+  }
+  for (const std::vector<FileTracks>* side : {&proof.outputs, &proof.sources}) {
+    for (const FileTracks& file : *side) {
+      for (const TrackedTensor& tensor : file) {
+        for (const Track& track : tensor.tracks) {
+          const bool known = track.tensor < proof.tensors.size() && tensor.begin <= track.position;
+          const bool steps = track.count == 1 || (track.count != 0 && track.position_stride != 0);
+          if (!known || !steps) return fail(misfit("proof", "tracks of its tensors", "others"));
+        }
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_model(const ModelInfo& model) {
@@ -65,6 +83,7 @@ Result<void> check_model(const Model& model) {
 
 Result<void> check_plan(const Plan& plan, const Model& model) {
   GGUF_FUSE_CHECK(check_model(model));
+  if (plan.proof) GGUF_FUSE_CHECK(check_proof(*plan.proof, plan.files.size()));
   for (const PlannedFile& file : plan.files) {
     std::uint64_t end = 0;
     for (const PlannedTensor& tensor : file.tensors) {

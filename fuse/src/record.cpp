@@ -3,8 +3,39 @@
 
 namespace gguf_fuse {
 
-void write_record(HeaderWriter& header, const LogicalModel& original, std::span<const LogicalTensor* const> fused,
-                  std::span<const ChangedKey> changes) {
+namespace {
+
+std::vector<std::uint64_t> numbers_of(std::span<const ContentHash> hashes) {
+  std::vector<std::uint64_t> numbers;
+  for (const ContentHash& hash : hashes) {
+    numbers.push_back(hash.low);
+    numbers.push_back(hash.high);
+  }
+  return numbers;
+}
+
+RecordSlots write_hashes(HeaderWriter& header, const LogicalModel& original) {
+  RecordSlots slots;
+  // A record of version 1 did not say what its original was, and now nobody can.
+  if (original.has_record && !original.hashes) return slots;
+  const bool known = original.hashes.has_value();
+  std::vector<ContentHash> headers;
+  for (const LogicalShard& shard : original.shards) headers.push_back(shard.header_hash);
+  header.add_bool(record_keys::kHashed, known);
+  slots.hashed = header.keys_end() - 1;
+  header.add_bool(record_keys::kZeroPadding, known && original.hashes->zero_padding);
+  slots.zero_padding = header.keys_end() - 1;
+  header.add_u64_array(record_keys::kHeaderHashes, numbers_of(known ? original.hashes->headers : headers));
+  const std::vector<ContentHash> empty(known ? 0 : original.tensors.size());
+  header.add_u64_array(record_keys::kTensorHashes, numbers_of(known ? original.hashes->tensors : empty));
+  slots.hashes = header.keys_end() - 2 * sizeof(std::uint64_t) * original.tensors.size();
+  return known ? RecordSlots{} : slots;
+}
+
+}  // namespace
+
+RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
+                         std::span<const LogicalTensor* const> fused, std::span<const ChangedKey> changes) {
   std::vector<std::string_view> names;
   std::vector<std::string_view> part_names;
   std::vector<std::string_view> added;
@@ -20,7 +51,7 @@ void write_record(HeaderWriter& header, const LogicalModel& original, std::span<
       rows.push_back(part.rows);
     }
   }
-  header.add_u32(record_keys::kVersion, 1);
+  header.add_u32(record_keys::kVersion, kRecordVersion);
   header.add_string_array(record_keys::kFused, names);
   header.add_u32_array(record_keys::kPartCounts, counts);
   header.add_string_array(record_keys::kPartNames, part_names);
@@ -53,6 +84,7 @@ void write_record(HeaderWriter& header, const LogicalModel& original, std::span<
     }
   }
   if (!added.empty()) header.add_string_array(record_keys::kAdded, added);
+  return write_hashes(header, original);
 }
 
 }  // namespace gguf_fuse

@@ -26,6 +26,13 @@ inline constexpr std::string_view kShardKeyCounts = "gguf_fuse.shard.keys";
 inline constexpr std::string_view kShardSection = "gguf_fuse.shard.section.";
 /// + key: the original value of a key that was changed.
 inline constexpr std::string_view kWas = "gguf_fuse.was.";
+/// Whether the hashes below were filled in (they are known only when all bytes went by), and whether nothing but zeros
+/// lay between and behind the original's tensors.
+inline constexpr std::string_view kHashed = "gguf_fuse.original.hashed";
+inline constexpr std::string_view kZeroPadding = "gguf_fuse.original.zero_padding";
+/// Two numbers a hash, the low half first: of each original file's header, of each original tensor.
+inline constexpr std::string_view kHeaderHashes = "gguf_fuse.original.headers";
+inline constexpr std::string_view kTensorHashes = "gguf_fuse.original.tensors";
 /// Keys that the output has and the original has not.
 inline constexpr std::string_view kAdded = "gguf_fuse.added";
 }  // namespace record_keys
@@ -38,8 +45,19 @@ struct ChangedKey {
   std::vector<std::byte> value;  ///< as stored in the output
 };
 
-/// Appends the record of `fused` (those tensors that have parts) to the header.
-void write_record(HeaderWriter& header, const LogicalModel& original, std::span<const LogicalTensor* const> fused,
-                  std::span<const ChangedKey> changes);
+/// The newest record that is read and the one that is written.
+inline constexpr std::uint32_t kRecordVersion = 2;
+
+/// Places in the header where hashes are filled in later; 0 where there is nothing to fill in.
+struct RecordSlots {
+  std::uint64_t hashed = 0;        ///< the byte of kHashed
+  std::uint64_t zero_padding = 0;  ///< the byte of kZeroPadding
+  std::uint64_t hashes = 0;        ///< the first number of kTensorHashes
+};
+
+/// Appends the record of `fused` (those tensors that have parts) to the header. The hashes of an original that came
+/// without a record are left to be filled in; those of an earlier record are handed on, for the original is the same.
+RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
+                         std::span<const LogicalTensor* const> fused, std::span<const ChangedKey> changes);
 
 }  // namespace gguf_fuse

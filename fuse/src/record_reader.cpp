@@ -37,18 +37,22 @@ class RecordReader {
 
   Result<LogicalModel> read() {
     LogicalModel logical = stored_model(model_);
-    if (!metadata_.find(record_keys::kVersion)) {
-      GGUF_FUSE_CHECK(check_no_keys());
+    if (!has_keys()) return logical;
+    if (const std::string_view key = lost_key(); !key.empty()) {
+      logical.lost_key = key;
+      for (LogicalShard& shard : logical.shards) forget_record(shard);
       return logical;
     }
     logical.has_record = true;
     GGUF_FUSE_CHECK(check_version());
     GGUF_FUSE_ASSIGN(const Record record, read_arrays(logical.tensors.size()));
+    for (const std::string_view name : record.fused) logical.stored_fused.emplace_back(name);
     GGUF_FUSE_CHECK(check_sizes(record, logical.tensors.size()));
     GGUF_FUSE_ASSIGN(logical.tensors, restore_tensors(record, std::move(logical.tensors)));
     GGUF_FUSE_ASSIGN(std::vector<KeyItem> keys, restore_keys());
     GGUF_FUSE_CHECK(check_alignment(keys, record.shard_alignments.front()));
     GGUF_FUSE_ASSIGN(logical.shards, restore_shards(record, std::move(keys)));
+    GGUF_FUSE_ASSIGN(logical.hashes, read_hashes(logical));
     return logical;
   }
 
@@ -61,20 +65,63 @@ class RecordReader {
             .actual = std::move(actual)};
   }
 
-  // Keys of a record without a record would appear twice in what is written next.
-  Result<void> check_no_keys() const {
+  [[nodiscard]] bool has_keys() const {
     for (std::size_t i = 0; i < metadata_.size(); ++i) {
-      const std::string_view key = metadata_[i].key;
-      if (key.starts_with(record_keys::kPrefix))
-        return fail(bad(record_keys::kVersion, "a version", fmt::format("only {}", key)));
+      if (metadata_[i].key.starts_with(record_keys::kPrefix)) return true;
     }
-    return {};
+    return false;
+  }
+
+  // Programs that rewrite metadata drop keys that they do not know, or some kinds of them. What is left of a record
+  // then is no lie, but nothing to go by.
+  [[nodiscard]] std::string_view lost_key() const {
+    constexpr std::string_view kAll[] = {record_keys::kVersion,      record_keys::kFused,
+                                         record_keys::kPartCounts,   record_keys::kPartNames,
+                                         record_keys::kPartIndices,  record_keys::kPartRows,
+                                         record_keys::kShardTensors, record_keys::kShardAlignments,
+                                         record_keys::kShardTails,   record_keys::kShardKeyCounts};
+    const auto* lost =
+        std::find_if(std::begin(kAll), std::end(kAll), [this](auto key) { return !metadata_.find(key); });
+    return lost != std::end(kAll) ? *lost : std::string_view();
+  }
+
+  // Keys of a record without a record would appear twice in what is written next.
+  static void forget_record(LogicalShard& shard) {
+    std::erase_if(shard.keys, [](const KeyItem& item) { return item.key.starts_with(record_keys::kPrefix); });
+    shard.section = {};
+  }
+
+  Result<std::vector<ContentHash>> hashes(std::string_view key, std::size_t count) const {
+    GGUF_FUSE_ASSIGN(const std::vector<std::uint64_t> halves, numbers(key, 2 * count));
+    if (halves.size() != 2 * count) {
+      return fail(bad(key, fmt::format("{} numbers", 2 * count), fmt::format("{}", halves.size())));
+    }
+    std::vector<ContentHash> all;
+    for (std::size_t i = 0; i < halves.size(); i += 2) all.push_back({.low = halves[i], .high = halves[i + 1]});
+    return all;
+  }
+
+  // A record whose hashes were never filled in, or lost one of their keys, promises as little as one of version 1.
+  Result<std::optional<OriginalHashes>> read_hashes(const LogicalModel& logical) const {
+    const auto flag = [this](std::string_view key) {
+      const auto value = metadata_.find(key);
+      return value ? value->as_bool() : std::nullopt;
+    };
+    const auto zero_padding = flag(record_keys::kZeroPadding);
+    if (!flag(record_keys::kHashed).value_or(false) || !zero_padding || !metadata_.find(record_keys::kHeaderHashes) ||
+        !metadata_.find(record_keys::kTensorHashes)) {
+      return std::nullopt;
+    }
+    OriginalHashes known{.zero_padding = *zero_padding, .headers = {}, .tensors = {}};
+    GGUF_FUSE_ASSIGN(known.headers, hashes(record_keys::kHeaderHashes, logical.shards.size()));
+    GGUF_FUSE_ASSIGN(known.tensors, hashes(record_keys::kTensorHashes, logical.tensors.size()));
+    return known;
   }
 
   Result<void> check_version() const {
     GGUF_FUSE_ASSIGN(const std::uint64_t version, metadata_.get_unsigned(record_keys::kVersion));
-    if (version == 1) return {};
-    Error error = bad(record_keys::kVersion, "1", fmt::format("{}", version));
+    if (version >= 1 && version <= kRecordVersion) return {};
+    Error error = bad(record_keys::kVersion, fmt::format("1 to {}", kRecordVersion), fmt::format("{}", version));
     error.hint = "a newer gguf-fuse made this file; use that one";
     return fail(std::move(error));
   }

@@ -8,6 +8,7 @@
 
 #include "padding.hpp"
 #include "ticker.hpp"
+#include "tracks.hpp"
 #include "workers.hpp"
 
 namespace gguf_fuse {
@@ -23,14 +24,18 @@ class StreamReader {
         gaps_(gaps_of(container_)),
         position_(container_.header->size()),
         end_(container_.tensors.empty() ? position_ : container_.data_offset + container_.data_bytes),
-        chunk_bytes_(chunk_bytes) {}
+        chunk_bytes_(chunk_bytes),
+        proof_(plan.proof && !plan.proof->sources.empty() ? &*plan.proof : nullptr) {}
 
   /// False at the end.
   Result<bool> next(Window& window) {
     const std::lock_guard lock(mutex_);
     if (position_ == end_) return false;
     window.begin = position_;
-    window.bytes.resize(std::min(chunk_bytes_, end_ - position_));
+    const std::uint64_t stop = proof_ != nullptr
+                                   ? whole_stretches(proof_->sources.front(), proof_->tensors, position_, chunk_bytes_)
+                                   : position_ + chunk_bytes_;
+    window.bytes.resize(std::min(stop, end_) - position_);
     if (auto read = model_.sources.front()->read_at(position_, window.bytes); !read) {
       Error error = named(std::move(read).error());
       position_ = end_;  // another thread must not try a stream that failed
@@ -80,6 +85,7 @@ class StreamReader {
   std::uint64_t position_;
   std::uint64_t end_;
   std::uint64_t chunk_bytes_;
+  const OriginalProof* proof_;  // whose blocks no window cuts
 };
 
 }  // namespace
@@ -129,6 +135,7 @@ Result<bool> walk_stream(const Plan& plan, Model& model, const PipelineOptions& 
 Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,
                           const PipelineOptions& options) {
   Execution execution;
+  OriginalHasher hasher(plan.proof ? &*plan.proof : nullptr);
   std::mutex mutex;
   const Ticker write_back(kWriteBackPeriod, [&] {
     for (std::size_t i = 0; i < sinks.size(); ++i) sinks[i]->settle(0, plan.files[i].total_bytes);
@@ -136,6 +143,8 @@ Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std:
   GGUF_FUSE_ASSIGN(
       execution.padding_was_zero, walk_stream(plan, model, options, [&](const Window& window) -> Result<void> {
         std::vector<Extent> extents;
+        if (hasher.proof() != nullptr && !hasher.proof()->sources.empty())
+          hasher.add(hasher.proof()->sources.front(), window.begin, window.bytes);
         for (const ScatteredPiece& item : window.pieces) {
           const auto bytes = std::span(window.bytes).subspan(item.piece.source_offset - window.begin, item.piece.bytes);
           GGUF_FUSE_CHECK(sinks[item.file]->write_at(item.piece.offset, bytes));
@@ -145,6 +154,7 @@ Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std:
         execution.extents.insert(execution.extents.end(), extents.begin(), extents.end());
         return {};
       }));
+  execution.originals = hasher.take();
   std::sort(execution.extents.begin(), execution.extents.end(),
             [](const Extent& a, const Extent& b) { return std::pair(a.file, a.offset) < std::pair(b.file, b.offset); });
   return execution;

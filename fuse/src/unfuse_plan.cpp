@@ -17,7 +17,7 @@ class UnfusePlanner {
 
   Result<Plan> run(const SplitOptions& split) {
     Plan plan;
-    plan.exact = false;
+    plan.restores = Restores::Weights;
     for (const Rule& rule : rules()) {
       for (const std::uint32_t layer : view_.layers()) {
         auto decision = decide(rule, layer);
@@ -25,7 +25,9 @@ class UnfusePlanner {
       }
     }
     if (parts_.empty()) return fail(nothing_to_unfuse(plan));
-    GGUF_FUSE_ASSIGN(plan.files, lay_out(view_.logical(), take_tensors(), split));
+    note_lost_record(view_.logical(), plan);
+    GGUF_FUSE_ASSIGN(Layout layout, lay_out(view_.logical(), take_tensors(), split));
+    plan.files = std::move(layout.files);
     return plan;
   }
 
@@ -81,7 +83,18 @@ class UnfusePlanner {
   }
 
   [[nodiscard]] Error nothing_to_unfuse(const Plan& plan) const {
-    Error error{.code = ErrorCode::NothingToUnfuse, .path = view_.logical().path};
+    const LogicalModel& logical = view_.logical();
+    if (!logical.lost_key.empty()) {
+      return {.code = ErrorCode::BadRecord,
+              .path = logical.path,
+              .subject = logical.lost_key,
+              .expected = "all keys of the record, or tensors that the rules can take apart without one",
+              .actual = plan.decisions.empty() ? std::string("no such key")
+                                               : fmt::format("no such key, and {}: {}", plan.decisions.front().result,
+                                                             plan.decisions.front().reason),
+              .hint = "another program dropped it; fuse the original again"};
+    }
+    Error error{.code = ErrorCode::NothingToUnfuse, .path = logical.path};
     if (!plan.decisions.empty())
       error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason);
     return error;
@@ -133,6 +146,29 @@ std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalMo
   return decisions;
 }
 
+bool is_split_key(const KeyItem& item) {
+  return item.key == "split.no" || item.key == "split.count" || item.key == "split.tensors.count";
+}
+
+bool same_headers(const std::vector<PlannedFile>& files, const std::vector<ContentHash>& expected) {
+  return std::equal(files.begin(), files.end(), expected.begin(), expected.end(),
+                    [](const PlannedFile& file, const ContentHash& hash) {
+                      return hash_header(file.header, 0, file.total_bytes) == hash;
+                    });
+}
+
+// Whoever cuts a file and joins it again leaves these keys behind, and nobody but the hash of the header can tell that
+// the original had none. True when the plan is that of the original now.
+Result<bool> without_split_keys(const LogicalModel& original, const SplitOptions& split, Plan& plan) {
+  LogicalModel plain = original;
+  if (plain.shards.size() != 1 || std::erase_if(plain.shards.front().keys, is_split_key) == 0) return false;
+  GGUF_FUSE_ASSIGN(Layout layout, lay_out(plain, plain.tensors, split));
+  if (!same_headers(layout.files, original.hashes->headers)) return false;
+  plan.files = std::move(layout.files);
+  plan.proof = std::move(layout.proof);
+  return true;
+}
+
 }  // namespace
 
 Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
@@ -145,9 +181,21 @@ Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
     return UnfusePlanner(view).run(wanted);
   }
   Plan plan;
-  plan.exact = as_recorded;
   plan.decisions = recorded_decisions(model, original);
-  GGUF_FUSE_ASSIGN(plan.files, lay_out(original, original.tensors, wanted));
+  GGUF_FUSE_ASSIGN(Layout layout, lay_out(original, original.tensors, wanted));
+  plan.files = std::move(layout.files);
+  plan.proof = std::move(layout.proof);
+  if (!as_recorded) {
+    plan.unproven = "the original is cut into other shards, as asked";
+  } else if (!original.hashes) {
+    plan.unproven = "the record holds no hashes of the original";
+  } else if (!same_headers(plan.files, original.hashes->headers)) {
+    GGUF_FUSE_ASSIGN(const bool found, without_split_keys(original, wanted, plan));
+    if (!found) plan.unproven = "the metadata changed since it was fused";
+  }
+  if (plan.unproven.empty() && !original.hashes->zero_padding)
+    plan.unproven = "the original held bytes between or behind its tensors that are not kept";
+  plan.restores = plan.unproven.empty() ? Restores::Original : Restores::Recorded;
   return plan;
 }
 

@@ -2,7 +2,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "cli_test.hpp"
+#include "support/rewrite.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -49,6 +52,128 @@ TEST(Convert, JsonTellsWhatWasDone) {
   EXPECT_EQ(json.at("engines").at("llama.cpp").at("loads"), true);
   EXPECT_EQ(json.at("engines").at("ik_llama.cpp").at("loads"), false);
   EXPECT_THAT(json.at("decisions"), Not(IsEmpty()));
+}
+
+// A weight that changed since: what comes back is no longer the original, and is not called so.
+TEST(Convert, UnfuseSaysOnlyWhatIsProven) {
+  const TempDir folder;
+  const std::string fused = folder.file("fused.gguf"), back = folder.file("back.gguf");
+  ASSERT_EQ(gguf_fuse({"-q", llama(), fused}).exit_code, 0);
+  EXPECT_THAT(gguf_fuse({"inspect", fused}).out, HasSubstr("the record holds the original's hashes"));
+  EXPECT_EQ(gguf_fuse({"unfuse", "--strict", fused, back}).exit_code, 0);
+  const auto dry = gguf_fuse({"unfuse", "-n", fused, folder.file("dry.gguf")});
+  EXPECT_THAT(dry.out, HasSubstr("the original file, if its tensors still have the hashes in the record"));
+  std::string bytes = read_text(fused);
+  bytes[bytes.size() - 100] = static_cast<char>(bytes[bytes.size() - 100] ^ 1);
+  write_text(fused, bytes);
+  const auto changed = gguf_fuse({"unfuse", "-f", fused, back});
+  EXPECT_EQ(changed.exit_code, 0) << changed.err;
+  EXPECT_THAT(changed.out, HasSubstr("as the record says, not proven to be the original: 1 of 21 tensors changed"));
+  EXPECT_THAT(changed.out, HasSubstr("changed   "));
+  EXPECT_THAT(changed.out, Not(HasSubstr("byte for byte")));
+  const auto json = parsed(gguf_fuse({"unfuse", "-f", "--json", fused, back}).out);
+  EXPECT_EQ(json.at("exact"), false);
+  EXPECT_EQ(json.at("restores"), "recorded");
+  EXPECT_EQ(json.at("changed_tensors").size(), 1U);
+  const auto strict = gguf_fuse({"unfuse", "--strict", fused, folder.file("strict.gguf")});
+  EXPECT_EQ(strict.exit_code, 5);
+  EXPECT_THAT(strict.err, HasSubstr("1 of 21 tensors changed"));
+  EXPECT_THAT(list_folder(folder.path()), ElementsAre("back.gguf", "fused.gguf"));
+  const auto other = [](HeaderWriter& writer) { writer.add_string("general.name", "another"); };
+  const auto renamed = with_key(read_file(llama()), "general.name", other);
+  write_file(folder.file("in.gguf"), renamed);
+  ASSERT_EQ(gguf_fuse({"-q", "-f", folder.file("in.gguf"), fused}).exit_code, 0);
+  write_file(fused, with_key(read_file(fused), "general.name", nullptr));
+  EXPECT_THAT(gguf_fuse({"inspect", fused}).out, HasSubstr("the metadata changed since it was fused"));
+}
+
+TEST(Convert, WhatIsFusedAlready) {
+  const TempDir folder;
+  const std::string fused = folder.file("fused.gguf"), again = folder.file("again.gguf");
+  ASSERT_EQ(gguf_fuse({"-q", llama(), fused}).exit_code, 0);
+  const auto result = gguf_fuse({fused, again});
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_THAT(result.out, HasSubstr("as the input has it already: nothing changes"));
+  const auto strict = gguf_fuse({"convert", "--strict", "-f", fused, again});
+  EXPECT_EQ(strict.exit_code, 4);
+  EXPECT_THAT(strict.err, HasSubstr("it is fused already"));
+}
+
+TEST(Convert, LayersBeyondTheModel) {
+  const TempDir folder;
+  const auto none = gguf_fuse({"convert", "--layers", "2-", llama(), folder.file("out.gguf")});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("layers from 0 to 1"));
+  const auto some = gguf_fuse({"convert", "--layers", "1-7", llama(), folder.file("out.gguf")});
+  EXPECT_EQ(some.exit_code, 0);
+  EXPECT_THAT(some.err, HasSubstr("the model ends with layer 1"));
+}
+
+TEST(Convert, CompressedOutputsAreAsLargeAsTheyAre) {
+  const TempDir folder;
+  const std::string out = folder.file("out.gguf.gz");
+  const auto json = parsed(gguf_fuse({"convert", "--json", llama(), out}).out);
+  EXPECT_EQ(json.at("bytes").at("output"), std::filesystem::file_size(out));
+}
+
+TEST(Verify, SaysWhichFileIsFusedAndWhetherItIsTheSameModel) {
+  const TempDir folder;
+  const std::string fused = folder.file("fused.gguf");
+  ASSERT_EQ(gguf_fuse({"-q", llama(), fused}).exit_code, 0);
+  EXPECT_THAT(gguf_fuse({"verify", fused, llama()}).out, HasSubstr("(2 fused;"));
+  EXPECT_THAT(gguf_fuse({"verify", llama(), fused}).out, HasSubstr("(2 fused in " + fused + ", given second;"));
+  EXPECT_THAT(gguf_fuse({"verify", llama(), llama()}).out, HasSubstr("(none fused;"));
+  const auto other = gguf_fuse({"verify", fused, model("qwen2-f16.gguf")});
+  EXPECT_EQ(other.exit_code, 5);
+  EXPECT_THAT(other.err, HasSubstr("two different models"));
+  EXPECT_THAT(other.err, Not(HasSubstr("do not use this file")));
+}
+
+// One object on one line, whatever the command and its flags, and an error is one of the same kind.
+TEST(Json, IsOneLineForEveryCommand) {
+  const TempDir folder;
+  const std::string fused = folder.file("fused.gguf"), missing = folder.file("none.gguf");
+  ASSERT_EQ(gguf_fuse({"-q", llama(), fused}).exit_code, 0);
+  const std::vector<std::vector<std::string>> good = {{"convert", llama(), folder.file("a.gguf")},
+                                                      {"convert", "-n", llama(), folder.file("b.gguf")},
+                                                      {"convert", "-q", "-f", llama(), fused},
+                                                      {"unfuse", fused, folder.file("c.gguf")},
+                                                      {"plan", llama()},
+                                                      {"plan", "--explain", llama()},
+                                                      {"inspect", llama()},
+                                                      {"inspect", "--kv", "--tensors", llama()},
+                                                      {"inspect", "--types"},
+                                                      {"inspect", "--types", llama()},
+                                                      {"verify", fused, llama()},
+                                                      {"hash", llama()},
+                                                      {"targets"},
+                                                      {"targets", "--markdown"}};
+  const std::vector<std::vector<std::string>> bad = {{"convert", missing, folder.file("d.gguf")},
+                                                     {"convert", "--strict", fused, folder.file("d.gguf")},
+                                                     {"unfuse", llama(), folder.file("d.gguf")},
+                                                     {"plan", missing},
+                                                     {"inspect", "--types", missing},
+                                                     {"verify", fused, missing},
+                                                     {"hash", missing},
+                                                     {"plan", "--bogus", llama()},
+                                                     {"targets", "--bogus"}};
+  for (const auto& list : {good, bad}) {
+    for (std::vector<std::string> arguments : list) {
+      arguments.emplace_back("--json");
+      const auto result = gguf_fuse(arguments);
+      SCOPED_TRACE(result.out);
+      EXPECT_EQ(std::count(result.out.begin(), result.out.end(), '\n'), 1);
+      EXPECT_EQ(result.err, "");
+      const auto json = parsed(result.out);
+      EXPECT_EQ(json.contains("error"), result.exit_code != 0);
+      EXPECT_EQ(json.contains("command"), result.exit_code == 0);
+      if (result.exit_code != 0) {
+        EXPECT_EQ(json.at("error").at("exit_code"), result.exit_code);
+      } else {
+        EXPECT_EQ(json.at("command"), arguments.front());
+      }
+    }
+  }
 }
 
 TEST(Convert, DryRunWritesNothing) {

@@ -84,7 +84,8 @@ TEST(Hash, PrintsEveryTensorInTheFormatOfLlamaGgufHash) {
 TEST(Plan, GroupsEqualLayersAndGivesReasons) {
   const auto summary = gguf_fuse({"plan", llama()});
   EXPECT_EQ(summary.exit_code, 0) << summary.err;
-  EXPECT_THAT(summary.out, HasSubstr("fused in 2 of 2 layers"));
+  EXPECT_THAT(summary.out, HasSubstr("########################  2 of 2  -> attn_qkv, "));
+  EXPECT_THAT(summary.out, HasSubstr("\nnext:  gguf-fuse convert "));
   EXPECT_THAT(summary.out, HasSubstr("21 -> 17"));
   EXPECT_THAT(summary.out, HasSubstr("15 -> 11 matrix products per token"));
   EXPECT_THAT(summary.out, HasSubstr("docs/performance.md"));
@@ -99,9 +100,13 @@ TEST(Plan, JsonHoldsEveryDecision) {
   const auto json = parsed(gguf_fuse({"plan", "--json", "--target", "gguf-fuse", model("qwen3moe-q2_k.gguf")}).out);
   EXPECT_EQ(json.at("architecture"), "qwen3moe");
   EXPECT_GT(json.at("fused"), 0);
+  // layers that are decided alike are one entry
+  EXPECT_EQ(json.at("decisions").size(), 2U);
   for (const auto& decision : json.at("decisions")) {
     EXPECT_TRUE(decision.at("fused").is_boolean());
     EXPECT_NE(decision.at("reason"), "");
+    EXPECT_EQ(decision.at("layers"), nlohmann::json({0, 1}));
+    EXPECT_GE(decision.at("parts").size(), 2U);
   }
 }
 

@@ -237,7 +237,7 @@ Error bad_split() {
 }
 
 Error bad_record() {
-  const Bytes file = GgufBuilder().u32("gguf_fuse.version", 2).build();
+  const Bytes file = GgufBuilder().u32("gguf_fuse.version", 3).build();
   const Model model = support::model_of(file);
   return error_of(plan_unfuse(model.info));
 }
@@ -267,7 +267,20 @@ Error nothing_to_unfuse() {
 
 Error tensors_differ() {
   const TempDir dir;
+  return error_of(
+      verify(write_model(dir, llama().type("F16"), "a.gguf"), write_model(dir, llama().type("BF16"), "b.gguf")));
+}
+
+Error different_models() {
+  const TempDir dir;
   return error_of(verify(write_model(dir, llama(), "a.gguf"), write_model(dir, llama().seed(2), "b.gguf")));
+}
+
+Error not_original() {
+  const TempDir dir;
+  const std::string path = write_model(dir, llama().fused(RuleId::Qkv));
+  return error_of(
+      convert({.input = path, .output = dir.file("out.gguf"), .direction = Direction::Unfuse, .strict = true}));
 }
 
 // The rest is refused while a header is read: one file of the corpus shows it.
@@ -309,6 +322,8 @@ Gallery gallery() {
                  {NothingToFuse, nothing_to_fuse},
                  {NothingToUnfuse, nothing_to_unfuse},
                  {TensorsDiffer, tensors_differ},
+                 {DifferentModels, different_models},
+                 {NotOriginal, not_original},
                  {Interrupted, interrupted}};
   for (const ErrorCode code :
        {Truncated,    BadMagic,      BadVersion,      TooManyKeys,   TooManyTensors, BadKey,

@@ -48,7 +48,8 @@ TEST(Pipeline, AStreamGivesTheSameFile) {
     std::vector<std::unique_ptr<Sink>> sinks;
     sinks.push_back(std::make_unique<MemorySink>());
     const Execution execution = value_of(execute(value_of(plan_fuse(stream.info)), stream, sinks, threads(3)));
-    const Plan plan = value_of(plan_fuse(stream.info));
+    Plan plan = value_of(plan_fuse(stream.info));
+    ASSERT_TRUE(complete_record(plan, execution, nullptr));
     ASSERT_TRUE(write_headers(plan, sinks));
     EXPECT_TRUE(static_cast<MemorySink&>(*sinks[0]).bytes() == expected.at(0)) << "seed " << seed;
     EXPECT_TRUE(execution.padding_was_zero);
@@ -73,8 +74,9 @@ TEST(Pipeline, UnfusingAStreamGivesTheOriginal) {
 TEST(Pipeline, ASequentialSinkIsWrittenInOrderByManyThreads) {
   const Bytes file = mixture().build();
   Model model = model_of(file);
-  const Plan plan = value_of(plan_fuse(model.info));
+  Plan plan = value_of(plan_fuse(model.info));
   const auto expected = run_plan(plan, model);
+  ASSERT_TRUE(complete_record(plan, value_of(survey(plan, model, threads(8))), nullptr));
   for (int round = 0; round < 10; ++round) {
     std::vector<std::unique_ptr<Sink>> sinks;
     sinks.push_back(std::make_unique<MemorySink>(true));

@@ -47,10 +47,10 @@ Model model_of(const std::vector<std::byte>& file) { return model_of(std::span(&
 std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model, const PipelineOptions& options) {
   std::vector<std::unique_ptr<Sink>> sinks;
   for (std::size_t i = 0; i < plan.files.size(); ++i) sinks.push_back(std::make_unique<MemorySink>());
-  value_of(execute(plan, model, sinks, options));
-  if (model.sequential()) {
-    if (auto written = write_headers(plan, sinks); !written) throw std::runtime_error(written.error().message());
-  }
+  const Execution execution = value_of(execute(plan, model, sinks, options));
+  if (model.sequential()) value_of(write_headers(plan, sinks));
+  Plan completed = plan;
+  if (!sinks.empty()) value_of(complete_record(completed, execution, sinks.front().get()));
   std::vector<std::vector<std::byte>> files;
   for (const auto& sink : sinks) files.push_back(static_cast<const MemorySink&>(*sink).bytes());
   return files;

@@ -39,8 +39,9 @@ struct Extent {
 };
 
 struct Execution {
-  bool padding_was_zero = true;  ///< what lies between and behind the source's tensors, which no plan copies
-  std::vector<Extent> extents;   ///< streams only: the proof that a second look at the source would give
+  bool padding_was_zero = true;          ///< what lies between and behind the source's tensors, which no plan copies
+  std::vector<Extent> extents;           ///< streams only: the proof that a second look at the source would give
+  std::vector<ContentHash> originals{};  ///< of plan.proof's tensors, as their bytes went by; nothing without a proof
 };
 
 /// Moves the tensors of every file of the plan into its sink; sinks[i] takes plan.files[i]. Does not commit.
@@ -51,6 +52,21 @@ struct Execution {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Execution> execute(const Plan& plan, Model& model,
                                                          const std::vector<std::unique_ptr<Sink>>& sinks,
                                                          const PipelineOptions& options = {});
+
+/// Reads what execute() would move and returns what it would: for outputs whose header cannot wait for the hashes in
+/// it. Only with a random-access source. Errors: those of the sources, MemoryLimitTooSmall, Interrupted,
+/// InvalidArgument.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Execution> survey(const Plan& plan, Model& model,
+                                                        const PipelineOptions& options = {});
+
+/// Puts the original's hashes into the record of a fused file: into the plan's first header and, where `first_sink` is
+/// not null (a random-access sink of the first file), into what was written. A record without them is read, and
+/// promises nothing. Does nothing where the plan needs no hashes. Errors: the sink's; InvalidArgument for another
+/// plan's hashes.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<void> complete_record(Plan& plan, const Execution& execution, Sink* first_sink);
+
+/// Names of the original's tensors whose bytes, as they went by, were not those that the record's hashes speak of.
+[[nodiscard]] GGUF_FUSE_EXPORT std::vector<std::string> changed_tensors(const Plan& plan, const Execution& execution);
 
 /// Writes header and padding of every file, for sinks that execute() filled from a stream.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> write_headers(const Plan& plan,

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/fuse/proof.hpp"
 #include "gguf_fuse/fuse/rules.hpp"
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
@@ -60,7 +61,10 @@ struct Plan {
   std::vector<PlannedFile> files;   ///< more than one: shards
   std::vector<Decision> decisions;  ///< by rule, then layer; rules with no tensors in this model have none
   std::vector<std::string> warnings;
-  bool exact = true;  ///< unfuse: the output is the original file byte for byte (a record was found)
+  Restores restores = Restores::Nothing;  ///< what unfusing gives back
+  std::string unproven{};                 ///< why the original is not what Restores::Recorded gives, one clause
+  std::size_t fused_before = 0;           ///< fuse: tensors of this plan that the input holds fused already
+  std::optional<OriginalProof> proof{};   ///< what to hash while the bytes move; nothing where no record needs it
 
   [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t total_bytes() const;
   [[nodiscard]] GGUF_FUSE_EXPORT std::size_t fused_count() const;  ///< decisions with fused == true
@@ -87,13 +91,15 @@ struct FuseOptions {
 /// WrongValueType (of keys that have to be rewritten), SizeOverflow, InvalidArgument (a model without files).
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options = {});
 
-/// Plans the way back: exactly the original where a record says how, else by the rules and the model's head counts.
+/// Plans the way back: the original where a record says how, else by the rules and the model's head counts. A record
+/// that lost keys to another program is ignored, with a warning, where the rules suffice.
 /// Errors: NothingToUnfuse, BadRecord and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split = {});
 
 /// Relates the tensors of two models: how to make every tensor of `derived` from `original`, through the record, or by
 /// the rules where there is none. Used to prove that no weight changed. Headers and padding are left empty. Errors:
-/// TensorsDiffer (a tensor without counterpart, another type or shape) and those of plan_fuse.
+/// TensorsDiffer (a tensor without counterpart, another type), DifferentModels (another shape, or many tensors without
+/// counterpart) and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original);
 
 }  // namespace gguf_fuse

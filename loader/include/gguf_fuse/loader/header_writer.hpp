@@ -53,6 +53,8 @@ class GGUF_FUSE_EXPORT HeaderWriter {
                                                  std::uint32_t dimension_count, const Dimensions& dims);
 
   [[nodiscard]] std::uint64_t key_count() const { return key_count_; }
+  /// The place in the header behind the last key so far.
+  [[nodiscard]] std::uint64_t keys_end() const { return kKeysBegin + keys_.size(); }
   /// End of the last tensor relative to the data section, without padding.
   [[nodiscard]] std::uint64_t data_bytes() const { return data_bytes_; }
   /// Magic to tensor table, zero-padded to the alignment: its size is the file offset of the data section.
@@ -66,6 +68,8 @@ class GGUF_FUSE_EXPORT HeaderWriter {
   void add_scalar(std::string_view key, ValueType type, T value);
   template <typename T>
   void add_array(std::string_view key, ValueType element, std::span<const T> values);
+
+  static constexpr std::uint64_t kKeysBegin = 24;  // magic, version, and two counts
 
   std::uint32_t version_;
   bool big_endian_;

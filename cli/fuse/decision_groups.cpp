@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include "decision_groups.hpp"
+
+#include <algorithm>
+
+#include "outlook.hpp"
+
+namespace gguf_fuse::cli {
+
+std::vector<DecisionGroup> group_decisions(const Plan& plan) {
+  std::vector<DecisionGroup> groups;
+  for (const Decision& decision : plan.decisions) {
+    const std::string reason = general_reason(decision);
+    auto group = std::find_if(groups.begin(), groups.end(), [&](const DecisionGroup& known) {
+      return known.rule == decision.rule && known.fused == decision.fused && known.reason == reason &&
+             known.parts == decision.parts;
+    });
+    if (group == groups.end()) {
+      groups.push_back({decision.rule, decision.fused, reason, decision.parts, decision.result, {}, 0});
+      group = groups.end() - 1;
+    }
+    group->layers.push_back(decision.layer);
+    group->bytes += decision.bytes;
+  }
+  return groups;
+}
+
+Json decisions_json(const Plan& plan) {
+  Json decisions = Json::array();
+  for (const DecisionGroup& group : group_decisions(plan)) {
+    decisions.push_back({{"rule", rule(group.rule).name},
+                         {"layers", group.layers},
+                         {"fused", group.fused},
+                         {"reason", group.reason},
+                         {"parts", group.parts},
+                         {"result", group.result},
+                         {"bytes", group.bytes}});
+  }
+  return decisions;
+}
+
+}  // namespace gguf_fuse::cli
