@@ -84,7 +84,8 @@ std::string outlook_lines(const Options& options, const Plan& plan, const ModelI
   table.add({"products", products_text(plan, model)});
   table.add({"speed", speed_text(plan)});
   if (const std::string engines = engines_text(outlook); !engines.empty() && plan.fused_count() > 0) {
-    table.add({"loads in", engines});
+    const bool own = options.request.fuse.target == Target::GgufFuse;
+    table.add({"loads in", (own ? "gguf-run; " : "") + engines});
   }
   for (const Alternative& other : outlook.alternatives) {
     table.add({"hint", alternative_text(other, plan.fused_count() > 0)});

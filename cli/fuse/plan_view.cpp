@@ -88,6 +88,10 @@ std::string coloured_bar(const RuleRow& row, std::size_t cells, const PlanStyle&
 
 std::string count_text(const RuleRow& row) { return fmt::format("{} of {}", row.fused, row.all); }
 
+std::string result_text(const RuleRow& row) {
+  return row.fused == 0 ? "" : fmt::format("-> {}, {}", row.rule->result, format_bytes(row.bytes));
+}
+
 /// Why layers keep their tensors, a line a reason; ranges of layers where only some do.
 std::string reasons(const RuleRow& row, std::size_t indent, std::size_t width) {
   std::string text;
@@ -143,21 +147,21 @@ PlanStyle PlanStyle::of_output() {
 std::string layer_bars(const std::vector<DecisionGroup>& groups, const PlanStyle& style) {
   const std::size_t layers = layer_count(groups);
   const std::vector<RuleRow> rows = rule_rows(groups, layers);
-  std::size_t name_width = 0, count_width = 0;
+  std::size_t name_width = 0, count_width = 0, result_width = 0;
   for (const RuleRow& row : rows) {
     name_width = std::max(name_width, row.rule->name.size());
     count_width = std::max(count_width, count_text(row).size());
+    result_width = std::max(result_width, result_text(row).size());
   }
-  constexpr std::size_t kGaps = 6, kResult = 27;  // `-> ffn_gate_up_exps, 1.23 GB`
-  const std::size_t used = name_width + count_width + kGaps + kResult;
+  constexpr std::size_t kGaps = 6;
+  const std::size_t used = name_width + count_width + result_width + kGaps;
   const std::size_t cells = bar_cells(layers, style.width > used ? style.width - used : 0);
   const bool fits = style.width >= used + cells;
   std::string text;
   for (const RuleRow& row : rows) {
     text += fmt::format("{:<{}}  {}  {:>{}}", row.rule->name, name_width, coloured_bar(row, cells, style),
                         count_text(row), count_width);
-    const std::string result =
-        row.fused == 0 ? "" : fmt::format("-> {}, {}", row.rule->result, format_bytes(row.bytes));
+    const std::string result = result_text(row);
     if (!result.empty()) text += fits ? "  " + result : "\n" + std::string(name_width + 2, ' ') + result;
     text += "\n" + reasons(row, name_width + 2, style.wrap);
   }

@@ -14,6 +14,7 @@ namespace gguf_fuse::fuzz {
 // A record may ask for shards and padding that are far larger than the input.
 inline constexpr std::uint64_t kMostBytes = std::uint64_t{1} << 20;
 inline constexpr std::string_view kRecord = "gguf_fuse.version";
+inline constexpr std::string_view kRecordKeys = "gguf_fuse.";
 
 /// What a plan writes; `exact` says that the input held nothing that no plan copies.
 struct Output {
@@ -73,8 +74,13 @@ inline void check_same_weights(Model& derived, const Bytes& derived_bytes, Model
 
 /// The files that unfusing must give back: what the record describes, or the input itself.
 inline std::optional<Output> original_files(Model& model, const Bytes& input) {
-  if (!model.info.metadata().find(kRecord)) return Output{.files = {input}, .exact = true};
+  const Metadata& keys = model.info.metadata();
+  bool recorded = false;
+  for (std::size_t i = 0; i < keys.size(); ++i) recorded = recorded || keys[i].key.starts_with(kRecordKeys);
+  if (!recorded) return Output{.files = {input}, .exact = true};
   const auto plan = plan_unfuse(model.info);
+  // What is left of a record that lost keys is not copied, and nothing leads back to the original.
+  if (plan && plan->restores == Restores::Weights) return Output{.files = {input}, .exact = false};
   if (plan) return run(*plan, model);
   check_error(plan.error());
   return std::nullopt;
