@@ -153,10 +153,11 @@ std::string layer_bars(const std::vector<DecisionGroup>& groups, const PlanStyle
     count_width = std::max(count_width, count_text(row).size());
     result_width = std::max(result_width, result_text(row).size());
   }
-  constexpr std::size_t kGaps = 6;
-  const std::size_t used = name_width + count_width + result_width + kGaps;
-  const std::size_t cells = bar_cells(layers, style.width > used ? style.width - used : 0);
-  const bool fits = style.width >= used + cells;
+  // What becomes of a rule's tensors stands beside its bar, or, where that would cost the bar cells, below.
+  const auto room = [&](std::size_t used) { return style.width > used ? style.width - used : 0; };
+  const std::size_t used = name_width + count_width + 4;
+  const std::size_t cells = bar_cells(layers, room(used));
+  const bool fits = cells + result_width + 2 <= room(used);
   std::string text;
   for (const RuleRow& row : rows) {
     text += fmt::format("{:<{}}  {}  {:>{}}", row.rule->name, name_width, coloured_bar(row, cells, style),
