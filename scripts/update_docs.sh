@@ -37,7 +37,8 @@ runnable() {
 flags() {
   local name found=''
   for name in head_norm_if_there value_norm value_from_key sinks latent_attention scaled_embedding granite_scales \
-    interleaved_sections dense_beside_experts; do
+    interleaved_sections dense_beside_experts own_output biases shared_gate selection_bias selection_bias_if_there \
+    global_rope_factors; do
     [ "$(field "$1" "$name" false)" = false ] || found+="${found:+, }${name//_/ }"
   done
   echo "${found:--}"

@@ -40,11 +40,13 @@ kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void mat
   for (uint t = 0; t < TILE; ++t) {
     if (token + t >= tokens) continue;
     lanes_f value = sums[t];
-#if GATED
-    value = gated(value, ups[t], activation);
-#endif
     global float* place = out + (ulong)(token + t) * out_rows + out_row;
     if (flags & FLAG_BIAS) value += bias[out_row];
+#if GATED
+    lanes_f up = ups[t];
+    if (flags & FLAG_BIAS) up += bias[rows_0 + out_row];
+    value = gated(value, up, activation);
+#endif
     value *= factor;
     if (flags & FLAG_ADD) value += *place;
     *place = value;

@@ -41,8 +41,12 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
     for (uint t = 0; t < min((uint)TILE, last_token - token); ++t) {
       global float* to = out + (ulong)(token + t) * out_rows + out_row;
       lanes_f value = results[0][t];
-      if (GATED) value = gated(value, results[GATED][t], activation);
       if (flags & FLAG_BIAS) value += load_rows(bias + out_row, count);
+#if GATED
+      lanes_f up = results[1][t];
+      if (flags & FLAG_BIAS) up += load_rows(bias + rows_0 + out_row, count);
+      value = gated(value, up, activation);
+#endif
       value *= factor;
       if (flags & FLAG_ADD) value += load_rows(to, count);
       store_rows(value, count, to);

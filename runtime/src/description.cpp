@@ -50,15 +50,18 @@ ModelDescription::Fused count_fused(const PlannedFile& file, const ModelInfo& in
 }
 
 /// Bytes by type, and those that one token reads.
-void count_bytes(const PlannedFile& file, const Weights& weights, ModelDescription& result) {
+void count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescription& result) {
+  std::set<std::size_t> loaded;
+  for (const Placement& placement : map.placements) loaded.insert(placement.tensor);
   std::map<std::string_view, std::uint64_t> by_type;
-  for (const PlannedTensor& tensor : file.tensors) {
+  for (const std::size_t index : loaded) {
+    const PlannedTensor& tensor = file.tensors[index];
     result.parameters += row_count(tensor.dims).value_or(0) * tensor.dims[0];
     result.bytes += tensor.bytes;
     // Embeddings weigh much in small models and are often kept in a better type than the layers.
     const bool embedding = tensor.name == "token_embd.weight";
     if (!embedding) by_type[tensor.type->name] += tensor.bytes;
-    if (embedding && weights.output.shape.type != tensor.type) continue;
+    if (embedding && map.weights.output.shape.type != tensor.type) continue;
     const bool chosen = is_experts(tensor.name) && result.experts > 0;
     result.bytes_per_token += chosen ? tensor.bytes / result.experts * result.experts_used : tensor.bytes;
   }
@@ -107,18 +110,18 @@ std::vector<std::string> not_fused(const Plan& plan, const ModelOptions& options
 }
 
 ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const Hyperparameters& hp,
-                          const Weights& weights, const std::string& path) {
+                          const WeightMap& map, const std::string& path) {
   ModelDescription result{.path = path, .architecture = std::string(hp.architecture->name)};
   if (const auto name = info.metadata().find("general.name")) {
     result.name = escape_text(name->as_string().value_or(""));
   }
   result.experts = hp.experts.router.experts;
   result.experts_used = hp.experts.router.used;
-  count_bytes(file, weights, result);
+  count_bytes(file, map, result);
   result.fused = count_fused(file, info);
   result.layers = static_cast<std::uint32_t>(hp.layers.size());
   result.embedding = hp.embedding;
-  result.vocabulary = weights.embedding.shape.rows;
+  result.vocabulary = map.weights.embedding.shape.rows;
   result.train_context = hp.train_context;
   return result;
 }

@@ -22,6 +22,6 @@ struct FusedNames {
 [[nodiscard]] std::vector<std::string> not_fused(const Plan& plan, const ModelOptions& options);
 
 [[nodiscard]] ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const Hyperparameters& hp,
-                                        const Weights& weights, const std::string& path);
+                                        const WeightMap& map, const std::string& path);
 
 }  // namespace gguf_fuse

@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+
+#include "hyperparameter_table.hpp"
 
 namespace gguf_fuse {
 
@@ -19,23 +22,40 @@ Result<std::uint32_t> Keys::checked(std::string_view key, std::uint64_t value) c
   return static_cast<std::uint32_t>(value);
 }
 
-Result<std::uint32_t> Keys::size(std::string_view key) const {
-  GGUF_FUSE_ASSIGN(const std::uint64_t value, metadata_.get_unsigned(name(key)));
+bool Keys::reads(std::string_view key) const { return find_key(architecture_, key) != nullptr; }
+
+std::optional<Value> Keys::find(std::string_view key) const {
+  return reads(key) ? metadata_.find(name(key)) : std::nullopt;
+}
+
+Result<double> Keys::fallback(std::string_view key, std::optional<double> derived) const {
+  const KeyRow* const row = find_key(architecture_, key);
+  if (row == nullptr) return derived.value_or(0);
+  if (row->absent == Absent::Default) return row->fallback;
+  if (row->absent == Absent::Derived && derived) return *derived;
+  return fail(missing(key));
+}
+
+Result<std::uint64_t> Keys::whole(std::string_view key, std::optional<double> derived) const {
+  if (find(key)) return metadata_.get_unsigned(name(key));
+  GGUF_FUSE_ASSIGN(const double number, fallback(key, derived));
+  return static_cast<std::uint64_t>(number);
+}
+
+Result<std::uint32_t> Keys::size(std::string_view key, std::optional<double> derived) const {
+  GGUF_FUSE_ASSIGN(const std::uint64_t value, whole(key, derived));
   return checked(key, value);
 }
 
-Result<std::uint32_t> Keys::size_or(std::string_view key, std::uint64_t fallback) const {
-  if (!find(key)) return checked(key, fallback);
-  return size(key);
-}
-
-Result<std::uint32_t> Keys::count_or(std::string_view key, std::uint64_t fallback) const {
-  std::uint64_t value = fallback;
-  if (find(key)) {
-    GGUF_FUSE_ASSIGN(value, metadata_.get_unsigned(name(key)));
-  }
+Result<std::uint32_t> Keys::count(std::string_view key, std::optional<double> derived) const {
+  GGUF_FUSE_ASSIGN(const std::uint64_t value, whole(key, derived));
   if (value == 0) return 0;
   return checked(key, value);
+}
+
+Result<std::uint32_t> Keys::limit(std::string_view key) const {
+  GGUF_FUSE_ASSIGN(const std::uint64_t value, whole(key, {}));
+  return static_cast<std::uint32_t>(std::min(value, kLargestSize));
 }
 
 Result<std::vector<std::uint32_t>> Keys::per_layer(std::string_view key, std::size_t layers) const {
@@ -75,9 +95,14 @@ Result<std::optional<std::vector<bool>>> Keys::flags(std::string_view key, std::
   return result;
 }
 
-Result<double> Keys::real_or(std::string_view key, double fallback) const {
+Result<std::string_view> Keys::text_or(std::string_view key, std::string_view derived) const {
+  if (!find(key)) return derived;
+  return metadata_.get_string(name(key));
+}
+
+Result<double> Keys::real(std::string_view key, std::optional<double> derived) const {
   const auto value = find(key);
-  if (!value) return fallback;
+  if (!value) return fallback(key, derived);
   const auto number = value->as_double();
   if (!number) return fail(bad(ErrorCode::WrongValueType, key, "a float", std::string(value_type_name(value->type()))));
   if (!std::isfinite(*number)) {
@@ -86,20 +111,20 @@ Result<double> Keys::real_or(std::string_view key, double fallback) const {
   return *number;
 }
 
-Result<float> Keys::amount_or(std::string_view key, double fallback) const {
-  GGUF_FUSE_ASSIGN(const double number, real_or(key, fallback));
+Result<float> Keys::amount(std::string_view key) const {
+  GGUF_FUSE_ASSIGN(const double number, real(key));
   if (number >= 0) return static_cast<float>(number);
   return fail(bad(ErrorCode::BadHyperparameter, key, "a number of at least 0", fmt::format("{}", number)));
 }
 
 Result<float> Keys::factor_or_one(std::string_view key) const {
-  GGUF_FUSE_ASSIGN(const float factor, amount_or(key, 1));
+  GGUF_FUSE_ASSIGN(const float factor, amount(key));
   return factor == 0 ? 1 : factor;
 }
 
-Result<bool> Keys::flag_or(std::string_view key, bool fallback) const {
+Result<bool> Keys::flag_or(std::string_view key, bool derived) const {
   const auto value = find(key);
-  if (!value) return fallback;
+  if (!value) return derived;
   const auto flag = value->as_bool();
   if (flag) return *flag;
   return fail(bad(ErrorCode::WrongValueType, key, "a boolean", std::string(value_type_name(value->type()))));

@@ -14,7 +14,8 @@ struct RopeParameters {
   double scale = 1;           ///< of positions: 1 / rope.scaling.factor
   std::uint32_t rotated = 0;  ///< elements of a head that turn
   bool yarn = false;
-  bool factors = true;  ///< rope_freqs and the like apply
+  bool factors = true;               ///< rope_freqs and the like apply
+  bool two_sets_of_factors = false;  ///< LongRoPE: for texts within the original context, and for longer ones
   double original_context = 0;
   double beta_fast = 32;
   double beta_slow = 1;

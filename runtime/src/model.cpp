@@ -12,6 +12,7 @@
 #include "load.hpp"
 #include "model_state.hpp"
 #include "placement.hpp"
+#include "unneeded.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -25,6 +26,7 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
                                             .upload = state.options.upload,
                                             .threads = state.options.threads,
                                             .control = &state.control()}));
+  GGUF_FUSE_CHECK(check_unit_scales(*state.map, state.description.path));
   report.header = state.report.header;
   return report;
 }
@@ -68,8 +70,9 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   GGUF_FUSE_ASSIGN(state->places, place_blocks(state->hyperparameters.layers.size(), devices.size(),
                                                state->options.split, state->options.overrides, all_names(info, file)));
   GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
-  state->description = describe(file, info, state->hyperparameters, state->weights(), path);
+  state->description = describe(file, info, state->hyperparameters, *state->map, path);
   state->description.not_fused = not_fused(state->plan, state->options);
+  state->description.left_out = left_out_lines(state->map->left_out);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {
     state->chat_template = std::string(text->as_string().value_or(""));
   }

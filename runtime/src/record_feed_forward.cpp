@@ -23,7 +23,8 @@ Result<void> BlockRecorder::dense(const DenseWeights& weights, Activations kind,
   GGUF_FUSE_CHECK(multiply({.kind = kind,
                             .epilogue = Epilogue::Gated,
                             .activation = arch_.activation,
-                            .matrices = {weights.gate, weights.up}},
+                            .matrices = {weights.gate, weights.up},
+                            .bias = weights.gate_up_bias},
                            b_.feed_forward));
   const std::uint32_t columns = weights.down.shape.columns;
   if (gate) GGUF_FUSE_CHECK(add(gate_rows(device_, columns, gate, b_.feed_forward, b_.step)));

@@ -64,8 +64,11 @@ Result<void> record_head(Session::State& state) {
                                .scale = scale,
                                .out = head.activations},
                               step)));
-  const MatmulShape product{
-      .kind = kind, .tile = prepared.tile, .matrices = {weights.output}, .factor = hp.logit_factor};
+  const MatmulShape product{.kind = kind,
+                            .tile = prepared.tile,
+                            .matrices = {weights.output},
+                            .bias = weights.output_bias,
+                            .factor = hp.logit_factor};
   GGUF_FUSE_CHECK(add(matmul(device, product, head.activations, head.logits, step)));
   if (hp.final_softcap > 0) GGUF_FUSE_CHECK(add(softcap(device, hp.final_softcap, vocabulary, head.logits, step)));
   GGUF_FUSE_CHECK(add(row_statistics(device, vocabulary, head.logits, head.statistics, step)));

@@ -9,21 +9,18 @@
 namespace gguf_fuse {
 namespace {
 
-Result<std::uint32_t> read_rotated(const Keys& keys, std::string_view key, std::uint32_t fallback, std::uint32_t head) {
-  GGUF_FUSE_ASSIGN(const std::uint32_t rotated, keys.size_or(key, fallback));
+Result<std::uint32_t> read_rotated(const Keys& keys, std::string_view key, std::uint32_t usual, std::uint32_t head) {
+  GGUF_FUSE_ASSIGN(const std::uint32_t rotated, keys.size(key, usual));
   if (rotated <= head && rotated % 2 == 0) return rotated;
   return fail(keys.bad(ErrorCode::BadHyperparameter, key, fmt::format("an even number up to {}", head),
                        std::to_string(rotated)));
 }
 
 Result<void> read_scaling(const Keys& keys, std::uint32_t train_context, RopeParameters& rope) {
-  GGUF_FUSE_ASSIGN(rope.base, keys.real_or("rope.freq_base", 10000));
-  GGUF_FUSE_ASSIGN(double factor, keys.real_or("rope.scale_linear", 0));
-  GGUF_FUSE_ASSIGN(factor, keys.real_or("rope.scaling.factor", factor));
-  std::string_view type = "linear";
-  if (keys.find("rope.scaling.type")) {
-    GGUF_FUSE_ASSIGN(type, keys.metadata().get_string(keys.name("rope.scaling.type")));
-  }
+  GGUF_FUSE_ASSIGN(rope.base, keys.real("rope.freq_base"));
+  const bool renamed = keys.find("rope.scaling.factor").has_value();
+  GGUF_FUSE_ASSIGN(const double factor, keys.real(renamed ? "rope.scaling.factor" : "rope.scale_linear"));
+  GGUF_FUSE_ASSIGN(const std::string_view type, keys.text_or("rope.scaling.type", "linear"));
   if (type != "none" && type != "linear" && type != "yarn" && type != "longrope") {
     return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "rope.scaling.type", "none, linear, yarn or longrope",
                          escape_text(type)));
@@ -34,28 +31,32 @@ Result<void> read_scaling(const Keys& keys, std::uint32_t train_context, RopePar
   }
   rope.scale = factor == 0 || type == "none" ? 1 : 1 / factor;
   rope.yarn = type == "yarn";
-  GGUF_FUSE_ASSIGN(const std::uint32_t original, keys.size_or("rope.scaling.original_context_length", train_context));
+  rope.two_sets_of_factors = type == "longrope";
+  GGUF_FUSE_ASSIGN(const std::uint32_t original, keys.size("rope.scaling.original_context_length", train_context));
   rope.original_context = original;
-  GGUF_FUSE_ASSIGN(rope.beta_fast, keys.real_or("rope.scaling.yarn_beta_fast", rope.beta_fast));
-  GGUF_FUSE_ASSIGN(rope.beta_slow, keys.real_or("rope.scaling.yarn_beta_slow", rope.beta_slow));
-  GGUF_FUSE_ASSIGN(rope.attention_factor, keys.real_or("rope.scaling.attn_factor", 1));
+  GGUF_FUSE_ASSIGN(rope.beta_fast, keys.real("rope.scaling.yarn_beta_fast"));
+  GGUF_FUSE_ASSIGN(rope.beta_slow, keys.real("rope.scaling.yarn_beta_slow"));
+  GGUF_FUSE_ASSIGN(rope.attention_factor, keys.real("rope.scaling.attn_factor"));
   return {};
 }
 
-/// Sections of M-RoPE: time, height, width and one more, in which text stays at position 0.
-Result<std::vector<bool>> read_still_pairs(const Keys& keys, std::uint32_t pairs) {
+/// Sections of M-RoPE: time, height, width and one more, in which text stays at position 0. They take turns pair by
+/// pair, or follow one another; what is behind them begins again (ggml's ggml_rope_multi).
+Result<std::vector<bool>> read_still_pairs(const Keys& keys, std::uint32_t pairs, bool in_turns) {
   constexpr std::string_view kKey = "rope.dimension_sections";
-  GGUF_FUSE_ASSIGN(const auto sections, keys.metadata().get_unsigned_array(keys.name(kKey)));
+  GGUF_FUSE_ASSIGN(const auto sections, keys.numbers(kKey));
   std::uint64_t sum = 0;
   for (const std::uint64_t section : sections) sum += std::min(section, kLargestSize);
-  if (sections.size() < 3 || sections.size() > 4 || sum == 0 || sum > pairs) {
-    return fail(keys.bad(ErrorCode::BadHyperparameter, kKey, fmt::format("4 numbers, in all 1 to {}", pairs),
+  if (!in_turns && sections.size() > 1 && (sections[0] == 0 || sections[1] == 0)) return std::vector<bool>();  // none
+  if (sections.size() < 3 || sections.size() > 4 || sum == 0 || sum >= kLargestSize) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, kKey, fmt::format("4 numbers, in all 1 to {}", kLargestSize),
                          fmt::format("{} numbers, in all {}", sections.size(), sum)));
   }
   std::vector<bool> still;
   for (std::uint64_t pair = 0; pair < pairs; ++pair) {
     const std::uint64_t sector = pair % sum;
-    still.push_back(sector >= 3 * sections[sector % 3]);
+    const std::uint64_t moving = sections[0] + sections[1] + sections[2];
+    still.push_back(in_turns ? sector >= 3 * sections[sector % 3] : sector >= moving);
   }
   return still;
 }
@@ -69,7 +70,7 @@ double yarn_growth(const RopeParameters& rope, double multiplier) {
 /// DeepSeek-V2's own code): by mscale_all_dim, of which files hold a tenth, and not to cos and sin; or by 1 to both.
 Result<void> move_growth_to_scores(const Keys& keys, Hyperparameters& result) {
   RopeParameters& rope = result.rope;
-  GGUF_FUSE_ASSIGN(const double multiplier, keys.real_or("rope.scaling.yarn_log_multiplier", 0));
+  GGUF_FUSE_ASSIGN(const double multiplier, keys.real("rope.scaling.yarn_log_multiplier"));
   const double growth = rope.attention_factor * yarn_growth(rope, multiplier != 0 ? 10 * multiplier : 1);
   result.q_factor *= static_cast<float>(growth * growth);
   if (multiplier != 0) rope.attention_factor /= yarn_growth(rope, 1);
@@ -83,8 +84,8 @@ Result<void> read_rope(const Keys& keys, std::uint32_t head, std::uint32_t local
   const Architecture& architecture = *result.architecture;
   GGUF_FUSE_ASSIGN(rope.rotated, read_rotated(keys, "rope.dimension_count", head, head));
   GGUF_FUSE_CHECK(read_scaling(keys, result.train_context, rope));
-  if (architecture.interleaved_sections) {
-    GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2));
+  if (architecture.interleaved_sections || keys.find("rope.dimension_sections")) {
+    GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2, architecture.interleaved_sections));
   }
   if (architecture.latent_attention && rope.yarn) GGUF_FUSE_CHECK(move_growth_to_scores(keys, result));
 
@@ -92,8 +93,7 @@ Result<void> read_rope(const Keys& keys, std::uint32_t head, std::uint32_t local
   local = rope;
   GGUF_FUSE_ASSIGN(local.rotated,
                    read_rotated(keys, "rope.dimension_count_swa", std::min(rope.rotated, local_head), local_head));
-  const auto local_base = static_cast<double>(architecture.local_rope_base);
-  GGUF_FUSE_ASSIGN(local.base, keys.real_or("rope.freq_base_swa", local_base > 0 ? local_base : rope.base));
+  GGUF_FUSE_ASSIGN(local.base, keys.real("rope.freq_base_swa", rope.base));
   if (local.base <= 0) {
     return fail(keys.bad(ErrorCode::BadHyperparameter, "rope.freq_base_swa", "a positive number",
                          fmt::format("{}", local.base)));

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "unneeded.hpp"
+
 namespace gguf_fuse {
 namespace {
 
@@ -199,8 +201,8 @@ Result<void> TensorPlaces::gate_and_up_biases(const std::string& prefix, const E
   const std::uint64_t all = sizes.experts * sizes.rows;
   const std::string fused = prefix + "ffn_gate_up_exps.bias";
   if (!has(fused)) {
-    GGUF_FUSE_CHECK(floats_if_there(prefix + "ffn_gate_exps.bias", all, gate, sizes.experts));
-    return floats_if_there(prefix + "ffn_up_exps.bias", all, up, sizes.experts);
+    GGUF_FUSE_CHECK(floats(prefix + "ffn_gate_exps.bias", all, gate, sizes.experts));
+    return floats(prefix + "ffn_up_exps.bias", all, up, sizes.experts);
   }
   GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(fused, 2 * all, sizes.experts));
   for (Buffer* out : {&gate, &up}) {
@@ -253,19 +255,27 @@ Result<void> TensorPlaces::floats(const std::string& name, std::uint64_t count, 
   return {};
 }
 
-Result<void> TensorPlaces::floats_if_there(const std::string& name, std::uint64_t count, Buffer& out,
-                                           std::uint64_t rows) {
-  return has(name) ? floats(name, count, out, rows) : Result<void>{};
-}
-
-Result<void> TensorPlaces::host_floats_if_there(const std::string& name, std::uint64_t count, std::vector<float>& out) {
-  if (!has(name)) return {};
+Result<void> TensorPlaces::host_floats(const std::string& name, std::uint64_t count, std::vector<float>& out) {
   GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(name, count, 1));
   out.resize(count);
   map_->placements.push_back(
       {.tensor = tensor, .first_row = 0, .rows = count, .matrix = {}, .floats = {}, .host = &out});
   placement_chunks_.push_back(kNoChunk);
   return {};
+}
+
+bool TensorPlaces::is_scale(std::size_t tensor) const {
+  constexpr std::string_view kScale = ".scale";
+  const std::string& name = file_.tensors[tensor].name;
+  return name.ends_with(kScale) && has(name.substr(0, name.size() - kScale.size()) + ".weight");
+}
+
+Result<void> TensorPlaces::place_unit_scale(std::size_t tensor) {
+  const PlannedTensor& found = file_.tensors[tensor];
+  auto& scale =
+      *map_->unit_scales.emplace_back(std::make_unique<UnitScale>(UnitScale{.tensor = found.name, .values = {}}));
+  const std::uint64_t most = row_count(found.dims).value_or(0) * found.dims[0];
+  return host_floats(found.name, most, scale.values);
 }
 
 Result<void> TensorPlaces::allocate_chunks() {
@@ -291,6 +301,14 @@ Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(std::string_view archite
   GGUF_FUSE_CHECK(allocate_chunks());
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (used_[i]) continue;
+    if (is_scale(i)) {
+      GGUF_FUSE_CHECK(place_unit_scale(i));
+      continue;
+    }
+    if (find_unneeded(file_.tensors[i].name) != nullptr) {
+      map_->left_out.push_back(file_.tensors[i].name);
+      continue;
+    }
     return fail({.code = ErrorCode::UnsupportedArchitecture,
                  .path = path_,
                  .subject = file_.tensors[i].name,

@@ -50,21 +50,19 @@ class TensorPlaces {
   /// ffn_gate_exps and ffn_up_exps, or ffn_gate_up_exps: each expert's gate, then its up. Sizes are those of one.
   [[nodiscard]] Result<void> gate_and_up(const std::string& prefix, const ExpertSizes& sizes, ExpertMatrix& gate,
                                          ExpertMatrix& up);
-  /// Their biases, those that are there.
+  /// Their biases.
   [[nodiscard]] Result<void> gate_and_up_biases(const std::string& prefix, const ExpertSizes& sizes, Buffer& gate,
                                                 Buffer& up);
 
   /// `count` floats in `rows` rows.
   [[nodiscard]] Result<void> floats(const std::string& name, std::uint64_t count, Buffer& out, std::uint64_t rows = 1);
-  [[nodiscard]] Result<void> floats_if_there(const std::string& name, std::uint64_t count, Buffer& out,
-                                             std::uint64_t rows = 1);
   /// One row, `offset` elements behind the beginning of `out`, which is `size` elements long and 0 elsewhere.
   [[nodiscard]] Result<void> floats_at(const std::string& name, std::uint64_t count, std::uint64_t offset,
                                        std::uint64_t size, Buffer& out);
-  [[nodiscard]] Result<void> host_floats_if_there(const std::string& name, std::uint64_t count,
-                                                  std::vector<float>& out);
+  [[nodiscard]] Result<void> host_floats(const std::string& name, std::uint64_t count, std::vector<float>& out);
 
-  /// Allocates what was placed. Further errors: UnsupportedArchitecture when a tensor was not asked for.
+  /// Allocates what was placed. Further errors: UnsupportedArchitecture when a tensor was not asked for, unless it is
+  /// known to be unneeded.
   [[nodiscard]] Result<std::unique_ptr<WeightMap>> finish(std::string_view architecture);
 
  private:
@@ -101,6 +99,9 @@ class TensorPlaces {
                                            std::uint32_t most);
   void place_floats(std::size_t tensor, std::uint64_t first, std::uint64_t count, std::uint64_t offset,
                     const Buffer& out);
+  /// Beside a matrix of the file.
+  [[nodiscard]] bool is_scale(std::size_t tensor) const;
+  [[nodiscard]] Result<void> place_unit_scale(std::size_t tensor);
   [[nodiscard]] Result<void> allocate_chunks();
 
   const PlannedFile& file_;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "layer_parts.hpp"
 #include "tensor_places.hpp"
 
 namespace gguf_fuse {
@@ -16,15 +17,21 @@ constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24;
 /// Says which tensors a model has and where each belongs.
 class Mapper {
  public:
-  Mapper(TensorPlaces& tensors, const std::string& path, const Hyperparameters& hyperparameters,
-         const BlockDevices& places)
-      : tensors_(tensors), path_(path), hp_(hyperparameters), arch_(*hyperparameters.architecture), places_(places) {}
+  Mapper(TensorPlaces& tensors, const LayerParts& parts, const std::string& path,
+         const Hyperparameters& hyperparameters, const BlockDevices& places)
+      : tensors_(tensors),
+        parts_(parts),
+        path_(path),
+        hp_(hyperparameters),
+        arch_(*hyperparameters.architecture),
+        places_(places) {}
 
   Result<void> map() {
     Weights& weights = tensors_.weights();
     GGUF_FUSE_CHECK(map_ends(weights));
     weights.layers.resize(hp_.layers.size());
     for (std::size_t i = 0; i < weights.layers.size(); ++i) {
+      layer_ = i;
       prefix_ = fmt::format("blk.{}.", i);
       GGUF_FUSE_CHECK(map_attention(i, weights.layers[i]));
       GGUF_FUSE_CHECK(map_feed_forward(i, weights.layers[i]));
@@ -45,6 +52,11 @@ class Mapper {
   Result<void> floats(std::string_view part, std::uint64_t count, Buffer& out) {
     return tensors_.floats(name(part), count, out);
   }
+  /// A part that the architecture leaves open; `part` is its whole name.
+  Result<void> open_floats(const std::string& part, std::uint64_t count, Buffer& out, LayerKind kind = LayerKind::Any) {
+    GGUF_FUSE_ASSIGN(const bool there, parts_.has(layer_, {part}, kind));
+    return there ? tensors_.floats(prefix_ + part, count, out) : Result<void>{};
+  }
 
   Result<void> map_ends(Weights& weights) {
     GGUF_FUSE_ASSIGN(const std::uint64_t vocabulary, tensors_.rows_of("token_embd.weight"));
@@ -57,16 +69,31 @@ class Mapper {
     }
     tensors_.use_device(places_.embedding);
     GGUF_FUSE_CHECK(tensors_.matrix("token_embd.weight", vocabulary, hp_.embedding, weights.embedding));
-    const std::uint64_t pairs = hp_.rope.rotated / 2;
-    GGUF_FUSE_CHECK(tensors_.host_floats_if_there("rope_freqs.weight", pairs, weights.rope_factors));
-    GGUF_FUSE_CHECK(tensors_.host_floats_if_there("rope_factors_long.weight", pairs, weights.rope_factors_long));
-    GGUF_FUSE_CHECK(tensors_.host_floats_if_there("rope_factors_short.weight", pairs, weights.rope_factors_short));
+    GGUF_FUSE_CHECK(map_rope_factors(weights));
 
     tensors_.use_device(places_.output);
     GGUF_FUSE_CHECK(tensors_.floats("output_norm.weight", hp_.embedding, weights.output_norm));
-    const bool own = tensors_.has("output.weight");
+    if (tensors_.has("output.bias")) GGUF_FUSE_CHECK(tensors_.floats("output.bias", vocabulary, weights.output_bias));
+    const bool own = arch_.own_output || tensors_.has("output.weight");
     if (!own && places_.output == places_.embedding) return {};  // the embeddings serve as the output, too
     return tensors_.matrix(own ? "output.weight" : "token_embd.weight", vocabulary, hp_.embedding, weights.output);
+  }
+
+  Result<void> map_rope_factors(Weights& weights) {
+    const std::uint64_t pairs = hp_.rope.rotated / 2;
+    const auto host_floats = [&](const std::string& tensor, std::vector<float>& out) {
+      return tensors_.host_floats(tensor, pairs, out);
+    };
+    const auto global = [](const LayerParameters& layer) { return !layer.local; };
+    const bool wanted = arch_.global_rope_factors && std::any_of(hp_.layers.begin(), hp_.layers.end(), global);
+    if (wanted || tensors_.has("rope_freqs.weight")) {
+      GGUF_FUSE_CHECK(host_floats("rope_freqs.weight", weights.rope_factors));
+    }
+    const std::string far = "rope_factors_long.weight";
+    const std::string near = "rope_factors_short.weight";
+    if (!hp_.rope.two_sets_of_factors && !tensors_.has(far) && !tensors_.has(near)) return {};
+    GGUF_FUSE_CHECK(host_floats(far, weights.rope_factors_long));
+    return host_floats(near, weights.rope_factors_short);
   }
 
   Result<void> map_attention(std::size_t index, LayerWeights& out) {
@@ -76,15 +103,21 @@ class Mapper {
     const std::uint64_t columns =
         arch_.latent_attention ? std::uint64_t{layer.heads.heads} * hp_.latent.value : layer.heads.q_columns();
     GGUF_FUSE_CHECK(matrix("attn_output", hp_.embedding, columns, out.output));
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("attn_output", ".bias"), hp_.embedding, out.output_bias));
+    GGUF_FUSE_CHECK(biased("attn_output", hp_.embedding, out.output_bias));
     GGUF_FUSE_CHECK(floats("attn_norm", hp_.embedding, out.attention_norm));
     if (arch_.sinks) GGUF_FUSE_CHECK(floats("attn_sinks", layer.heads.heads, out.sinks));
-    const bool norms = tensors_.has(name("attn_q_norm")) || tensors_.has(name("attn_k_norm"));
+    GGUF_FUSE_ASSIGN(const bool norms, parts_.has(index, {"attn_q_norm.weight", "attn_k_norm.weight"}));
     if (arch_.head_norm || (arch_.head_norm_if_there && norms)) {
       GGUF_FUSE_CHECK(floats("attn_q_norm", layer.heads.size, out.q_norm));
       GGUF_FUSE_CHECK(floats("attn_k_norm", layer.heads.size, out.k_norm));
     }
     return {};
+  }
+
+  /// The bias that the architecture asks for, or that the model has.
+  Result<void> biased(std::string_view part, std::uint64_t count, Buffer& out) {
+    if (arch_.biases) return tensors_.floats(name(part, ".bias"), count, out);
+    return open_floats(fmt::format("{}.bias", part), count, out);
   }
 
   Result<void> map_qkv(const LayerParameters& layer, LayerWeights& out) {
@@ -97,22 +130,35 @@ class Mapper {
     } else {
       out.qkv.resize(3);
       // The projection of K serves as V, too.
-      const bool no_value = arch_.value_from_key && !fused && !tensors_.has(name("attn_v"));
+      bool no_value = false;
+      if (arch_.value_from_key && !layer.local && !fused) {
+        GGUF_FUSE_ASSIGN(const bool there,
+                         parts_.has(layer_, {"attn_v.weight", "attn_qkv.weight"}, LayerKind::SameSight));
+        no_value = !there;
+      }
       const std::string value = prefix_ + (no_value ? "attn_k" : "attn_v");
       GGUF_FUSE_CHECK(tensors_.parts({{.name = prefix_ + "attn_q", .rows = q, .out = out.qkv.data()},
                                       {.name = prefix_ + "attn_k", .rows = kv, .out = &out.qkv[1]},
                                       {.name = value, .rows = kv, .out = &out.qkv[2]}},
                                      prefix_ + "attn_qkv", hp_.embedding));
     }
+    return map_qkv_bias(q, kv, out.qkv_bias);
+  }
+
+  Result<void> map_qkv_bias(std::uint64_t q, std::uint64_t kv, Buffer& out) {
+    GGUF_FUSE_ASSIGN(const bool there,
+                     parts_.has(layer_, {"attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_qkv.bias"}));
+    if (!there) return {};
+    if (const std::string fused = name("attn_qkv", ".bias"); tensors_.has(fused)) {
+      return tensors_.floats(fused, q + 2 * kv, out);
+    }
     const std::pair<std::string_view, std::uint64_t> biases[] = {{"attn_q", q}, {"attn_k", kv}, {"attn_v", kv}};
     std::uint64_t offset = 0;
     for (const auto& [part, rows] : biases) {
-      if (const std::string bias = name(part, ".bias"); tensors_.has(bias)) {
-        GGUF_FUSE_CHECK(tensors_.floats_at(bias, rows, offset, q + 2 * kv, out.qkv_bias));
-      }
+      GGUF_FUSE_CHECK(tensors_.floats_at(name(part, ".bias"), rows, offset, q + 2 * kv, out));
       offset += rows;
     }
-    return tensors_.floats_if_there(name("attn_qkv", ".bias"), q + 2 * kv, out.qkv_bias);
+    return {};
   }
 
   Result<void> map_latent(const LayerParameters& layer, LatentWeights& out) {
@@ -144,7 +190,7 @@ class Mapper {
     // What follows computes this norm together with its own.
     const bool last = index + 1 == hp_.layers.size();
     tensors_.use_device(last ? places_.output : places_.attention[index + 1]);
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("layer_output_scale"), 1, out.output_scale));
+    GGUF_FUSE_CHECK(open_floats("layer_output_scale.weight", 1, out.output_scale));
     return floats("post_ffw_norm", hp_.embedding, out.post_feed_forward_norm);
   }
 
@@ -154,7 +200,15 @@ class Mapper {
         {{.name = part("gate"), .rows = rows, .out = &out.gate}, {.name = part("up"), .rows = rows, .out = &out.up}},
         part("up"), hp_.embedding));
     GGUF_FUSE_CHECK(tensors_.matrix(part("down") + ".weight", hp_.embedding, rows, out.down));
-    return tensors_.floats_if_there(part("down") + ".bias", hp_.embedding, out.down_bias);
+    const LayerKind kind = hp_.layers[layer_].experts ? LayerKind::Experts : LayerKind::Dense;
+    GGUF_FUSE_CHECK(open_floats(fmt::format("ffn_down{}.bias", suffix), hp_.embedding, out.down_bias, kind));
+    const std::string gate = fmt::format("ffn_gate{}.bias", suffix);
+    const std::string up = fmt::format("ffn_up{}.bias", suffix);
+    GGUF_FUSE_ASSIGN(const bool there, parts_.has(layer_, {gate, up}, kind));
+    if (!there) return {};
+    if (!tensors_.has(part("gate") + ".weight")) return tensors_.floats(prefix_ + up, 2 * rows, out.gate_up_bias);
+    GGUF_FUSE_CHECK(tensors_.floats_at(prefix_ + gate, rows, 0, 2 * rows, out.gate_up_bias));
+    return tensors_.floats_at(prefix_ + up, rows, rows, 2 * rows, out.gate_up_bias);
   }
 
   Result<void> map_experts(ExpertWeights& out) {
@@ -166,15 +220,19 @@ class Mapper {
     GGUF_FUSE_CHECK(matrix("ffn_gate_inp", experts, hp_.embedding, out.router));
     GGUF_FUSE_CHECK(tensors_.gate_and_up(prefix_, inner, out.gate, out.up));
     GGUF_FUSE_CHECK(tensors_.experts(prefix_ + "ffn_down_exps", outer, out.down));
-    GGUF_FUSE_CHECK(tensors_.gate_and_up_biases(prefix_, inner, out.gate_bias, out.up_bias));
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("ffn_down_exps", ".bias"), outer.experts * outer.rows, out.down_bias,
-                                             outer.experts));
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("ffn_gate_inp", ".bias"), experts, out.router_bias));
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("exp_probs_b", ".bias"), experts, out.selection_bias));
-    GGUF_FUSE_CHECK(tensors_.floats_if_there(name("ffn_down_exps", ".scale"), experts, out.factor));
-    if (tensors_.has(name("ffn_gate_inp_shexp"))) {
-      GGUF_FUSE_CHECK(matrix("ffn_gate_inp_shexp", 1, hp_.embedding, out.shared_gate));
+    if (arch_.biases) {
+      GGUF_FUSE_CHECK(tensors_.gate_and_up_biases(prefix_, inner, out.gate_bias, out.up_bias));
+      GGUF_FUSE_CHECK(
+          tensors_.floats(name("ffn_down_exps", ".bias"), outer.experts * outer.rows, out.down_bias, outer.experts));
+      GGUF_FUSE_CHECK(tensors_.floats(name("ffn_gate_inp", ".bias"), experts, out.router_bias));
     }
+    if (arch_.selection_bias)
+      GGUF_FUSE_CHECK(tensors_.floats(name("exp_probs_b", ".bias"), experts, out.selection_bias));
+    if (arch_.selection_bias_if_there) {
+      GGUF_FUSE_CHECK(open_floats("exp_probs_b.bias", experts, out.selection_bias, LayerKind::Experts));
+    }
+    GGUF_FUSE_CHECK(open_floats("ffn_down_exps.scale", experts, out.factor, LayerKind::Experts));
+    if (arch_.shared_gate) GGUF_FUSE_CHECK(matrix("ffn_gate_inp_shexp", 1, hp_.embedding, out.shared_gate));
     if (!arch_.dense_beside_experts) return {};
     GGUF_FUSE_CHECK(tensors_.floats(name("ffn_gate_inp", ".scale"), hp_.embedding, out.router_norm));
     GGUF_FUSE_CHECK(floats("pre_ffw_norm_2", hp_.embedding, out.norm));
@@ -183,21 +241,37 @@ class Mapper {
   }
 
   TensorPlaces& tensors_;
+  const LayerParts& parts_;
   const std::string& path_;
   const Hyperparameters& hp_;
   const Architecture& arch_;
   const BlockDevices& places_;
+  std::size_t layer_ = 0;
   std::string prefix_;
 };
 
 }  // namespace
+
+Result<void> check_unit_scales(const WeightMap& map, const std::string& path) {
+  for (const auto& scale : map.unit_scales) {
+    const auto other = std::find_if(scale->values.begin(), scale->values.end(), [](float value) { return value != 1; });
+    if (other == scale->values.end()) continue;
+    return fail({.code = ErrorCode::UnsupportedHyperparameter,
+                 .path = path,
+                 .subject = scale->tensor,
+                 .expected = "1, as kernels multiply by no scale beside a matrix",
+                 .actual = fmt::format("{}", *other)});
+  }
+  return {};
+}
 
 Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const std::string& path,
                                                const Hyperparameters& hyperparameters,
                                                const std::vector<std::shared_ptr<Device>>& devices,
                                                const BlockDevices& places) {
   TensorPlaces tensors(file, path, devices);
-  GGUF_FUSE_CHECK(Mapper(tensors, path, hyperparameters, places).map());
+  const LayerParts parts(file, path, hyperparameters);
+  GGUF_FUSE_CHECK(Mapper(tensors, parts, path, hyperparameters, places).map());
   GGUF_FUSE_ASSIGN(auto map, tensors.finish(hyperparameters.architecture->name));
   // Owners are told by finish(), so a shared matrix is copied behind it.
   if (map->weights.output.shape.type == nullptr) map->weights.output = map->weights.embedding;

@@ -16,7 +16,8 @@ namespace gguf_fuse {
 /// A feed-forward network: a dense layer's, a shared expert's, or the one beside experts.
 struct DenseWeights {
   Matrix gate, up, down;
-  Buffer down_bias;  ///< float[embedding]
+  Buffer gate_up_bias;  ///< float[2][feed-forward]
+  Buffer down_bias;     ///< float[embedding]
 };
 
 /// The experts of a layer and what chooses them. Floats that the file does not have are empty buffers.
@@ -56,10 +57,17 @@ struct LayerWeights {
   ExpertWeights experts;
 };
 
+/// A factor beside a matrix (`.scale`), which kernels compute without: known to be 1 once it is loaded.
+struct UnitScale {
+  std::string tensor;
+  std::vector<float> values;
+};
+
 /// All weights of a model, on its devices.
 struct Weights {
   Matrix embedding, output;
   Buffer output_norm;
+  Buffer output_bias;  ///< float[vocabulary]
   std::vector<LayerWeights> layers;
   std::vector<float> rope_factors, rope_factors_long, rope_factors_short;  ///< on the host
 };
@@ -79,7 +87,12 @@ struct Placement {
 struct WeightMap {
   Weights weights;
   std::vector<Placement> placements;  ///< by tensor, then row
+  std::vector<std::string> left_out;  ///< tensors of the file that text is computed without
+  std::vector<std::unique_ptr<UnitScale>> unit_scales;
 };
+
+/// Of loaded weights. Errors: UnsupportedHyperparameter where a scale is not 1.
+[[nodiscard]] Result<void> check_unit_scales(const WeightMap& map, const std::string& path);
 
 /// Finds every tensor of the model in the plan (fused or not), checks its shape and type, and allocates its place.
 /// Errors: MissingTensor, BadTensorShape, UnsupportedType, UnsupportedArchitecture (a tensor that nothing computes

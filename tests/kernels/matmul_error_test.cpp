@@ -83,8 +83,8 @@ TEST_F(MatmulErrors, RefusesBuffersThatAreTooSmall) {
   expect_refused({.matrices = {matrix("Q8_0", 16, 64)}, .bias = value_of(device_->allocate(60))},
                  ErrorCode::InvalidArgument, "bias");
   const Matrix small = matrix("Q8_0", 16, 64);
-  expect_refused({.epilogue = Epilogue::Gated, .matrices = {small, small}, .bias = memory_}, ErrorCode::InvalidArgument,
-                 "bias");
+  expect_refused({.epilogue = Epilogue::Gated, .matrices = {small, small}, .bias = value_of(device_->allocate(64))},
+                 ErrorCode::InvalidArgument, "bias");
   const auto no_step = matmul(*device_, {.matrices = {small}}, memory_, memory_, Buffer{});
   ASSERT_FALSE(no_step);
   EXPECT_THAT(no_step.error().message(), HasSubstr("step"));

@@ -41,7 +41,9 @@ class Product {
     for (std::size_t i = 0; i < files_.size(); ++i)
       shape_.matrices.push_back(support::upload(*device_, files_[i], 64 * i));
     activations_ = support::random_activations(shape_.kind, files_[0].columns, shape_.tile, max_tokens, 5);
-    bias_.assign(shape_.rows(), 0.0F);
+    std::size_t rows = 0;
+    for (const FileMatrix& file : files_) rows += file.rows;
+    bias_.assign(rows, 0.0F);
   }
 
   void add_bias() {
@@ -69,8 +71,7 @@ class Product {
           const std::size_t from = std::size_t{token} * files_[i].rows + row;
           const double added = shape_.epilogue == Epilogue::Add ? double{before[at]} : 0;
           const double expected =
-              token < tokens ? double{shape_.factor} * (want[from] + static_cast<double>(bias_[first + row])) + added
-                             : double{before[at]};
+              token < tokens ? double{shape_.factor} * (want[from] + bias_of(first + row)) + added : double{before[at]};
           const double tolerance = token < tokens ? kTolerance * std::fabs(double{shape_.factor}) * scale[from] +
                                                         1e-6 * (std::fabs(added) + std::fabs(expected)) + 1e-36
                                                   : 0;
@@ -83,6 +84,8 @@ class Product {
   }
 
  private:
+  /// What is added behind everything else; with a gate it is in the sums.
+  [[nodiscard]] double bias_of(std::size_t row) const { return gated() ? 0 : static_cast<double>(bias_[row]); }
   [[nodiscard]] bool gated() const { return shape_.epilogue == Epilogue::Gated; }
 
   [[nodiscard]] std::vector<float> random_output() const {
@@ -92,8 +95,13 @@ class Product {
     return values;
   }
 
+  /// Sums of a matrix; of gate and up with their biases.
   [[nodiscard]] std::vector<double> sums_of(std::size_t i) const {
-    return matmul_reference(files_[i].values, activations_.values, files_[i].columns);
+    std::vector<double> sums = matmul_reference(files_[i].values, activations_.values, files_[i].columns);
+    if (!gated()) return sums;
+    const std::uint32_t rows = files_[i].rows;
+    for (std::size_t at = 0; at < sums.size(); ++at) sums[at] += static_cast<double>(bias_[i * rows + at % rows]);
+    return sums;
   }
 
   [[nodiscard]] std::vector<double> result_of(std::size_t i) const {
@@ -210,6 +218,16 @@ TEST_P(Matmul, MultipliesSumAndBiasButNotTheResidual) {
 TEST_P(Matmul, AddsWithoutABias) {
   Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Add}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 2);
   product.expect(1);
+}
+
+TEST_P(Matmul, GatesSumsWithTheirBiases) {
+  for (const std::uint32_t tile : {1U, kBatchTile}) {
+    std::vector<FileMatrix> files = {support::random_matrix("Q8_0", 37, 96, 1),
+                                     support::random_matrix("Q4_0", 37, 96, 2)};
+    Product product(GetParam(), {.tile = tile, .epilogue = Epilogue::Gated}, std::move(files), 20);
+    product.add_bias();
+    product.expect(tile == 1 ? 1 : 17);
+  }
 }
 
 TEST_P(Matmul, GatesWithEachActivation) {

@@ -19,6 +19,9 @@ import statistics
 import sys
 import time
 
+# Not a debugger's backtrace each time it aborts on what it does not accept.
+os.environ["GGML_NO_BACKTRACE"] = "1"
+
 import llama_cpp
 import numpy
 
@@ -145,6 +148,30 @@ def in_child(path):
     if isinstance(result, Exception):
         raise SystemExit(str(result))
     return result
+
+
+def run_quietly(function):
+    """What a function returns, in a process of its own whose messages nobody sees; nothing where it fails or ends."""
+
+    def child(pipe):
+        silence = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(silence, 1)
+        os.dup2(silence, 2)
+        try:
+            pipe.send(function())
+        except RuntimeError:
+            pass
+
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=child, args=(theirs,))
+    process.start()
+    theirs.close()
+    try:
+        return ours.recv()
+    except EOFError:
+        return None
+    finally:
+        process.join()
 
 
 def row(*cells):

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # run.sh [BIN]: converts models with the programs in BIN (build/release/bin), compares what llama.cpp computes from them
-# before and after, bit for bit, and measures both. Builds llama-cpp-python on the first run (about 10 minutes).
-# Prints Markdown tables; exits with 1 when anything differs.
+# before and after, bit for bit, and measures both; compares what gguf-run computes, and what files without a key mean.
+# Builds llama.cpp on the first run (about 15 minutes on two cores). Prints Markdown tables; exits with 1 when anything
+# differs.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=$(cd "${1:-$root/build/release/bin}" && pwd)
@@ -10,24 +11,34 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/gguf-fuse
 smollm2=$cache/models/smollm2-135m-instruct-q4_1.gguf
 gemma3=$cache/models/gemma-3-270m-it-q4_k_m.gguf
 
-# llama.cpp, from the sdist, so that it is built for this processor.
-packages=(llama-cpp-python==0.3.36 numpy==1.26.4)
-venv=$cache/peers
-ready() {
-  [ -x "$venv/bin/python" ] || return
-  "$venv/bin/python" -c 'import llama_cpp, numpy; assert llama_cpp.__version__ == "0.3.36"' 2>/dev/null
-}
+# llama.cpp and its Python binding, from one sdist and built once for this processor. The binding is used where it was
+# unpacked; it finds the libraries by LLAMA_CPP_LIB_PATH.
+version=0.3.36
+packages=(numpy==1.26.4 jinja2==3.1.6 diskcache==5.6.3 typing_extensions==4.15.0)
+peers=$cache/peers-$version
+python=$peers/venv/bin/python
+export PYTHONPATH=$peers/llama_cpp_python-$version LLAMA_CPP_LIB_PATH=$peers/build/bin PYTHONDONTWRITEBYTECODE=1
 prepare() {
-  mkdir -p "$cache"
-  exec 9>"$cache/peers.lock"
+  mkdir -p "$peers"
+  exec 9>"$peers/lock"
   flock 9
-  if ready; then return; fi
-  echo "peers: building ${packages[0]} (about 10 minutes)" >&2
-  rm -rf "$venv"
-  python3 -m venv --without-pip "$venv"
-  python3 -m pip --python "$venv/bin/python" install --quiet --disable-pip-version-check --no-binary llama-cpp-python \
-    "${packages[@]}" >&2
-  ready
+  if [ -e "$peers/complete" ]; then return; fi
+  echo "peers: building llama.cpp of llama-cpp-python $version (about 15 minutes)" >&2
+  rm -rf "$peers/venv" "$PYTHONPATH"
+  python3 -m venv --without-pip "$peers/venv"
+  python3 -m pip --python "$python" install --quiet --disable-pip-version-check "${packages[@]}" >&2
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$peers" \
+    "llama-cpp-python==$version" >&2
+  tar -xzf "$peers/llama_cpp_python-$version.tar.gz" -C "$peers"
+  local launcher=()
+  if command -v ccache >/dev/null; then launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache -DCMAKE_CXX_COMPILER_LAUNCHER=ccache); fi
+  cmake -S "$PYTHONPATH/vendor/llama.cpp" -B "$peers/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON \
+    -DLLAMA_BUILD_TESTS=ON -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_UI=OFF \
+    -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_MTMD=OFF "${launcher[@]}" >"$peers/build.log" 2>&1
+  cmake --build "$peers/build" --target llama test-llama-archs >>"$peers/build.log" 2>&1 ||
+    { tail -n 20 "$peers/build.log" >&2; return 1; }
+  "$python" -c "import llama_cpp; assert llama_cpp.__version__ == '$version'"
+  touch "$peers/complete"
 }
 prepare
 "$root/scripts/models.sh"
@@ -35,7 +46,8 @@ prepare
 work=$(mktemp -d "${TMPDIR:-/tmp}/gguf-fuse-peers.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 failed=0
-logits() { "$venv/bin/python" "$root/tests/peers/logits.py" "$@" || failed=1; }
+compare() { "$python" "$root/tests/peers/$1.py" "${@:2}" || failed=1; }
+logits() { compare logits "$@"; }
 
 # fused IN OUT TENSOR...: converts and makes sure that the tensors named are there.
 fused() {
@@ -87,6 +99,16 @@ for architecture in $("$bin/gguf-random-model" --list); do
   esac
   rm -f "$work"/random*.gguf
 done
+
+printf '\nOne model of each architecture, written by llama.cpp itself (test-llama-archs -o), fused, run and unfused:\n\n'
+mkdir "$work/archs"
+"$peers/build/bin/test-llama-archs" -o "$work/archs" -s 1 >"$work/archs.log" 2>&1 || { tail "$work/archs.log" >&2; failed=1; }
+mapfile -t runnable < <(sed -n 's/^Architecture{.name = "\([^"]*\)".*/\1/p' "$root"/runtime/architectures/*.inc)
+compare archs "$work/archs" --bin "$bin" --runnable "${runnable[@]}"
+rm -rf "$work/archs"
+
+table 'Tiny models without a key, in llama.cpp and in gguf-run:' 'architecture | keys | run, with the same logits | refused by both'
+compare keys --bin "$bin"
 
 table 'Tokens per second of processor time, one thread, alternating runs:' \
   'model | what | before | after | after / before, median (least .. most)'

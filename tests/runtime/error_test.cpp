@@ -123,7 +123,7 @@ Shown unsupported_architecture() { return model_error(RandomModel("qwen35moe").l
 
 Shown unsupported_hyperparameter() {
   return model_error(
-      llama().experts(4).keys([](HeaderWriter& writer) { writer.add_u32("llama.expert_gating_func", 4); }));
+      RandomModel("gemma4").keys([](HeaderWriter& writer) { writer.add_u32("gemma4.attention.shared_kv_layers", 1); }));
 }
 
 Shown unsupported_tokenizer() {

@@ -124,9 +124,21 @@ TEST(Sections, TakeTurnsAndTheFourthStandsStill) {
 
 RouterShape router(const std::string& architecture,
                    const std::function<void(HeaderWriter&, const std::string&)>& write) {
-  const Hyperparameters found = value_of(read(RandomModel(architecture).experts(8, 2, 32),
-                                              [&](HeaderWriter& writer) { write(writer, architecture + "."); }));
-  return found.experts.router;
+  // Without what the tiny models say of it themselves.
+  const support::Bytes file = RandomModel(architecture).experts(8, 2, 32).build();
+  const auto source = memory_source(file, "in.gguf");
+  const Container container = value_of(read_container(*source));
+  HeaderWriter writer;
+  for (std::size_t i = 0; i < container.metadata.size(); ++i) {
+    const Metadata::Entry entry = container.metadata[i];
+    const bool own = entry.key.find(".expert_weights_") != std::string_view::npos || entry.key.ends_with("gating_func");
+    if (!own) writer.add_record(entry.record);
+  }
+  write(writer, architecture + ".");
+  const support::Bytes changed = writer.finish();
+  const auto changed_source = memory_source(changed, "in.gguf");
+  const Container header = value_of(read_container(*changed_source));
+  return value_of(read_hyperparameters(header.metadata, "in.gguf")).experts.router;
 }
 
 TEST(Router, GatingNumbersAreLlamaCpps) {
@@ -137,15 +149,20 @@ TEST(Router, GatingNumbersAreLlamaCpps) {
                   })
         .gating;
   };
-  EXPECT_EQ(gating("qwen3moe", {}), Gating::Softmax);
-  EXPECT_EQ(gating("gpt-oss", {}), Gating::SelectedSoftmax);
-  EXPECT_EQ(gating("glm4moe", {}), Gating::Sigmoid);  // the tiny model says 2
-  for (const char* architecture : {"qwen3moe", "gpt-oss"}) {
+  EXPECT_EQ(gating("glm4moe", {}), Gating::Sigmoid);
+  EXPECT_EQ(gating("deepseek2", {}), Gating::Softmax);
+  for (const char* architecture : {"glm4moe", "deepseek2"}) {
     EXPECT_EQ(gating(architecture, 1), Gating::Softmax);
     EXPECT_EQ(gating(architecture, 2), Gating::Sigmoid);
     EXPECT_EQ(gating(architecture, 3), Gating::SelectedSoftmax);
   }
-  EXPECT_EQ(gating("gpt-oss", 0), Gating::SelectedSoftmax);  // none said
+  EXPECT_EQ(gating("glm4moe", 0), Gating::Sigmoid);  // none said
+  EXPECT_EQ(gating("deepseek2", 0), Gating::Softmax);
+  // The others have one of their own, whatever is written.
+  for (const std::optional<std::uint32_t> number : {std::optional<std::uint32_t>{}, {0}, {2}}) {
+    EXPECT_EQ(gating("qwen3moe", number), Gating::Softmax);
+    EXPECT_EQ(gating("gpt-oss", number), Gating::SelectedSoftmax);
+  }
 }
 
 TEST(Router, WeightsAreNormalisedAndScaledAsSaid) {
@@ -157,11 +174,16 @@ TEST(Router, WeightsAreNormalisedAndScaledAsSaid) {
   };
   EXPECT_TRUE(with("qwen3moe", {}, {}).normalise);
   EXPECT_FALSE(with("qwen2moe", {}, {}).normalise);
-  EXPECT_FALSE(with("qwen3moe", false, {}).normalise);
-  EXPECT_TRUE(with("qwen2moe", true, {}).normalise);
+  EXPECT_TRUE(with("qwen3moe", false, {}).normalise);  // these do not read the keys
+  EXPECT_FALSE(with("qwen2moe", true, {}).normalise);
+  EXPECT_EQ(with("qwen3moe", {}, 2.5F).scale, 1);
   EXPECT_EQ(with("qwen3moe", {}, {}).scale, 1);
-  EXPECT_EQ(with("qwen3moe", {}, 2.5F).scale, 2.5F);
-  EXPECT_EQ(with("qwen3moe", {}, 0.0F).scale, 1);  // 0 is written for none
+  for (const char* architecture : {"glm4moe", "deepseek2"}) {
+    EXPECT_FALSE(with(architecture, false, {}).normalise);
+    EXPECT_TRUE(with(architecture, true, {}).normalise);
+    EXPECT_EQ(with(architecture, {}, 2.5F).scale, 2.5F);
+    EXPECT_EQ(with(architecture, {}, 0.0F).scale, 1);  // 0 is written for none
+  }
 }
 
 TEST(Router, GroupsOfExperts) {
@@ -174,7 +196,6 @@ TEST(Router, GroupsOfExperts) {
   };
   EXPECT_EQ(groups({}, {}), std::pair(1U, 1U));
   EXPECT_EQ(groups(4, 2), std::pair(4U, 2U));
-  EXPECT_EQ(groups(4, {}), std::pair(4U, 4U));
   EXPECT_EQ(groups(0, 0), std::pair(1U, 1U));  // written for none
   EXPECT_EQ(groups(1, 1), std::pair(1U, 1U));
   const auto refused = [](std::uint32_t count, std::uint32_t used) {
@@ -183,6 +204,8 @@ TEST(Router, GroupsOfExperts) {
       writer.add_u32("qwen3moe.expert_group_used_count", used);
     });
   };
+  EXPECT_FALSE(read(RandomModel("qwen3moe").experts(8, 2, 32),
+                    [](HeaderWriter& writer) { writer.add_u32("qwen3moe.expert_group_count", 4); }));
   EXPECT_TRUE(refused(3, 1));  // 8 experts in 3 groups
   EXPECT_TRUE(refused(4, 5));  // more than there are
   EXPECT_TRUE(refused(4, 0));  // none to choose from
@@ -206,6 +229,7 @@ TEST(Mixture, DenseLayersAndSharedExpertsHaveTheirSizes) {
   // Mixtral's experts are as wide as feed_forward_length says.
   const auto mixtral = value_of(read(RandomModel("llama").feed_forward(96).experts(4)));
   EXPECT_EQ(mixtral.experts.feed_forward, 96U);
+  EXPECT_EQ(value_of(read(RandomModel("llama").feed_forward(96).experts(4, 2, 32))).experts.feed_forward, 96U);
 }
 
 TEST(Mixture, LayersForSpeculationAreLeftOut) {

@@ -44,7 +44,7 @@ enum class GateActivation : std::uint8_t { Silu, Gelu, Relu, SiluOai };
 enum class Epilogue : std::uint8_t {
   Store,  ///< out[token][row] = factor * (sum (+ bias))
   Add,    ///< out[token][row] += factor * (sum (+ bias)): the residual
-  Gated,  ///< out[token][row] = activation(sum of matrices[0]) * sum of matrices[1]
+  Gated,  ///< out[token][row] = activation(sum (+ bias) of matrices[0]) * (sum (+ bias) of matrices[1])
 };
 
 /// One launch over one to three matrices with the same columns. Store and Add put their rows one behind the other (Q, K
@@ -55,7 +55,7 @@ struct MatmulShape {
   Epilogue epilogue = Epilogue::Store;
   GateActivation activation = GateActivation::Silu;
   std::vector<Matrix> matrices{};
-  Buffer bias{};  ///< floats, one a row of all matrices; none when empty; not with Gated
+  Buffer bias{};  ///< floats, one a row of all matrices; none when empty
   float factor = 1;
   /// More than 1: the only matrix holds one of rows / heads rows a head, a multiple of 16, and the activations have
   /// heads * columns columns, a multiple of 32 each head: rows of a head meet the columns of that head. Not with Gated.

@@ -78,6 +78,8 @@ struct ModelDescription {
   Fused fused{};
   /// What was to be merged and stays apart, with the first reason: a line a kind of tensors.
   std::vector<std::string> not_fused{};
+  /// Tensors of the file that text is computed without: a line a kind, with the reason.
+  std::vector<std::string> left_out{};
 };
 
 /// A model whose weights live on devices, in the order the kernels read. Any number of sessions may use it.
@@ -93,7 +95,8 @@ class GGUF_FUSE_EXPORT RunnableModel {
   RunnableModel& operator=(const RunnableModel&) = delete;
   ~RunnableModel();  ///< stops loading that is still going on
 
-  /// Waits until the weights are there. The same answer every time. Errors: those of the sources, Interrupted.
+  /// Waits until the weights are there. The same answer every time. Errors: those of the sources, Interrupted,
+  /// UnsupportedHyperparameter (a scale beside a matrix that is not 1).
   [[nodiscard]] Result<LoadReport> wait();
 
   [[nodiscard]] const ModelDescription& description() const;
