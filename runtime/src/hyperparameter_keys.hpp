@@ -14,7 +14,7 @@ namespace gguf_fuse {
 inline constexpr std::uint64_t kLargestSize = std::uint64_t{1} << 24;
 
 /// Keys below the architecture's name, checked; which ones there are, and what they mean where the file has none, says
-/// hyperparameter_table.cpp. A number that the architecture does not read is 0, which means none everywhere.
+/// architectures/keys/table.inc. A number that the architecture does not read is 0, which means none everywhere.
 /// Errors: MissingKey, WrongValueType, BadHyperparameter.
 class Keys {
  public:

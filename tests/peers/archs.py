@@ -35,7 +35,7 @@ def run(*command):
 
 
 def llama(path):
-    return logits.run_quietly(lambda: logits.Model(path, threads=1).logits(TOKENS))
+    return logits.run_quietly(lambda: logits.Model(path, threads=1, floats=True).logits(TOKENS))
 
 
 def is_scale(name):
@@ -47,9 +47,13 @@ class Models:
         self.bin = options.bin
         self.runnable = set(options.runnable)
         self.folder = tempfile.TemporaryDirectory()
-        self.counts = collections.Counter()
+        self.counts = collections.defaultdict(collections.Counter)
+        self.variant = ""
         self.reasons = collections.defaultdict(list)
         self.wrong = []
+
+    def count(self, what):
+        self.counts[self.variant][what] += 1
 
     def program(self, name):
         return os.path.join(self.bin, name)
@@ -63,24 +67,24 @@ class Models:
                 os.remove(old)
         done = run(self.program("gguf-fuse"), "convert", "--quiet", "--strict", path, fused)
         if done.returncode == 4:
-            self.counts["nothing to fuse"] += 1
+            self.count("nothing to fuse")
             return path
         if done.returncode != 0:
             self.wrong.append(f"{label}: convert: {done.returncode}: {done.stderr.strip()}")
             return path
-        self.counts["fused"] += 1
+        self.count("fused")
         after = llama(fused)
         if after is None and theirs is not None:
             self.wrong.append(f"{label}: llama.cpp does not load the fused file")
         elif after is not None:
-            self.counts["loaded"] += 1
+            self.count("loaded")
             if theirs is not None and numpy.array_equal(after.view(numpy.uint32), theirs.view(numpy.uint32)):
-                self.counts["logits equal"] += 1
+                self.count("logits equal")
             else:
                 self.wrong.append(f"{label}: llama.cpp's logits differ")
         done = run(self.program("gguf-fuse"), "unfuse", "--quiet", fused, back)
         if done.returncode == 0 and filecmp.cmp(path, back, shallow=False):
-            self.counts["round trips"] += 1
+            self.count("round trips")
         else:
             self.wrong.append(f"{label}: not the same bytes after unfuse {done.stderr.strip()}")
         return fused
@@ -88,9 +92,9 @@ class Models:
     def evaluate(self, label, path, theirs):
         """Whether gguf-run runs it; notes a wrong result or status."""
         done = run(self.program("gguf-run"), "eval", "-m", path, "--tokens", ",".join(map(str, TOKENS)),
-                   "--activations", "f32", "--no-perf")
+                   "--activations", "f32", "-ctk", "f32", "-ctv", "f32")
         if done.returncode == 6:
-            return done.stderr.splitlines()[0]
+            return next(line for line in done.stderr.splitlines() if line.startswith("error: "))
         if done.returncode != 0 or theirs is None:
             self.wrong.append(f"{label}: gguf-run: {done.returncode}: {done.stderr.strip()}")
             return "wrong"
@@ -103,16 +107,17 @@ class Models:
 
     def check_both(self, path):
         label = os.path.basename(path).removesuffix(".gguf")
-        self.counts["models"] += 1
+        self.variant = "as written"
         self.check(path, label)
         model = gguf_edit.Model(path)
         if any(map(is_scale, model.tensors)):
             plain = os.path.join(self.folder.name, "plain.gguf")
             model.write_without_tensors(plain, is_scale)
-            self.counts["and without scales"] += 1
-            self.check(plain, label + " without scales")
+            self.variant = "without scales"
+            self.check(plain, label)
 
     def check(self, path, label):
+        self.count("models")
         theirs = llama(path)
         if theirs is None:
             self.wrong.append(f"{label}: llama.cpp does not load what it wrote")
@@ -121,11 +126,14 @@ class Models:
         if reason is None and fused != path:
             reason = self.evaluate(label + ", fused", fused, theirs)
         if reason is None:
-            self.counts["run, logits close"] += 1
+            self.count("run, logits close")
+        if reason is None or reason == "wrong":
             return
-        self.counts["refused"] += 1
+        self.count("refused")
         known = gguf_edit.Model(path).architecture in self.runnable
-        self.reasons[reason.split(": ", 2)[-1] if known else "an architecture that gguf-run does not run"].append(label)
+        what = reason.split(": ")[2:4]
+        text = ": ".join(what) if known else "an architecture that gguf-run does not run"
+        self.reasons[f"{self.variant}: {text}"].append(label)
 
 
 def main():
@@ -140,11 +148,12 @@ def main():
     for name in sorted(os.listdir(options.folder)):
         if name.endswith(".gguf") and options.only in name:
             models.check_both(os.path.join(options.folder, name))
-    columns = ["models", "and without scales", "fused", "nothing to fuse", "loaded", "logits equal", "round trips", "run, logits close",
+    columns = ["models", "fused", "nothing to fuse", "loaded", "logits equal", "round trips", "run, logits close",
                "refused"]
-    logits.row(*columns)
-    logits.row(*["---"] * len(columns))
-    logits.row(*[models.counts[column] for column in columns])
+    logits.row("", *columns)
+    logits.row(*["---"] * (len(columns) + 1))
+    for variant, counts in models.counts.items():
+        logits.row(variant, *[counts[column] for column in columns])
     print("\nRefused by gguf-run with status 6:\n")
     for reason, labels in sorted(models.reasons.items()):
         print(f"- {reason}: {len(labels)} ({', '.join(labels)})")

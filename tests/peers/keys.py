@@ -29,12 +29,13 @@ CLOSE = 1e-3  # of the logits' spread, as in the tests with floats
 
 def llama(path):
     """Logits of all positions, or nothing where llama.cpp refuses the file."""
-    return logits.run_quietly(lambda: logits.Model(path, threads=1).logits(TOKENS))
+    return logits.run_quietly(lambda: logits.Model(path, threads=1, floats=True).logits(TOKENS))
 
 
 def ours(program, path):
     """Logits of the last position, or nothing with a reason."""
-    command = [program, "eval", "-m", path, "--tokens", ",".join(map(str, TOKENS)), "--activations", "f32", "--no-perf"]
+    command = [program, "eval", "-m", path, "--tokens", ",".join(map(str, TOKENS)), "--activations", "f32",
+               "-ctk", "f32", "-ctv", "f32"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 3, 6):
         raise SystemExit(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")

@@ -48,7 +48,8 @@ pin.kept = []
 
 
 class Model:
-    def __init__(self, path, threads):
+    def __init__(self, path, threads, floats=False):
+        """`floats`: keys and values as floats and attention step by step, in the context of the tiny models."""
         self.log_level = 0
         llama_cpp.llama_log_set(pin(llama_cpp.llama_log_callback(self._log)), None)
         parameters = llama_cpp.llama_model_default_params()
@@ -62,6 +63,10 @@ class Model:
         parameters.n_ubatch = 512
         parameters.n_threads = threads
         parameters.n_threads_batch = threads
+        if floats:
+            parameters.n_ctx = 256
+            parameters.type_k = parameters.type_v = llama_cpp.GGML_TYPE_F32
+            parameters.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self.context = llama_cpp.llama_init_from_model(self.model, parameters)
         if not self.context:
             raise RuntimeError(f"llama.cpp makes no context for {path}")
