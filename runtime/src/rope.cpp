@@ -91,8 +91,7 @@ Result<void> read_rope(const Keys& keys, std::uint32_t head, std::uint32_t local
 
   RopeParameters& local = result.local_rope;
   local = rope;
-  GGUF_FUSE_ASSIGN(local.rotated,
-                   read_rotated(keys, "rope.dimension_count_swa", std::min(rope.rotated, local_head), local_head));
+  GGUF_FUSE_ASSIGN(local.rotated, read_rotated(keys, "rope.dimension_count_swa", rope.rotated, local_head));
   GGUF_FUSE_ASSIGN(local.base, keys.real("rope.freq_base_swa", rope.base));
   if (local.base <= 0) {
     return fail(keys.bad(ErrorCode::BadHyperparameter, "rope.freq_base_swa", "a positive number",

@@ -5,6 +5,7 @@ import struct
 
 SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 STRING, ARRAY = 8, 9
+F32 = 0
 FORMATS = {"u32": (4, "<I", int), "i32": (5, "<i", int), "f32": (6, "<f", float), "bool": (7, "<B", int)}
 
 
@@ -65,6 +66,14 @@ class Model:
     @property
     def architecture(self):
         return self._value("general.architecture")[1][8:].decode()
+
+    def set_floats(self, tensors):
+        """Makes all tensors F32; `tensors` has the bytes of each by its name."""
+        body = b""
+        for name, row in self.tensors.items():
+            self.tensors[name] = row[:-12] + struct.pack("<IQ", F32, len(body))
+            body += tensors[name] + b"\0" * (-len(tensors[name]) % self.alignment)
+        self.body = body
 
     def write(self, path, without=None, typed=None):
         """`typed`: (key, type, values separated by commas); a type with [] behind it is an array."""

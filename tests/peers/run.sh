@@ -14,7 +14,7 @@ gemma3=$cache/models/gemma-3-270m-it-q4_k_m.gguf
 # llama.cpp and its Python binding, from one sdist and built once for this processor. The binding is used where it was
 # unpacked; it finds the libraries by LLAMA_CPP_LIB_PATH.
 version=0.3.36
-packages=(numpy==1.26.4 jinja2==3.1.6 diskcache==5.6.3 typing_extensions==4.15.0)
+packages=(numpy==1.26.4 jinja2==3.1.6 markupsafe==3.0.4 diskcache==5.6.3 typing_extensions==4.15.0 gguf==0.19.0 pyyaml==6.0.2)
 peers=$cache/peers-$version
 python=$peers/venv/bin/python
 export PYTHONPATH=$peers/llama_cpp_python-$version LLAMA_CPP_LIB_PATH=$peers/build/bin PYTHONDONTWRITEBYTECODE=1
@@ -26,7 +26,7 @@ prepare() {
   echo "peers: building llama.cpp of llama-cpp-python $version (about 15 minutes)" >&2
   rm -rf "$peers/venv" "$PYTHONPATH"
   python3 -m venv --without-pip "$peers/venv"
-  python3 -m pip --python "$python" install --quiet --disable-pip-version-check "${packages[@]}" >&2
+  python3 -m pip --python "$python" install --quiet --no-deps --disable-pip-version-check "${packages[@]}" >&2
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary :all: --dest "$peers" \
     "llama-cpp-python==$version" >&2
   tar -xzf "$peers/llama_cpp_python-$version.tar.gz" -C "$peers"
