@@ -76,14 +76,21 @@ Result<Buffer> Device::allocate(std::uint64_t bytes, Access access) const {
     return give_up(out_of_memory(device, bytes, before, {}));
   }
   // On CPUs this memory is the host's: what map() gives is the buffer itself.
-  cl_mem_flags place = device.profile.host_memory ? CL_MEM_ALLOC_HOST_PTR : 0;
+  const cl_mem_flags place = device.profile.host_memory ? CL_MEM_ALLOC_HOST_PTR : 0;
   HostPages pages;
   if (device.profile.host_memory && bytes >= kLargePageBytes) pages = allocate_pages(bytes);
-  if (pages) place = CL_MEM_USE_HOST_PTR;
   cl_int code = CL_SUCCESS;
-  ClOwned<cl_mem> memory(device.cl,
-                         device.cl.clCreateBuffer(device.context.get(), kAccessFlags[static_cast<int>(access)] | place,
-                                                  std::max<std::uint64_t>(bytes, 1), pages.get(), &code));
+  const auto create = [&](cl_mem_flags where) {
+    return ClOwned<cl_mem>(
+        device.cl, device.cl.clCreateBuffer(device.context.get(), kAccessFlags[static_cast<int>(access)] | where,
+                                            std::max<std::uint64_t>(bytes, 1), pages.get(), &code));
+  };
+  ClOwned<cl_mem> memory = create(pages ? CL_MEM_USE_HOST_PTR : place);
+  if (code != CL_SUCCESS && pages) {
+    // Memory of ours is a way to be faster, which a driver may refuse.
+    pages.reset();
+    memory = create(place);
+  }
   if (code == CL_SUCCESS) {
     return Buffer(std::make_shared<BufferState>(core_, bytes, std::move(pages), std::move(memory)));
   }

@@ -10,15 +10,18 @@
 #include <vector>
 
 #include "device_core.hpp"
+#include "host_pages.hpp"
 
 namespace gguf_fuse {
 namespace {
 
 constexpr std::array<std::string_view, 3> kNames{"rectangle", "slices", "gather"};  // in the order of UploadStrategy
 
+/// Memory that the driver can copy from without a copy of its own; where it gives none, any memory.
 struct StagingSlot {
-  ClOwned<cl_mem> memory;
-  std::byte* mapped;
+  ClOwned<cl_mem> memory{};
+  HostPages pages{};
+  std::byte* mapped = nullptr;
 };
 
 /// Writes of one slot. The queue is in order: with the last one all are done.
@@ -69,14 +72,22 @@ struct Uploader::State {
 Result<void> Uploader::State::add_slot() {
   const OpenCl& cl = device->cl;
   cl_int code = CL_SUCCESS;
-  StagingSlot slot{{cl, cl.clCreateBuffer(device->context.get(), CL_MEM_READ_ONLY | CL_MEM_ALLOC_HOST_PTR, slot_bytes,
-                                          nullptr, &code)},
-                   nullptr};
-  GGUF_FUSE_CHECK(device->checked("clCreateBuffer", code));
-  void* mapped = cl.clEnqueueMapBuffer(queue.get(), slot.memory.get(), CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
-                                       slot_bytes, 0, nullptr, nullptr, &code);
-  GGUF_FUSE_CHECK(device->checked("clEnqueueMapBuffer", code));
-  slot.mapped = static_cast<std::byte*>(mapped);
+  StagingSlot slot;
+  slot.memory = {cl, cl.clCreateBuffer(device->context.get(), CL_MEM_READ_ONLY | CL_MEM_ALLOC_HOST_PTR, slot_bytes,
+                                       nullptr, &code)};
+  auto made = device->checked("clCreateBuffer", code);
+  if (made) {
+    void* mapped = cl.clEnqueueMapBuffer(queue.get(), slot.memory.get(), CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                                         slot_bytes, 0, nullptr, nullptr, &code);
+    made = device->checked("clEnqueueMapBuffer", code);
+    slot.mapped = static_cast<std::byte*>(mapped);
+  }
+  if (!made) {
+    slot.memory = {};
+    slot.pages = allocate_pages(slot_bytes);
+    if (!slot.pages) return made;
+    slot.mapped = static_cast<std::byte*>(slot.pages.get());
+  }
   free.push_back(slots.size());
   slots.push_back(std::move(slot));
   return {};
@@ -106,19 +117,23 @@ Result<void> Uploader::State::enqueue(const UploadWrite& write, const StagingSlo
   const std::byte* from = slot.mapped + write.slot_offset;
   cl_mem memory = write.buffer.state_->memory.get();
   cl_event event = nullptr;
-  cl_int code = CL_SUCCESS;
-  if (write.count == 1) {
-    code = cl.clEnqueueWriteBuffer(queue.get(), memory, CL_FALSE, write.offset, write.bytes, from, 0, nullptr, &event);
-    GGUF_FUSE_CHECK(device->checked("clEnqueueWriteBuffer", code));
-  } else {
+  if (write.count > 1) {
     const std::size_t to[3] = {write.offset, 0, 0};
     const std::size_t origin[3] = {0, 0, 0};
     const std::size_t region[3] = {write.bytes, write.count, 1};
-    code = cl.clEnqueueWriteBufferRect(queue.get(), memory, CL_FALSE, to, origin, region, write.stride, 0, write.bytes,
-                                       0, from, 0, nullptr, &event);
-    GGUF_FUSE_CHECK(device->checked("clEnqueueWriteBufferRect", code));
+    if (cl.clEnqueueWriteBufferRect(queue.get(), memory, CL_FALSE, to, origin, region, write.stride, 0, write.bytes, 0,
+                                    from, 0, nullptr, &event) == CL_SUCCESS) {
+      flight.events.emplace_back(cl, event);
+      return {};
+    }
   }
-  flight.events.emplace_back(cl, event);
+  // One by one, also where a driver cannot do it at once.
+  for (std::uint64_t i = 0; i < write.count; ++i) {
+    const cl_int code = cl.clEnqueueWriteBuffer(queue.get(), memory, CL_FALSE, write.offset + i * write.stride,
+                                                write.bytes, from + i * write.bytes, 0, nullptr, &event);
+    GGUF_FUSE_CHECK(device->checked("clEnqueueWriteBuffer", code));
+    flight.events.emplace_back(cl, event);
+  }
   return {};
 }
 
@@ -151,6 +166,7 @@ Uploader::~Uploader() {
   static_cast<void>(finish());
   const OpenCl& cl = state_->device->cl;
   for (const StagingSlot& slot : state_->slots) {
+    if (slot.pages) continue;
     cl.clEnqueueUnmapMemObject(state_->queue.get(), slot.memory.get(), slot.mapped, 0, nullptr, nullptr);
   }
   if (state_->queue.get() != nullptr) cl.clFinish(state_->queue.get());

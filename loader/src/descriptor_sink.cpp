@@ -58,14 +58,16 @@ class DescriptorSink final : public Sink {
     }
     const SignalGuard guard;
     while (!bytes.empty()) {
-      const ssize_t put = ::write(descriptor_, bytes.data(), bytes.size());
-      if (put >= 0) {
+      const ssize_t put = retried([&] { return ::write(descriptor_, bytes.data(), bytes.size()); });
+      if (put > 0) {
         position_ += static_cast<std::uint64_t>(put);
         bytes = bytes.subspan(static_cast<std::size_t>(put));
+      } else if (put == 0) {
+        return fail(write_error(EIO));
       } else if (errno == EAGAIN) {
         pollfd file{descriptor_, POLLOUT, 0};
         ::poll(&file, 1, -1);
-      } else if (errno != EINTR) {
+      } else {
         return fail(write_error(errno));
       }
     }
@@ -77,14 +79,16 @@ class DescriptorSink final : public Sink {
 
   [[nodiscard]] Result<void> commit() override {
     struct stat status {};
-    if (::fstat(descriptor_, &status) != 0) return fail(system_error(ErrorCode::SyncFailed, path_, errno));
-    if (!S_ISREG(status.st_mode)) return {};
-    return sync_file(descriptor_, path_);
+    if (::fstat(descriptor_, &status) == 0 && !S_ISREG(status.st_mode)) return {};
+    auto synced = sync_file(descriptor_, path_);
+    if (!synced) synced.error().hint = "what the output has got may not be complete";
+    return synced;
   }
 
  private:
   Error write_error(int error_number) const {
     Error error = system_error(ErrorCode::WriteFailed, path_, error_number, position_);
+    error.hint = "what the output has got so far is not complete";
     if (error_number == EPIPE) error.hint = "the program that reads the output has ended; what it got is not complete";
     return error;
   }

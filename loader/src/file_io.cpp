@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <new>
@@ -32,13 +33,11 @@ Result<std::size_t> pread_fully(int descriptor, std::uint64_t offset, std::span<
                                 const std::string& path) {
   std::size_t done = 0;
   while (done < out.size()) {
-    const ssize_t got = ::pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t got = retried(
+        [&] { return ::pread(descriptor, out.data() + done, out.size() - done, static_cast<off_t>(offset + done)); });
+    if (got < 0) return fail(system_error(ErrorCode::ReadFailed, path, errno, offset + done));
     if (got == 0) break;
-    if (got > 0) {
-      done += static_cast<std::size_t>(got);
-    } else if (errno != EINTR) {
-      return fail(system_error(ErrorCode::ReadFailed, path, errno, offset + done));
-    }
+    done += static_cast<std::size_t>(got);
   }
   return done;
 }
@@ -50,30 +49,24 @@ Result<void> pwrite_fully(int descriptor, std::uint64_t offset, std::span<const 
     return fail(system_error(ErrorCode::WriteFailed, path, EFBIG, offset));
   }
   while (!bytes.empty()) {
-    const ssize_t put = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (put > 0) {
-      offset += static_cast<std::uint64_t>(put);
-      bytes = bytes.subspan(static_cast<std::size_t>(put));
-    } else if (put == 0) {
-      return fail(system_error(ErrorCode::WriteFailed, path, EIO, offset));
-    } else if (errno != EINTR) {
-      return fail(system_error(ErrorCode::WriteFailed, path, errno, offset));
-    }
+    const ssize_t put =
+        retried([&] { return ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+    if (put <= 0) return fail(system_error(ErrorCode::WriteFailed, path, put == 0 ? EIO : errno, offset));
+    offset += static_cast<std::uint64_t>(put);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
   }
   return {};
 }
 
 Result<void> sync_file(int descriptor, const std::string& path) {
-  int result = 0;
-  do {
-    result = ::fsync(descriptor);
-  } while (result != 0 && errno == EINTR);
+  const int result = retried([&] { return ::fsync(descriptor); });
   if (result != 0 && !is_unsupported(errno)) return fail(system_error(ErrorCode::SyncFailed, path, errno));
   return {};
 }
 
 bool is_unsupported(int error_number) {
-  return error_number == ENOSYS || error_number == EOPNOTSUPP || error_number == EINVAL || error_number == EPERM;
+  constexpr int kWords[] = {ENOSYS, EOPNOTSUPP, EINVAL, EPERM, EACCES, ENOTTY, EISDIR, EXDEV, ETXTBSY, EOVERFLOW};
+  return std::find(std::begin(kWords), std::end(kWords), error_number) != std::end(kWords);
 }
 
 std::string file_kind(mode_t mode) {

@@ -3,6 +3,7 @@
 
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -32,6 +33,16 @@ class FileDescriptor {
   int number_ = -1;
 };
 
+/// What a system call returns that is made again as long as a signal interrupts it. Some filesystems say that of
+/// failures, too, and would say it for ever.
+template <typename Call>
+[[nodiscard]] auto retried(const Call& call) {
+  constexpr int kMost = 100;
+  auto result = call();
+  for (int i = 0; i < kMost && result < 0 && errno == EINTR; ++i) result = call();
+  return result;
+}
+
 using Buffer = std::unique_ptr<std::byte[]>;
 
 /// A buffer whose failure is a value; the content is not initialised.
@@ -48,7 +59,8 @@ using Buffer = std::unique_ptr<std::byte[]>;
 /// fsync; success where the filesystem has no such thing.
 [[nodiscard]] Result<void> sync_file(int descriptor, const std::string& path);
 
-/// Whether errno says that the filesystem or kernel lacks an operation, the only reason to fall back to another one.
+/// Whether errno says that the filesystem or kernel lacks an operation. The words that filesystems have for it vary;
+/// what speaks of lost bytes (EIO, ENOSPC, ESTALE, ...) is not among them.
 [[nodiscard]] bool is_unsupported(int error_number);
 
 /// What is not a regular file, in words: "a directory".

@@ -41,13 +41,15 @@ class FileSink final : public Sink {
     return published;
   }
 
-  /// Of the file that is replaced; the owner is kept only where the system allows it.
-  [[nodiscard]] Result<void> copy_attributes() {
-    if (!output_.existing) return {};
+  [[nodiscard]] std::vector<std::string> notes() const override { return notes_; }
+
+  /// Of the file that is replaced; what the system does not allow is noted.
+  void copy_attributes() {
+    if (!output_.existing) return;
     const int descriptor = file_.descriptor().get();
     [[maybe_unused]] const int owned = ::fchown(descriptor, output_.existing->st_uid, output_.existing->st_gid);
-    if (::fchmod(descriptor, output_.existing->st_mode & 07777) == 0 || is_unsupported(errno)) return {};
-    return fail(system_error(ErrorCode::OpenFailed, path(), errno));
+    if (::fchmod(descriptor, output_.existing->st_mode & 07777) == 0) return;
+    note("the permissions of the file that was replaced could not be kept", errno);
   }
 
   [[nodiscard]] Result<void> check_limit(std::uint64_t bytes) const { return file_.check_limit(bytes); }
@@ -58,24 +60,30 @@ class FileSink final : public Sink {
     GGUF_FUSE_CHECK(check_close());
     GGUF_FUSE_CHECK(replace_ ? rename_over() : rename_new());
     temporary_.clear();
-    auto synced = sync_file(folder_.get(), path());
-    // The name is not durable: take it back, unless the file it replaced is gone already.
-    if (!synced && !output_.existing) ::unlinkat(folder_.get(), output_.name.c_str(), 0);
-    return synced;
+    const auto synced = sync_file(folder_.get(), path());
+    if (!synced) note("the file is complete, but its name may not outlast a power failure", synced.error().actual);
+    return {};
   }
 
   // Network filesystems report late errors when a descriptor is closed. A second one is closed, for the first holds the
   // lock without which the temporary looks stale to others.
   Result<void> check_close() {
     const int again = ::fcntl(file_.descriptor().get(), F_DUPFD_CLOEXEC, 3);
-    if (again < 0) return fail(system_error(ErrorCode::SystemFailed, path(), errno));
-    if (::close(again) != 0 && errno != EINTR) return fail(system_error(ErrorCode::SyncFailed, path(), errno));
-    return {};
+    if (again < 0 || ::close(again) == 0 || errno == EINTR || is_unsupported(errno)) return {};
+    return fail(system_error(ErrorCode::SyncFailed, path(), errno));
   }
+
+  // Filesystems that pass a call on to another machine may do as asked and report a failure: what counts is where the
+  // name leads.
+  [[nodiscard]] bool is_there() const { return is_named(folder_.get(), output_.name, file_.descriptor().get()); }
 
   Result<void> rename_over() {
     if (::renameat(folder_.get(), temporary_.c_str(), folder_.get(), output_.name.c_str()) == 0) return {};
-    return fail(system_error(ErrorCode::RenameFailed, path(), errno));
+    const int why = errno;
+    if (is_there()) return {};
+    Error error = system_error(ErrorCode::RenameFailed, path(), why);
+    if (why == EISDIR) error.hint = "a folder of that name appeared meanwhile; choose another name";
+    return fail(std::move(error));
   }
 
   // A file that has appeared in the meantime stays. NFS and others cannot rename that way, but have links; what has
@@ -84,17 +92,25 @@ class FileSink final : public Sink {
     const int folder = folder_.get();
     const char* from = temporary_.c_str();
     const char* to = output_.name.c_str();
-    if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0) return {};
-    if (is_unsupported(errno)) {
-      if (::linkat(folder, from, folder, to, 0) == 0) {
-        ::unlinkat(folder, from, 0);
-        return {};
-      }
-      if (is_unsupported(errno) && ::faccessat(folder, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0) errno = EEXIST;
-      if (is_unsupported(errno) || errno == ENOENT) return rename_over();
+    const auto taken = [&] { return ::faccessat(folder, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0; };
+    const auto exists = [&] { return fail(output_exists(path(), "a file that appeared meanwhile")); };
+    if (::renameat2(folder, from, folder, to, RENAME_NOREPLACE) == 0 || is_there()) return {};
+    if (taken()) return exists();
+    if (::linkat(folder, from, folder, to, 0) == 0 || is_there()) {
+      ::unlinkat(folder, from, 0);
+      return {};
     }
-    if (errno == EEXIST) return fail(output_exists(path(), "a file that appeared meanwhile"));
-    return fail(system_error(ErrorCode::RenameFailed, path(), errno));
+    if (taken()) return exists();
+    GGUF_FUSE_CHECK(rename_over());
+    note("this filesystem cannot keep a file of the same name that appears at the last moment; none was seen");
+    return {};
+  }
+
+  void note(std::string_view text, int error_number) {
+    note(text, system_error(ErrorCode::SystemFailed, {}, error_number).actual);
+  }
+  void note(std::string_view text, std::string_view reason = {}) {
+    notes_.push_back(fmt::format("{}: {}{}{}", path(), text, reason.empty() ? "" : ": ", reason));
   }
 
   void discard() {
@@ -107,6 +123,7 @@ class FileSink final : public Sink {
   std::string temporary_;  // empty once there is none
   OutputName output_;
   bool replace_;
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
@@ -121,7 +138,7 @@ Result<std::unique_ptr<Sink>> file_sink(const std::string& path, const FileSinkO
   GGUF_FUSE_ASSIGN(TemporaryFile temporary, create_temporary(folder.get(), output, path));
   auto sink = std::make_unique<FileSink>(OutputFile(std::move(temporary.descriptor), path), std::move(folder),
                                          std::move(temporary.name), std::move(output), options.replace);
-  GGUF_FUSE_CHECK(sink->copy_attributes());
+  sink->copy_attributes();
   GGUF_FUSE_CHECK(sink->check_limit(options.bytes));
   return sink;
 }

@@ -83,8 +83,9 @@ constexpr std::size_t kPageBytes = 4096;
 constexpr int kPopulateRead = 22;
 
 // Touching a mapping beyond the end of its file is a SIGBUS, which no library may catch. So the size is looked up
-// before every copy, and where the kernel can, the pages are brought in by a call that may fail instead. A file cut
-// short during the copy, or an older kernel's disk error, still kills the process: that is the price of this mode.
+// before every copy, and where the kernel can, the pages are brought in by a call that may fail instead: then pread
+// says what is the matter, or reads what the mapping could not give. A file cut short during the copy, or an older
+// kernel's disk error, still kills the process: that is the price of this mode.
 class MappedSource final : public FileSource {
  public:
   MappedSource(FileDescriptor descriptor, std::string path, const Identity& identity, void* mapping)
@@ -103,17 +104,9 @@ class MappedSource final : public FileSource {
       return fail(truncated(path(), offset, bytes, offset < bytes_ ? bytes_ - offset : 0));
     }
     if (bytes == 0) return std::span<const std::byte>();
-    GGUF_FUSE_ASSIGN(const bool there, still_there(offset + bytes));
-    if (!there) {
+    if (!populate(offset, bytes)) {
       GGUF_FUSE_CHECK(check_unchanged());
-      return fail(truncated(path(), offset, bytes, 0));
-    }
-    const std::uint64_t begin = offset / kPageBytes * kPageBytes;
-    auto* const first = const_cast<std::byte*>(mapping_ + begin);
-    if (::madvise(first, offset + bytes - begin, kPopulateRead) != 0 && errno != EINVAL) {
-      const int why = errno == EFAULT ? EIO : errno;  // what would have been a SIGBUS
-      GGUF_FUSE_CHECK(check_unchanged());
-      return fail(system_error(ErrorCode::ReadFailed, path(), why, offset));
+      return std::nullopt;
     }
     return std::span(mapping_ + offset, bytes);
   }
@@ -128,47 +121,49 @@ class MappedSource final : public FileSource {
 
  protected:
   [[nodiscard]] Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) override {
-    GGUF_FUSE_ASSIGN(const bool there, still_there(offset + out.size()));
-    if (!there) return std::size_t{0};
-    if (!out.empty()) std::memcpy(out.data(), mapping_ + offset, out.size());
+    if (out.empty()) return std::size_t{0};
+    if (!populate(offset, out.size())) return FileSource::fetch(offset, out);
+    std::memcpy(out.data(), mapping_ + offset, out.size());
     return out.size();
   }
 
  private:
-  // Whether the file still has `end` bytes.
-  [[nodiscard]] Result<bool> still_there(std::uint64_t end) const {
+  // Whether these bytes may be touched. EINVAL is the word of kernels that have no such call: pages come as they are
+  // touched.
+  [[nodiscard]] bool populate(std::uint64_t offset, std::size_t bytes) const {
     struct stat status {};
-    if (::fstat(descriptor(), &status) != 0) return fail(system_error(ErrorCode::ReadFailed, path(), errno));
-    return static_cast<std::uint64_t>(status.st_size) >= end;
+    if (::fstat(descriptor(), &status) != 0 || static_cast<std::uint64_t>(status.st_size) < offset + bytes)
+      return false;
+    const std::uint64_t begin = offset / kPageBytes * kPageBytes;
+    auto* const first = const_cast<std::byte*>(mapping_ + begin);
+    return ::madvise(first, offset + bytes - begin, kPopulateRead) == 0 || errno == EINVAL;
   }
 
   const std::byte* mapping_;
   std::size_t bytes_;
 };
 
-// Reads past the page cache. What is not aligned goes through a buffer; where the filesystem refuses after all, the
-// flag is taken off the descriptor and everything goes through the page cache from then on.
+// Reads past the page cache, through a descriptor of its own. What is not aligned goes through a buffer; whatever the
+// filesystem refuses, or does not give though it should be there, is read through the page cache, and so is all that
+// follows.
 class DirectSource final : public FileSource {
  public:
-  using FileSource::FileSource;
-
-  // Copies inside the kernel would run into the alignment rules.
-  [[nodiscard]] int descriptor() const override { return direct_ ? -1 : FileSource::descriptor(); }
+  DirectSource(FileDescriptor plain, FileDescriptor direct, std::string path, const Identity& identity)
+      : FileSource(std::move(plain), std::move(path), identity), direct_(std::move(direct)) {}
 
  protected:
   [[nodiscard]] Result<std::size_t> fetch(std::uint64_t offset, std::span<std::byte> out) override {
     std::size_t done = 0;
-    while (done < out.size() && direct_) {
+    while (done < out.size() && works_.load(std::memory_order_relaxed)) {
       const std::uint64_t position = offset + done;
       const std::span<std::byte> rest = out.subspan(done);
       const bool aligned =
           position % kAlignment == 0 && reinterpret_cast<std::uintptr_t>(rest.data()) % kAlignment == 0;
-      auto step = aligned && rest.size() >= kAlignment
-                      ? pread_once(position, rest.first(rest.size() / kAlignment * kAlignment))
-                      : through_buffer(position, rest);
-      if (!step) return step;
-      if (*step == 0 && direct_) return done;
-      done += *step;
+      const std::size_t got = aligned && rest.size() >= kAlignment
+                                  ? read_aligned(position, rest.first(rest.size() / kAlignment * kAlignment))
+                                  : read_through_buffer(position, rest);
+      if (got == 0) works_.store(false, std::memory_order_relaxed);
+      done += got;
     }
     if (done == out.size()) return done;
     GGUF_FUSE_ASSIGN(const std::size_t more, FileSource::fetch(offset + done, out.subspan(done)));
@@ -184,37 +179,22 @@ class DirectSource final : public FileSource {
   };
   using AlignedBuffer = std::unique_ptr<std::byte, Free>;
 
-  // 0 at the end of the file, and after a refusal.
-  Result<std::size_t> pread_once(std::uint64_t offset, std::span<std::byte> out) {
-    const int descriptor = FileSource::descriptor();
-    for (;;) {
-      const ssize_t got = ::pread(descriptor, out.data(), out.size(), static_cast<off_t>(offset));
-      if (got >= 0) return static_cast<std::size_t>(got);
-      if (errno == EINTR) continue;
-      if (errno != EINVAL) return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
-      const int flags = ::fcntl(descriptor, F_GETFL);
-      if (::fcntl(descriptor, F_SETFL, flags & ~O_DIRECT) != 0) {
-        return fail(system_error(ErrorCode::ReadFailed, path(), errno, offset));
-      }
-      direct_ = false;
-      return std::size_t{0};
-    }
+  // What could be read; 0 after an error.
+  [[nodiscard]] std::size_t read_aligned(std::uint64_t offset, std::span<std::byte> out) const {
+    const ssize_t got = ::pread(direct_.get(), out.data(), out.size(), static_cast<off_t>(offset));
+    return got > 0 ? static_cast<std::size_t>(got) : 0;
   }
 
-  Result<std::size_t> through_buffer(std::uint64_t offset, std::span<std::byte> out) {
+  [[nodiscard]] std::size_t read_through_buffer(std::uint64_t offset, std::span<std::byte> out) {
     AlignedBuffer buffer = take_buffer();
-    if (!buffer) return fail(system_error(ErrorCode::SystemFailed, path(), ENOMEM));
+    if (!buffer) return 0;
     const std::size_t skipped = offset % kAlignment;
     const std::size_t wanted = (skipped + out.size() + kAlignment - 1) / kAlignment * kAlignment;
-    auto got = pread_once(offset - skipped, {buffer.get(), std::min(wanted, kBufferBytes)});
-    std::size_t copied = 0;
-    if (got && *got > skipped) {
-      copied = std::min(*got - skipped, out.size());
-      std::memcpy(out.data(), buffer.get() + skipped, copied);
-    }
+    const std::size_t got = read_aligned(offset - skipped, {buffer.get(), std::min(wanted, kBufferBytes)});
+    const std::size_t copied = got > skipped ? std::min(got - skipped, out.size()) : 0;
+    std::memcpy(out.data(), buffer.get() + skipped, copied);
     const std::scoped_lock lock(mutex_);
     buffers_.push_back(std::move(buffer));
-    if (!got) return got;
     return copied;
   }
 
@@ -227,14 +207,16 @@ class DirectSource final : public FileSource {
     return buffer;
   }
 
-  std::atomic<bool> direct_{true};
+  FileDescriptor direct_;
+  std::atomic<bool> works_{true};
   std::mutex mutex_;
   std::vector<AlignedBuffer> buffers_;
 };
 
-bool set_direct(int descriptor) {
-  const int flags = ::fcntl(descriptor, F_GETFL);
-  return flags >= 0 && ::fcntl(descriptor, F_SETFL, flags | O_DIRECT) == 0;
+// The same file once more: a flag set on the descriptor itself would hold for everyone who shares it.
+FileDescriptor open_direct(int descriptor) {
+  const std::string name = fmt::format("/proc/self/fd/{}", descriptor);
+  return FileDescriptor(::open(name.c_str(), O_RDONLY | O_DIRECT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
 }
 
 }  // namespace
@@ -275,8 +257,10 @@ Result<std::unique_ptr<Source>> file_source(FileDescriptor descriptor, std::stri
       return std::make_unique<MappedSource>(std::move(descriptor), std::move(path), identity, mapping);
     }
   }
-  if (mode == LoadMode::Direct && set_direct(descriptor.get())) {
-    return std::make_unique<DirectSource>(std::move(descriptor), std::move(path), identity);
+  if (mode == LoadMode::Direct) {
+    if (FileDescriptor direct = open_direct(descriptor.get()); direct.valid()) {
+      return std::make_unique<DirectSource>(std::move(descriptor), std::move(direct), std::move(path), identity);
+    }
   }
   ::posix_fadvise(descriptor.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
   return std::make_unique<FileSource>(std::move(descriptor), std::move(path), identity);

@@ -71,6 +71,7 @@ class GzipSink final : public Sink {
     GGUF_FUSE_CHECK(finish());
     return inner_->commit();
   }
+  [[nodiscard]] std::vector<std::string> notes() const override { return inner_->notes(); }
 
  private:
   Result<void> finish() {

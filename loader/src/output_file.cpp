@@ -72,7 +72,7 @@ Error OutputFile::with_space(Error error, std::uint64_t wanted) const {
     better.offset = error.offset;
     return better;
   }
-  error.hint = space_hint_;  // a quota, say: the system's own words tell more
+  if (!space_hint_.empty()) error.hint = space_hint_;  // a quota, say: the system's own words tell more
   return error;
 }
 

@@ -42,19 +42,19 @@ Result<std::string> real_path(const std::string& path) {
 enum class Lock { Taken, Held, Impossible };
 
 Lock try_lock(int descriptor) {
-  while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) return Lock::Held;
-    if (errno != EINTR) return Lock::Impossible;
-  }
-  return Lock::Taken;
+  if (retried([&] { return ::flock(descriptor, LOCK_EX | LOCK_NB); }) == 0) return Lock::Taken;
+  return errno == EWOULDBLOCK ? Lock::Held : Lock::Impossible;
 }
 
-bool is_named(int folder, const std::string& name, int descriptor) {
+bool same(const struct stat& a, const struct stat& b) { return a.st_dev == b.st_dev && a.st_ino == b.st_ino; }
+
+// Whether somebody took the name away from an open file. Not every filesystem has numbers that stay, or counts names,
+// or answers at all: all signs must agree.
+bool has_lost_its_name(int folder, const std::string& name, int descriptor) {
   struct stat by_name {};
   struct stat by_descriptor {};
-  return ::fstatat(folder, name.c_str(), &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
-         ::fstat(descriptor, &by_descriptor) == 0 && by_name.st_dev == by_descriptor.st_dev &&
-         by_name.st_ino == by_descriptor.st_ino;
+  if (::fstatat(folder, name.c_str(), &by_name, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
+  return ::fstat(descriptor, &by_descriptor) == 0 && by_descriptor.st_nlink == 0 && !same(by_name, by_descriptor);
 }
 
 bool is_gone(pid_t process) { return ::kill(process, 0) != 0 && errno == ESRCH; }
@@ -83,8 +83,15 @@ std::optional<pid_t> writer_of(const std::string& name, const std::string& prefi
 
 }  // namespace
 
-Error output_exists(const std::string& path, std::string actual) {
-  return Error{.code = ErrorCode::OutputExists, .path = path, .actual = std::move(actual)};
+bool is_named(int folder, const std::string& name, int descriptor) {
+  struct stat by_name {};
+  struct stat by_descriptor {};
+  return ::fstatat(folder, name.c_str(), &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
+         ::fstat(descriptor, &by_descriptor) == 0 && same(by_name, by_descriptor);
+}
+
+Error output_exists(const std::string& path, std::string actual, std::string hint) {
+  return Error{.code = ErrorCode::OutputExists, .path = path, .actual = std::move(actual), .hint = std::move(hint)};
 }
 
 Result<OutputName> resolve_output(const std::string& path, bool replace) {
@@ -94,17 +101,27 @@ Result<OutputName> resolve_output(const std::string& path, bool replace) {
   }
   struct stat link {};
   if (::lstat(path.c_str(), &link) != 0) {
-    if (errno != ENOENT) return fail(system_error(ErrorCode::OpenFailed, path, errno));
-    if (path.back() == '/') return fail(system_error(ErrorCode::OpenFailed, path, EISDIR));
+    // Before all the work: the temporary name is another one. Whatever else is the matter shows when it is made.
+    if (errno == ENAMETOOLONG) return fail(system_error(ErrorCode::OpenFailed, path, errno));
+    if (path.back() == '/') {
+      Error error = system_error(ErrorCode::OpenFailed, path, ENOENT);
+      error.hint = fmt::format("make the folder first (mkdir -p {}), or give the name of a file", path);
+      return fail(std::move(error));
+    }
     return split_path(path);
   }
   struct stat status {};
   if (::stat(path.c_str(), &status) != 0) {
-    if (!replace) return fail(output_exists(path, "a symbolic link that leads nowhere"));
+    if (!replace) {
+      return fail(output_exists(path, "a symbolic link that leads nowhere", "remove the link, or choose another name"));
+    }
     return fail(system_error(ErrorCode::OpenFailed, path, errno));
   }
   if (!S_ISREG(status.st_mode)) {
-    return fail(not_a_file(path, status.st_mode, "give the name of a file to write, or - to write to a pipe"));
+    const bool folder = S_ISDIR(status.st_mode);
+    return fail(not_a_file(
+        path, status.st_mode,
+        folder ? "give the name of a file in it" : "give the name of a file to write, or - to write to a pipe"));
   }
   if (!replace) return fail(output_exists(path));
   std::string target = path;
@@ -131,17 +148,18 @@ Result<TemporaryFile> create_temporary(int folder, const OutputName& output, con
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     FileDescriptor file(::openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
     if (file.valid()) {
-      while (::flock(file.get(), LOCK_EX) != 0 && errno == EINTR) {
-      }
+      // Where there are no locks, the process in the name tells that it lives.
+      static_cast<void>(retried([&] { return ::flock(file.get(), LOCK_EX); }));
       // Between its creation and the lock it looked stale to others.
-      if (is_named(folder, name, file.get())) return TemporaryFile{std::move(file), name};
+      if (!has_lost_its_name(folder, name, file.get())) return TemporaryFile{std::move(file), name};
     } else if (errno != EEXIST) {
       return fail(system_error(ErrorCode::OpenFailed, path, errno));
     } else if (!remove_if_stale(folder, name, ::getpid())) {
       break;
     }
   }
-  return fail(output_exists(path, fmt::format("{} is being written", name)));
+  return fail(output_exists(path, fmt::format("{} is being written", name),
+                            "wait until the other gguf-fuse is done, or choose another name"));
 }
 
 std::vector<std::string> remove_stale_temporaries(const std::string& path) {

@@ -47,8 +47,6 @@ Result<UnnamedFile> unnamed_file() {
   std::string folder = variable != nullptr && *variable != '\0' ? variable : "/tmp";
   FileDescriptor file(::open(folder.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
   if (file.valid()) return UnnamedFile{std::move(file), std::move(folder)};
-  // EISDIR is how kernels and filesystems that do not know the flag understand it.
-  if (!is_unsupported(errno) && errno != EISDIR) return fail(open_error(folder, errno));
   std::string name = folder + "/gguf-fuse.XXXXXX";
   file = FileDescriptor(::mkostemp(name.data(), O_CLOEXEC));
   if (!file.valid()) return fail(open_error(folder, errno));

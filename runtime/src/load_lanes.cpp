@@ -48,10 +48,8 @@ Result<void> Lanes::divide(std::span<const Placement> placements, const LaneOpti
     if (device == devices_.end()) {
       return fail({.code = ErrorCode::InvalidArgument, .expected = "a place on one of the devices"});
     }
-    if (!options.upload && (*device)->profile().host_memory) {
-      GGUF_FUSE_CHECK(map(placement, bases_[i]));
-      continue;
-    }
+    // What cannot be mapped is uploaded, as to a device with memory of its own.
+    if (!options.upload && (*device)->profile().host_memory && map(placement, bases_[i])) continue;
     const auto index = static_cast<std::size_t>(device - devices_.begin());
     const auto known = std::find(lane_devices_.begin(), lane_devices_.end(), index);
     lane_of[i] = 1 + static_cast<std::size_t>(known - lane_devices_.begin());
@@ -87,7 +85,7 @@ Result<void> Lanes::make_rings(std::span<const Placement> placements, const Lane
     if (options.upload) {
       lane.strategy = *options.upload;
     } else {
-      GGUF_FUSE_ASSIGN(lane.strategy, fastest_upload(device));
+      lane.strategy = fastest_upload(device).value_or(UploadStrategy::Slices);  // what needs least of a driver
     }
     if (options.sequential && lane.strategy == UploadStrategy::Gather) lane.strategy = UploadStrategy::Rectangle;
     if (lane.strategy == UploadStrategy::Gather) sort_by_place(lane.jobs, placements);

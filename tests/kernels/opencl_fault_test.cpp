@@ -67,6 +67,21 @@ TEST_F(OpenClFaultTest, MemoryThatTheDriverDoesNotHave) {
   EXPECT_EQ(device->allocated_bytes(), before);
 }
 
+// Large pages of ours are a way to be faster: a driver that does not want them gives its own memory.
+TEST_F(OpenClFaultTest, MemoryOfOursThatTheDriverRefuses) {
+  const auto device = support::value_of(Device::open(info_, kOptions));
+  if (!device->profile().host_memory) GTEST_SKIP() << "the device has memory of its own";
+  for (const std::string code : {"-37", "-61", "-4", "-34"}) {
+    const auto set = fault("clCreateBuffer.host=" + code);
+    const Buffer buffer = support::value_of(device->allocate(std::uint64_t{4} << 20));
+    const std::vector<std::byte> written(100, std::byte{7});
+    ASSERT_TRUE(buffer.write(written, 1'000'000));
+    std::vector<std::byte> read(100);
+    ASSERT_TRUE(buffer.read(read, 1'000'000));
+    EXPECT_EQ(read, written);
+  }
+}
+
 TEST_F(OpenClFaultTest, TransfersThatFail) {
   const auto device = support::value_of(Device::open(info_, kOptions));
   const Buffer buffer = support::buffer_of<int>(*device, {1, 2});

@@ -2,13 +2,15 @@
 // LD_PRELOAD library that makes system calls of an unmodified program fail.
 //
 // GGUF_FUSE_FAULT="CALL:N:WHAT[,...]": the N-th CALL (from 1; "N+": that one and all later ones) fails with the errno
-// WHAT (a name or a number), does half of its work ("short": read, pread, write, pwrite, copy_file_range), or kills the
-// process before it happens ("kill"). GGUF_FUSE_FAULT_LOG=FILE: at exit "CALL COUNT" is appended for every call that
+// WHAT (a name or a number), does half of its work ("short": read, pread, write, pwrite, copy_file_range) or nothing
+// ("zero": the same ones, which then return 0), calls a file empty ("zero": fstat), or kills the process before it
+// happens ("kill"). GGUF_FUSE_FAULT_LOG=FILE: at exit "CALL COUNT" is appended for every call that
 // happened, and "fired COUNT", so that a test can go through N = 1 .. COUNT.
 //
 // Counted are calls on regular files, folders and pipes other than standard output and error. What the C library and
 // the loader need for themselves (/proc, /etc, /lib, *.so and the like) is left alone. 64-bit variants count under the
-// plain name.
+// plain name. With names of their own: opening and reading past the page cache (direct_open, direct_pread), opening a
+// file without a name (tmpfile_open) and fsync of a folder (folder_fsync). madvise counts always.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,6 +25,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -31,7 +34,9 @@
   X(open) X(openat) X(read) X(pread) X(write) X(pwrite) X(fsync) X(fdatasync) X(close) X(rename) \
   X(renameat) X(renameat2) X(linkat) X(unlink) X(unlinkat) X(ftruncate) X(fallocate) \
   X(posix_fallocate) X(copy_file_range) X(sync_file_range) X(stat) X(lstat) X(fstat) X(fstatat) \
-  X(fstatvfs) X(statvfs) X(fchmod) X(flock) X(lseek) X(mmap)
+  X(fstatvfs) X(statvfs) X(fchmod) X(flock) X(lseek) X(mmap) \
+  X(direct_open) X(direct_pread) X(tmpfile_open) X(folder_fsync) X(madvise) X(posix_fadvise) \
+  X(fstatfs) X(mincore) X(fchown) X(faccessat)
 // clang-format on
 
 enum Call {
@@ -52,13 +57,13 @@ static const struct {
   int number;
 } kErrors[] = {
 #define E(name) {#name, name},
-    E(EACCES) E(EAGAIN) E(EBUSY) E(EDQUOT) E(EEXIST) E(EFBIG) E(EINTR) E(EINVAL) E(EIO) E(EISDIR) E(ELOOP) E(EMFILE)
-        E(ENODEV) E(ENOENT) E(ENOLCK) E(ENOMEM) E(ENOSPC) E(ENOSYS) E(ENOTDIR) E(EOPNOTSUPP) E(EPERM) E(EPIPE) E(EROFS)
-            E(ESTALE) E(ETXTBSY) E(EXDEV)
+    E(EACCES) E(EAGAIN) E(EBADF) E(EBUSY) E(EDQUOT) E(EEXIST) E(EFAULT) E(EFBIG) E(EINTR) E(EINVAL) E(EIO) E(EISDIR)
+        E(ELOOP) E(EMFILE) E(ENODEV) E(ENOENT) E(ENOLCK) E(ENOMEM) E(ENOSPC) E(ENOSYS) E(ENOTDIR) E(ENOTTY)
+            E(EOPNOTSUPP) E(EOVERFLOW) E(EPERM) E(EPIPE) E(EROFS) E(ESTALE) E(ETXTBSY) E(EXDEV)
 #undef E
 };
 
-enum { SHORT = -1, KILL = -2, NO_FAULT = 0, MAX_FAULTS = 8, MAX_IGNORED = 4096 };
+enum { SHORT = -1, KILL = -2, ZERO = -3, NO_FAULT = 0, MAX_FAULTS = 8, MAX_IGNORED = 4096 };
 
 static struct {
   enum Call call;
@@ -71,6 +76,7 @@ static bool ready;
 static atomic_ulong counts[CALL_COUNT];
 static atomic_ulong fired;
 static atomic_bool ignored[MAX_IGNORED];
+static atomic_bool direct[MAX_IGNORED];
 
 static void* next_function(const char* name) {
   void* function = dlsym(RTLD_NEXT, name);
@@ -137,6 +143,7 @@ static void refuse(const char* text) {
 static int parse_what(const char* text) {
   if (strcmp(text, "short") == 0) return SHORT;
   if (strcmp(text, "kill") == 0) return KILL;
+  if (strcmp(text, "zero") == 0) return ZERO;
   for (size_t i = 0; i < sizeof(kErrors) / sizeof(kErrors[0]); ++i) {
     if (strcmp(text, kErrors[i].name) == 0) return kErrors[i].number;
   }
@@ -187,8 +194,31 @@ __attribute__((destructor)) static void finish(void) {
   fclose(log);
 }
 
-static int opened(int descriptor, const char* path) {
-  if (descriptor >= 0 && descriptor < MAX_IGNORED) atomic_store(&ignored[descriptor], !counts_path(path));
+static bool is_direct(int descriptor) {
+  return descriptor >= 0 && descriptor < MAX_IGNORED && atomic_load(&direct[descriptor]);
+}
+
+static bool is_folder(int descriptor) {
+  REAL(fstat);
+  const int saved = errno;
+  struct stat status;
+  const bool folder = real(descriptor, &status) == 0 && S_ISDIR(status.st_mode);
+  errno = saved;
+  return folder;
+}
+
+static int open_fault(enum Call call, const char* path, int flags) {
+  if ((flags & O_TMPFILE) == O_TMPFILE) return path_fault(CALL_tmpfile_open, path);
+  // A descriptor is opened once more by its name in /proc.
+  if ((flags & O_DIRECT) != 0) return ready ? next_fault(CALL_direct_open) : NO_FAULT;
+  return path_fault(call, path);
+}
+
+static int opened(int descriptor, const char* path, int flags) {
+  if (descriptor < 0 || descriptor >= MAX_IGNORED) return descriptor;
+  const bool past_cache = (flags & O_DIRECT) != 0;
+  atomic_store(&ignored[descriptor], !past_cache && !counts_path(path));
+  atomic_store(&direct[descriptor], past_cache);
   return descriptor;
 }
 
@@ -212,12 +242,12 @@ static int opened(int descriptor, const char* path) {
     va_end(arguments);                                              \
   }
 
-#define WRAP_OPEN(name)                               \
-  EXPORT int name(const char* path, int flags, ...) { \
-    MODE_ARGUMENT(flags)                              \
-    REAL(name);                                       \
-    FAIL(path_fault(CALL_open, path), -1);            \
-    return opened(real(path, flags, mode), path);     \
+#define WRAP_OPEN(name)                                  \
+  EXPORT int name(const char* path, int flags, ...) {    \
+    MODE_ARGUMENT(flags)                                 \
+    REAL(name);                                          \
+    FAIL(open_fault(CALL_open, path, flags), -1);        \
+    return opened(real(path, flags, mode), path, flags); \
   }
 WRAP_OPEN(open)
 WRAP_OPEN(open64)
@@ -226,28 +256,32 @@ WRAP_OPEN(open64)
   EXPORT int name(int folder, const char* path, int flags, ...) { \
     MODE_ARGUMENT(flags)                                          \
     REAL(name);                                                   \
-    FAIL(path_fault(CALL_openat, path), -1);                      \
-    return opened(real(folder, path, flags, mode), path);         \
+    FAIL(open_fault(CALL_openat, path, flags), -1);               \
+    return opened(real(folder, path, flags, mode), path, flags);  \
   }
 WRAP_OPENAT(openat)
 WRAP_OPENAT(openat64)
 
 // A call that moves `count` bytes and may move fewer.
-#define WRAP_TRANSFER(name, call, descriptor, parameters, ...)   \
-  EXPORT ssize_t name parameters {                               \
-    REAL(name);                                                  \
-    const int fault = descriptor_fault(CALL_##call, descriptor); \
-    FAIL(fault, -1);                                             \
-    if (fault == SHORT) count = half(count);                     \
-    return real(__VA_ARGS__);                                    \
+#define WRAP_TRANSFER(name, call, descriptor, parameters, ...) \
+  EXPORT ssize_t name parameters {                             \
+    REAL(name);                                                \
+    const int fault = descriptor_fault(call, descriptor);      \
+    FAIL(fault, -1);                                           \
+    if (fault == ZERO) return 0;                               \
+    if (fault == SHORT) count = half(count);                   \
+    return real(__VA_ARGS__);                                  \
   }
-WRAP_TRANSFER(read, read, fd, (int fd, void* to, size_t count), fd, to, count)
-WRAP_TRANSFER(pread, pread, fd, (int fd, void* to, size_t count, off_t offset), fd, to, count, offset)
-WRAP_TRANSFER(pread64, pread, fd, (int fd, void* to, size_t count, off64_t offset), fd, to, count, offset)
-WRAP_TRANSFER(write, write, fd, (int fd, const void* from, size_t count), fd, from, count)
-WRAP_TRANSFER(pwrite, pwrite, fd, (int fd, const void* from, size_t count, off_t offset), fd, from, count, offset)
-WRAP_TRANSFER(pwrite64, pwrite, fd, (int fd, const void* from, size_t count, off64_t offset), fd, from, count, offset)
-WRAP_TRANSFER(copy_file_range, copy_file_range, to,
+WRAP_TRANSFER(read, CALL_read, fd, (int fd, void* to, size_t count), fd, to, count)
+WRAP_TRANSFER(pread, is_direct(fd) ? CALL_direct_pread : CALL_pread, fd, (int fd, void* to, size_t count, off_t offset),
+              fd, to, count, offset)
+WRAP_TRANSFER(pread64, is_direct(fd) ? CALL_direct_pread : CALL_pread, fd,
+              (int fd, void* to, size_t count, off64_t offset), fd, to, count, offset)
+WRAP_TRANSFER(write, CALL_write, fd, (int fd, const void* from, size_t count), fd, from, count)
+WRAP_TRANSFER(pwrite, CALL_pwrite, fd, (int fd, const void* from, size_t count, off_t offset), fd, from, count, offset)
+WRAP_TRANSFER(pwrite64, CALL_pwrite, fd, (int fd, const void* from, size_t count, off64_t offset), fd, from, count,
+              offset)
+WRAP_TRANSFER(copy_file_range, CALL_copy_file_range, to,
               (int from, off64_t* from_offset, int to, off64_t* to_offset, size_t count, unsigned flags), from,
               from_offset, to, to_offset, count, flags)
 
@@ -261,7 +295,6 @@ WRAP_TRANSFER(copy_file_range, copy_file_range, to,
 #define WRAP_FD(name, call, parameters, ...) WRAP(int, name, call, descriptor_fault, fd, -1, parameters, __VA_ARGS__)
 #define WRAP_PATH(name, call, parameters, ...) WRAP(int, name, call, path_fault, path, -1, parameters, __VA_ARGS__)
 
-WRAP_FD(fsync, fsync, (int fd), fd)
 WRAP_FD(fdatasync, fdatasync, (int fd), fd)
 WRAP_FD(ftruncate, ftruncate, (int fd, off_t size), fd, size)
 WRAP_FD(ftruncate64, ftruncate, (int fd, off64_t size), fd, size)
@@ -269,8 +302,9 @@ WRAP_FD(fallocate, fallocate, (int fd, int mode, off_t offset, off_t bytes), fd,
 WRAP_FD(fallocate64, fallocate, (int fd, int mode, off64_t offset, off64_t bytes), fd, mode, offset, bytes)
 WRAP_FD(sync_file_range, sync_file_range, (int fd, off64_t offset, off64_t bytes, unsigned flags), fd, offset, bytes,
         flags)
-WRAP_FD(fstat, fstat, (int fd, struct stat* status), fd, status)
-WRAP_FD(fstat64, fstat, (int fd, struct stat64* status), fd, status)
+WRAP_FD(fchown, fchown, (int fd, uid_t user, gid_t group), fd, user, group)
+WRAP_FD(fstatfs, fstatfs, (int fd, struct statfs* status), fd, status)
+WRAP_FD(fstatfs64, fstatfs, (int fd, struct statfs64* status), fd, status)
 WRAP_FD(fstatvfs, fstatvfs, (int fd, struct statvfs* status), fd, status)
 WRAP_FD(fstatvfs64, fstatvfs, (int fd, struct statvfs64* status), fd, status)
 WRAP_FD(fchmod, fchmod, (int fd, mode_t mode), fd, mode)
@@ -293,6 +327,7 @@ WRAP_PATH(linkat, linkat, (int from, const char* path, int folder, const char* t
           flags)
 WRAP_PATH(unlink, unlink, (const char* path), path)
 WRAP_PATH(unlinkat, unlinkat, (int folder, const char* path, int flags), folder, path, flags)
+WRAP_PATH(faccessat, faccessat, (int folder, const char* path, int mode, int flags), folder, path, mode, flags)
 WRAP(off_t, lseek, lseek, descriptor_fault, fd, -1, (int fd, off_t offset, int whence), fd, offset, whence)
 WRAP(off64_t, lseek64, lseek, descriptor_fault, fd, -1, (int fd, off64_t offset, int whence), fd, offset, whence)
 WRAP(void*, mmap, mmap, descriptor_fault, fd, MAP_FAILED,
@@ -302,15 +337,46 @@ WRAP(void*, mmap64, mmap, descriptor_fault, fd, MAP_FAILED,
      (void* address, size_t bytes, int protection, int flags, int fd, off64_t offset), address, bytes, protection,
      flags, fd, offset)
 
-// These two return the error instead of setting errno.
-#define WRAP_FALLOCATE(name, type)                                \
-  EXPORT int name(int fd, type offset, type bytes) {              \
-    REAL(name);                                                   \
-    const int fault = descriptor_fault(CALL_posix_fallocate, fd); \
-    return fault > 0 ? fault : real(fd, offset, bytes);           \
+EXPORT int fsync(int fd) {
+  REAL(fsync);
+  FAIL(descriptor_fault(is_folder(fd) ? CALL_folder_fsync : CALL_fsync, fd), -1);
+  return real(fd);
+}
+
+#define WRAP_FSTAT(name, type)                             \
+  EXPORT int name(int fd, struct type* status) {           \
+    REAL(name);                                            \
+    const int fault = descriptor_fault(CALL_fstat, fd);    \
+    FAIL(fault, -1);                                       \
+    const int result = real(fd, status);                   \
+    if (result == 0 && fault == ZERO) status->st_size = 0; \
+    return result;                                         \
   }
-WRAP_FALLOCATE(posix_fallocate, off_t)
-WRAP_FALLOCATE(posix_fallocate64, off64_t)
+WRAP_FSTAT(fstat, stat)
+WRAP_FSTAT(fstat64, stat64)
+
+// Of mappings, not of files.
+#define WRAP_MEMORY(name, parameters, ...)                \
+  EXPORT int name parameters {                            \
+    REAL(name);                                           \
+    FAIL(ready ? next_fault(CALL_##name) : NO_FAULT, -1); \
+    return real(__VA_ARGS__);                             \
+  }
+WRAP_MEMORY(madvise, (void* address, size_t bytes, int advice), address, bytes, advice)
+WRAP_MEMORY(mincore, (void* address, size_t bytes, unsigned char* present), address, bytes, present)
+
+// These return the error instead of setting errno.
+#define WRAP_RETURNED(name, call, parameters, ...)       \
+  EXPORT int name parameters {                           \
+    REAL(name);                                          \
+    const int fault = descriptor_fault(CALL_##call, fd); \
+    return fault > 0 ? fault : real(__VA_ARGS__);        \
+  }
+WRAP_RETURNED(posix_fallocate, posix_fallocate, (int fd, off_t offset, off_t bytes), fd, offset, bytes)
+WRAP_RETURNED(posix_fallocate64, posix_fallocate, (int fd, off64_t offset, off64_t bytes), fd, offset, bytes)
+WRAP_RETURNED(posix_fadvise, posix_fadvise, (int fd, off_t offset, off_t bytes, int advice), fd, offset, bytes, advice)
+WRAP_RETURNED(posix_fadvise64, posix_fadvise, (int fd, off64_t offset, off64_t bytes, int advice), fd, offset, bytes,
+              advice)
 
 // Whatever it returns, Linux has closed the descriptor.
 EXPORT int close(int fd) {

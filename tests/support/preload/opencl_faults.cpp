@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // An OpenCL library whose calls fail when GGUF_FUSE_OPENCL_FAULT says so, at the time of the call: "CALL=CODE[,...]",
-// e.g. "clCreateBuffer=-4". Every call that is not defined here, and every one that is not to fail, is the real
-// library's, which this one is linked with. To be named by GGUF_FUSE_OPENCL_LIBRARY.
+// e.g. "clCreateBuffer=-4"; "clCreateBuffer.host=CODE" is of those in memory of the caller's. Every call that is not
+// defined here, and every one that is not to fail, is the real library's, which this one is linked with. To be named by
+// GGUF_FUSE_OPENCL_LIBRARY.
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS  // clCreateCommandQueue
 #include <CL/cl.h>
 #include <dlfcn.h>
@@ -80,8 +81,14 @@ MAKER(cl_context, clCreateContext,
 MAKER(cl_command_queue, clCreateCommandQueue,
       (cl_context context, cl_device_id device, cl_command_queue_properties properties, cl_int* error),
       (context, device, properties, error))
-MAKER(cl_mem, clCreateBuffer, (cl_context context, cl_mem_flags flags, std::size_t bytes, void* data, cl_int* error),
-      (context, flags, bytes, data, error))
+EXPORTED cl_mem clCreateBuffer(cl_context context, cl_mem_flags flags, std::size_t bytes, void* data, cl_int* error) {
+  const bool host = (flags & CL_MEM_USE_HOST_PTR) != 0;
+  const cl_int code =
+      host && fault("clCreateBuffer.host") != CL_SUCCESS ? fault("clCreateBuffer.host") : fault("clCreateBuffer");
+  if (code == CL_SUCCESS) return real<decltype(&clCreateBuffer)>("clCreateBuffer")(context, flags, bytes, data, error);
+  *error = code;
+  return nullptr;
+}
 MAKER(cl_program, clCreateProgramWithBinary,
       (cl_context context, cl_uint count, const cl_device_id* devices, const std::size_t* bytes,
        const unsigned char** binaries, cl_int* status, cl_int* error),

@@ -29,6 +29,8 @@ class GGUF_FUSE_EXPORT Sink {
   [[nodiscard]] virtual std::unique_ptr<Source> read_back() { return nullptr; }
   /// Makes everything durable and visible under the final name.
   [[nodiscard]] virtual Result<void> commit() = 0;
+  /// What did not go as it should and does the output no harm, a line each; complete after commit().
+  [[nodiscard]] virtual std::vector<std::string> notes() const { return {}; }
   [[nodiscard]] virtual const std::string& path() const = 0;
 };
 
@@ -38,7 +40,8 @@ struct FileSinkOptions {
 };
 
 /// A file that appears under `path` only when complete: `.NAME.gguf-fuse.PID` in the same folder, then fsync, rename,
-/// fsync of the folder. Errors: OutputExists, NoSpace, OpenFailed, and from commit() SyncFailed, RenameFailed.
+/// fsync of the folder (a failure of the last is a note). Errors: OutputExists, NoSpace, OpenFailed, and from commit()
+/// SyncFailed, RenameFailed.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Sink>> file_sink(const std::string& path,
                                                                        const FileSinkOptions& options);
 
