@@ -19,7 +19,7 @@ std::uint64_t Bpe::hash(std::int32_t left, std::int32_t right) {
 }
 
 Result<Bpe> Bpe::load(const Metadata& metadata, const Vocabulary& vocabulary, std::string_view pre,
-                      const std::string& path) {
+                      const std::string& path, std::vector<std::string>& notes) {
   Bpe bpe;
   bpe.row_ = find_pre_tokenizer(pre);
   if (bpe.row_ == nullptr) {
@@ -30,7 +30,7 @@ Result<Bpe> Bpe::load(const Metadata& metadata, const Vocabulary& vocabulary, st
                       .actual = '"' + std::string(pre) + '"'});
   }
   GGUF_FUSE_ASSIGN(bpe.pre_tokenizer_, PreTokenizer::compile(*bpe.row_));
-  GGUF_FUSE_CHECK(bpe.load_merges(metadata, vocabulary, path));
+  GGUF_FUSE_CHECK(bpe.load_merges(metadata, vocabulary, notes));
   for (unsigned byte = 0; byte < 256; ++byte) {
     const auto value = static_cast<unsigned char>(byte);
     const std::string single(1, static_cast<char>(value));
@@ -40,12 +40,15 @@ Result<Bpe> Bpe::load(const Metadata& metadata, const Vocabulary& vocabulary, st
   return bpe;
 }
 
-Result<void> Bpe::load_merges(const Metadata& metadata, const Vocabulary& vocabulary, const std::string& path) {
+Result<void> Bpe::load_merges(const Metadata& metadata, const Vocabulary& vocabulary, std::vector<std::string>& notes) {
   GGUF_FUSE_ASSIGN(const std::vector<std::string_view> lines, metadata.get_string_array(kMerges));
   by_pair_ = IndexTable(lines.size());
   rules_.reserve(lines.size());
-  for (std::size_t rank = 0; rank < lines.size(); ++rank) {
-    const std::string_view line = lines[rank];
+  std::size_t left_out = 0;
+  std::string_view first_left_out;
+  for (const std::string_view line : lines) {
+    // The first line of the merges.txt that some files were made from.
+    if (rules_.empty() && line.starts_with("#version:")) continue;
     // The first half may begin with a space, but not end with one.
     const std::size_t space = line.find(' ', 1);
     const std::string_view left = line.substr(0, space);
@@ -53,18 +56,20 @@ Result<void> Bpe::load_merges(const Metadata& metadata, const Vocabulary& vocabu
     const Rule rule{vocabulary.find(left), vocabulary.find(right),
                     vocabulary.find(std::string(left) + std::string(right))};
     if (right.empty() || rule.left < 0 || rule.right < 0 || rule.result < 0) {
-      return fail(Error{.code = ErrorCode::BadHyperparameter,
-                        .path = path,
-                        .subject = std::string(kMerges),
-                        .expected = "two tokens that make a third",
-                        .actual = fmt::format("\"{}\" as merge {}", line.substr(0, 80), rank)});
+      if (left_out++ == 0) first_left_out = line.substr(0, 80);
+      continue;
     }
+    const auto rank = static_cast<std::int32_t>(rules_.size());
     rules_.push_back(rule);
     const auto same = [&](std::int32_t other) {
       const Rule& there = rules_[static_cast<std::size_t>(other)];
       return there.left == rule.left && there.right == rule.right;
     };
-    by_pair_.insert(hash(rule.left, rule.right), static_cast<std::int32_t>(rank), same);  // the first of equals counts
+    by_pair_.insert(hash(rule.left, rule.right), rank, same);  // the first of equals counts
+  }
+  if (left_out > 0) {
+    notes.push_back(fmt::format("{} of {} merges ({}) are not of tokens that make a token, and are left out: \"{}\"",
+                                left_out, lines.size(), kMerges, first_left_out));
   }
   return {};
 }

@@ -16,10 +16,10 @@ namespace gguf_fuse {
 /// Byte pair encoding: words are cut by the pre-tokenizer, then pairs are merged in the order of tokenizer.ggml.merges.
 class Bpe {
  public:
-  /// `pre` is a name of the table. Errors: UnsupportedTokenizer (an unknown name), MissingKey, WrongValueType,
-  /// BadHyperparameter (a merge of or into what is no token).
+  /// `pre` is a name of the table. A merge of or into what is no token is left out, with a note. Errors:
+  /// UnsupportedTokenizer (an unknown name), MissingKey, WrongValueType.
   [[nodiscard]] static Result<Bpe> load(const Metadata& metadata, const Vocabulary& vocabulary, std::string_view pre,
-                                        const std::string& path);
+                                        const std::string& path, std::vector<std::string>& notes);
 
   [[nodiscard]] AddBos add_bos() const { return row_->add_bos; }
   /// Appends the tokens of `text`. A character that is no token, nor its bytes, gives none.
@@ -34,14 +34,14 @@ class Bpe {
   };
   [[nodiscard]] static std::uint64_t hash(std::int32_t left, std::int32_t right);
   [[nodiscard]] Result<void> load_merges(const Metadata& metadata, const Vocabulary& vocabulary,
-                                         const std::string& path);
+                                         std::vector<std::string>& notes);
   [[nodiscard]] Merge find(const Symbol& left, const Symbol& right) const;
   [[nodiscard]] std::int32_t whole_word(const Vocabulary& vocabulary, std::string_view word) const;
   void encode_word(const Vocabulary& vocabulary, std::string_view word, std::vector<std::int32_t>& tokens) const;
 
   const PreTokenizerRow* row_ = nullptr;
   PreTokenizer pre_tokenizer_;
-  std::vector<Rule> rules_;  // the index is the rank
+  std::vector<Rule> rules_;  // in the order of their ranks
   IndexTable by_pair_;
   std::array<std::int32_t, 256> byte_tokens_{};
 };

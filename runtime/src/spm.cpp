@@ -24,7 +24,7 @@ std::size_t announced_bytes(char first) {
 Result<Spm> Spm::load(const Metadata& metadata, const Vocabulary& vocabulary, std::int32_t unknown,
                       const std::string& path) {
   Spm spm;
-  GGUF_FUSE_ASSIGN(const std::vector<double> scores, number_array(metadata, kScores, vocabulary.size(), path));
+  GGUF_FUSE_ASSIGN(const std::vector<double> scores, numbers_or(metadata, kScores, vocabulary.size(), 0.0, path));
   if (std::any_of(scores.begin(), scores.end(), [](double score) { return std::isnan(score); })) {
     return fail(Error{.code = ErrorCode::BadHyperparameter,
                       .path = path,

@@ -14,7 +14,8 @@ namespace gguf_fuse {
 /// SentencePiece's BPE: of all neighbours that make a token, those whose token has the highest score are merged first.
 class Spm {
  public:
-  /// Errors: MissingKey, WrongValueType, BadHyperparameter (too few scores, or one that is no number).
+  /// Without scores all are 0: the leftmost pair is merged first. Errors: WrongValueType, BadHyperparameter (too few
+  /// scores, or one that is no number).
   [[nodiscard]] static Result<Spm> load(const Metadata& metadata, const Vocabulary& vocabulary, std::int32_t unknown,
                                         const std::string& path);
 

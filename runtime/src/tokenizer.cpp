@@ -19,6 +19,7 @@ struct Tokenizer::State {
   Vocabulary vocabulary{};
   SpecialTokens special{vocabulary, false};
   TokenRoles roles{};
+  std::vector<std::string> notes{};
   bool add_bos = false;
   bool add_eos = false;
 
@@ -81,15 +82,26 @@ bool is_phi3(const Metadata& metadata) {
   return name.find("phi-3") != std::string::npos || name.find("phi3") != std::string::npos;
 }
 
+// A model that wants a token around every text and does not say which it is gets none.
 Result<bool> addition(const Metadata& metadata, std::string_view name, bool by_default, std::int32_t token,
-                      const std::string& path) {
+                      const std::string& path, std::vector<std::string>& notes) {
   GGUF_FUSE_ASSIGN(const bool wanted,
                    bool_or(metadata, fmt::format("tokenizer.ggml.add_{}_token", name), by_default, path));
-  if (!wanted || token >= 0) return wanted;
-  return fail(Error{.code = ErrorCode::MissingKey,
-                    .path = path,
-                    .subject = fmt::format("tokenizer.ggml.{}_token_id", name),
-                    .hint = "the model wants this token around every text, and does not say which it is"});
+  if (wanted && token < 0) {
+    notes.push_back(
+        fmt::format("the model wants a {} token around every text (tokenizer.ggml.add_{}_token), and does not say "
+                    "which it is: none "
+                    "is added",
+                    name, name));
+  }
+  return wanted && token >= 0;
+}
+
+// The reader's default for BPE is 11, which is Falcon's end of text; in other vocabularies it is a word (GPT-2's
+// comma).
+std::int32_t falcon_token(const Vocabulary& vocabulary) {
+  constexpr std::int32_t kFalcon = 11;
+  return vocabulary.contains(kFalcon) && vocabulary.text(kFalcon) == "<|endoftext|>" ? kFalcon : -1;
 }
 
 }  // namespace
@@ -106,7 +118,9 @@ Result<Tokenizer> Tokenizer::load(const Metadata& metadata, std::string path) {
   GGUF_FUSE_ASSIGN(state->vocabulary, Vocabulary::load(metadata, path));
   state->size = state->vocabulary.size();
   state->roles = row->defaults;
-  GGUF_FUSE_CHECK(read_token_roles(metadata, state->vocabulary, path, state->roles));
+  if (row->kind == Kind::Bpe) state->roles.bos = state->roles.eos = falcon_token(state->vocabulary);
+  std::vector<std::string>& notes = state->notes;
+  GGUF_FUSE_CHECK(read_token_roles(metadata, state->vocabulary, path, state->roles, notes));
 
   AddBos add_bos = AddBos::Yes;
   if (row->kind == Kind::Spm) {
@@ -115,13 +129,17 @@ Result<Tokenizer> Tokenizer::load(const Metadata& metadata, std::string path) {
     std::string_view pre = row->kind == Kind::Characters ? "gemma4" : "default";
     if (row->kind == Kind::Bpe && metadata.find("tokenizer.ggml.pre")) {
       GGUF_FUSE_ASSIGN(pre, metadata.get_string("tokenizer.ggml.pre"));
+    } else if (row->kind == Kind::Bpe) {
+      notes.emplace_back(
+          "tokenizer.ggml.pre is missing, so texts are cut into words as \"default\" does, perhaps not as the model "
+          "learned it; a file made again with a current converter says how");
     }
-    GGUF_FUSE_ASSIGN(Bpe bpe, Bpe::load(metadata, state->vocabulary, pre, path));
+    GGUF_FUSE_ASSIGN(Bpe bpe, Bpe::load(metadata, state->vocabulary, pre, path, notes));
     add_bos = bpe.add_bos();
     state->model = std::move(bpe);
   }
-  GGUF_FUSE_ASSIGN(state->add_bos, addition(metadata, "bos", add_bos != AddBos::No, state->roles.bos, path));
-  GGUF_FUSE_ASSIGN(state->add_eos, addition(metadata, "eos", false, state->roles.eos, path));
+  GGUF_FUSE_ASSIGN(state->add_bos, addition(metadata, "bos", add_bos != AddBos::No, state->roles.bos, path, notes));
+  GGUF_FUSE_ASSIGN(state->add_eos, addition(metadata, "eos", false, state->roles.eos, path, notes));
   state->add_bos = state->add_bos || (add_bos == AddBos::Always && state->roles.bos >= 0);
 
   complete_token_roles(state->vocabulary, state->roles);
@@ -202,6 +220,8 @@ std::optional<std::int32_t> Tokenizer::bos() const {
 std::optional<std::int32_t> Tokenizer::eos() const {
   return state_->roles.eos >= 0 ? std::optional(state_->roles.eos) : std::nullopt;
 }
+
+const std::vector<std::string>& Tokenizer::notes() const { return state_->notes; }
 
 bool Tokenizer::adds_bos() const { return state_->add_bos; }
 

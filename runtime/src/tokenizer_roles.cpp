@@ -37,56 +37,85 @@ constexpr std::string_view kEnds[] = {"<|eot_id|>",
 // Of fill-in-the-middle prompts: the first of a row that is a token is a control token.
 struct FillRow {
   std::string_view key;
+  std::string_view old_key;  // of files from before 2024-10; it counts where there are both
   std::array<std::string_view, 8> texts;
   bool ends;  // an answer ends there too
 };
 constexpr FillRow kFill[] = {
     {"fim_pre_token_id",
+     "prefix_token_id",
      {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<｜fim▁begin｜>", "<PRE>", "▁<PRE>", "<|code_prefix|>",
       "<|prefix|>"},
      false},
     {"fim_suf_token_id",
+     "suffix_token_id",
      {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<｜fim▁hole｜>", "<SUF>", "▁<SUF>", "<|code_suffix|>",
       "<|suffix|>"},
      false},
     {"fim_mid_token_id",
+     "middle_token_id",
      {"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<｜fim▁end｜>", "<MID>", "▁<MID>", "<|code_middle|>",
       "<|middle|>"},
      false},
-    {"fim_pad_token_id", {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}, true},
-    {"fim_rep_token_id", {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"}, true},
-    {"fim_sep_token_id", {"<|file_sep|>"}, true}};
+    {"fim_pad_token_id", "", {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}, true},
+    {"fim_rep_token_id", "", {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"}, true},
+    {"fim_sep_token_id", "", {"<|file_sep|>"}, true}};
 
 // Harmony's channels are part of what the user is shown.
 constexpr std::string_view kShown[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
-Result<std::int32_t> token_id(const Metadata& metadata, const Vocabulary& vocabulary, std::string_view name,
-                              std::int32_t otherwise, const std::string& path) {
-  const std::string key = "tokenizer.ggml." + std::string(name);
-  if (!metadata.find(key)) return vocabulary.contains(otherwise) ? otherwise : -1;
-  GGUF_FUSE_ASSIGN(const std::uint64_t id, metadata.get_unsigned(key));
-  if (id < vocabulary.size()) return static_cast<std::int32_t>(id);
-  return fail(Error{.code = ErrorCode::BadHyperparameter,
-                    .path = path,
-                    .subject = key,
-                    .expected = fmt::format("a token, 0 to {}", vocabulary.size() - 1),
-                    .actual = fmt::format("{}", id)});
-}
+class RoleReader {
+ public:
+  RoleReader(const Metadata& metadata, const Vocabulary& vocabulary, const std::string& path,
+             std::vector<std::string>& notes)
+      : metadata_(metadata), vocabulary_(vocabulary), path_(path), notes_(notes) {}
+
+  /// The id that a key names, or `otherwise`; -1 is none.
+  [[nodiscard]] Result<std::int32_t> id(std::string_view name, std::int32_t otherwise) const {
+    if (!vocabulary_.contains(otherwise)) otherwise = -1;
+    const std::string key = fmt::format("tokenizer.ggml.{}", name);
+    const auto value = metadata_.find(key);
+    if (!value) return otherwise;
+    const auto number = value->as_signed();  // 2^32 - 1 and -1 are how files say that there is none
+    if (!number && !value->as_unsigned()) {
+      return fail(Error{.code = ErrorCode::WrongValueType,
+                        .path = path_,
+                        .subject = key,
+                        .expected = "an integer",
+                        .actual = value->display()});
+    }
+    if (number && vocabulary_.contains(*number)) return static_cast<std::int32_t>(*number);
+    notes_.push_back(fmt::format("{} is {}, which is no token (there are {}): {}", key, value->display(),
+                                 vocabulary_.size(),
+                                 otherwise < 0 ? "the model has none" : fmt::format("{} is taken", otherwise)));
+    return otherwise;
+  }
+
+ private:
+  const Metadata& metadata_;
+  const Vocabulary& vocabulary_;
+  const std::string& path_;
+  std::vector<std::string>& notes_;
+};
 
 }  // namespace
 
 Result<void> read_token_roles(const Metadata& metadata, const Vocabulary& vocabulary, const std::string& path,
-                              TokenRoles& roles) {
-  GGUF_FUSE_ASSIGN(roles.bos, token_id(metadata, vocabulary, "bos_token_id", roles.bos, path));
-  GGUF_FUSE_ASSIGN(roles.eos, token_id(metadata, vocabulary, "eos_token_id", roles.eos, path));
-  GGUF_FUSE_ASSIGN(roles.unknown, token_id(metadata, vocabulary, "unknown_token_id", roles.unknown, path));
+                              TokenRoles& roles, std::vector<std::string>& notes) {
+  const RoleReader reader(metadata, vocabulary, path, notes);
+  GGUF_FUSE_ASSIGN(roles.bos, reader.id("bos_token_id", roles.bos));
+  GGUF_FUSE_ASSIGN(roles.eos, reader.id("eos_token_id", roles.eos));
+  GGUF_FUSE_ASSIGN(roles.unknown, reader.id("unknown_token_id", roles.unknown));
   roles.end_of_generation = {roles.eos};
   for (const std::string_view key : {"eot_token_id", "eom_token_id"}) {
-    GGUF_FUSE_ASSIGN(const std::int32_t id, token_id(metadata, vocabulary, key, -1, path));
+    GGUF_FUSE_ASSIGN(const std::int32_t id, reader.id(key, -1));
     roles.end_of_generation.push_back(id);
   }
   for (const FillRow& row : kFill) {
-    GGUF_FUSE_ASSIGN(const std::int32_t id, token_id(metadata, vocabulary, row.key, -1, path));
+    GGUF_FUSE_ASSIGN(std::int32_t id, reader.id(row.key, -1));
+    if (!row.old_key.empty()) {
+      GGUF_FUSE_ASSIGN(id, reader.id(row.old_key, id));
+    }
     roles.fill.push_back(id);
   }
   return {};

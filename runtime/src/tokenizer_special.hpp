@@ -51,10 +51,11 @@ struct TokenRoles {
   std::vector<std::int32_t> end_of_generation;  ///< sorted once they are complete
 };
 
-/// Ids from the metadata, `roles` holding the model's defaults. Errors: WrongValueType, BadHyperparameter (an id that
-/// is no token).
+/// Ids from the metadata, `roles` holding the defaults. An id that is no token is noted, and the default counts.
+/// Errors: WrongValueType.
 [[nodiscard]] Result<void> read_token_roles(const Metadata& metadata, const Vocabulary& vocabulary,
-                                            const std::string& path, TokenRoles& roles);
+                                            const std::string& path, TokenRoles& roles,
+                                            std::vector<std::string>& notes);
 
 /// Finds the tokens that end an answer by their texts, and corrects types that files are known to have wrong. Facts:
 /// llama.cpp, src/llama-vocab.cpp.

@@ -21,10 +21,10 @@ TokenType token_type(double stored) {
 
 }  // namespace
 
-Result<std::vector<double>> number_array(const Metadata& metadata, std::string_view key, std::size_t count,
-                                         const std::string& path) {
+Result<std::vector<double>> numbers_or(const Metadata& metadata, std::string_view key, std::size_t count,
+                                       double otherwise, const std::string& path) {
   const auto value = metadata.find(key);
-  if (!value) return fail(Error{.code = ErrorCode::MissingKey, .path = path, .subject = std::string(key)});
+  if (!value) return std::vector<double>(count, otherwise);
   std::vector<double> numbers;
   numbers.reserve(count);
   for (auto element = value->elements(); !element.done(); ++element) {
@@ -74,7 +74,8 @@ Result<Vocabulary> Vocabulary::load(const Metadata& metadata, const std::string&
   if (texts.empty() || texts.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max())) {
     return bad("at least one token, and less than 2^31", fmt::format("{}", texts.size()));
   }
-  GGUF_FUSE_ASSIGN(const std::vector<double> types, number_array(metadata, kTypes, texts.size(), path));
+  constexpr auto kNormal = static_cast<double>(TokenType::Normal);
+  GGUF_FUSE_ASSIGN(const std::vector<double> types, numbers_or(metadata, kTypes, texts.size(), kNormal, path));
 
   Vocabulary vocabulary;
   vocabulary.by_text_ = IndexTable(texts.size());

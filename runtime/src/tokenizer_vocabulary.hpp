@@ -19,7 +19,8 @@ enum class TokenType : std::uint8_t { Undefined, Normal, Unknown, Control, UserD
 /// The tokens' texts and types.
 class Vocabulary {
  public:
-  /// Errors: MissingKey, WrongValueType, BadHyperparameter (no token at all, two equal ones, too few types).
+  /// Without types all tokens are normal ones. Errors: MissingKey (of the texts), WrongValueType, BadHyperparameter (no
+  /// token at all, two equal ones, too few types).
   [[nodiscard]] static Result<Vocabulary> load(const Metadata& metadata, const std::string& path);
 
   [[nodiscard]] std::size_t size() const { return types_.size(); }
@@ -45,10 +46,10 @@ class Vocabulary {
 /// The byte that a token named "<0xHH>" stands for.
 [[nodiscard]] std::optional<char> byte_of_token_text(std::string_view text);
 
-/// The values of an array of numbers, of which there must be at least `count`. Errors: MissingKey, WrongValueType,
-/// BadHyperparameter (fewer).
-[[nodiscard]] Result<std::vector<double>> number_array(const Metadata& metadata, std::string_view key,
-                                                       std::size_t count, const std::string& path);
+/// The values of an array of numbers, of which there must be at least `count`; without the key, `count` times
+/// `otherwise`. Errors: WrongValueType, BadHyperparameter (fewer).
+[[nodiscard]] Result<std::vector<double>> numbers_or(const Metadata& metadata, std::string_view key, std::size_t count,
+                                                     double otherwise, const std::string& path);
 
 /// A flag, or `otherwise` without the key. Errors: WrongValueType.
 [[nodiscard]] Result<bool> bool_or(const Metadata& metadata, std::string_view key, bool otherwise,

@@ -28,8 +28,9 @@ struct TokenizeOptions {
 /// (SentencePiece with scores) or "none" (ids only). The ids are those of llama.cpp.
 class GGUF_FUSE_EXPORT Tokenizer {
  public:
-  /// Copies what it needs: `metadata` may go away. `path` is for messages. Errors: MissingKey, WrongValueType,
-  /// BadHyperparameter (contradictory arrays and ids), UnsupportedTokenizer (another kind or pre-tokenizer).
+  /// Copies what it needs: `metadata` may go away. `path` is for messages. Only tokenizer.ggml.model and .tokens, and
+  /// .merges of BPE, must be there; docs/vocabulary.md has the defaults of the others. Errors: MissingKey,
+  /// WrongValueType, BadHyperparameter (contradictory arrays), UnsupportedTokenizer (another kind or pre-tokenizer).
   [[nodiscard]] static Result<Tokenizer> load(const Metadata& metadata, std::string path);
 
   /// The text's token ids. Text need not be UTF-8: BPE reads each ill-formed byte as U+FFFD, SentencePiece keeps it as
@@ -42,6 +43,9 @@ class GGUF_FUSE_EXPORT Tokenizer {
   [[nodiscard]] std::string piece(std::int32_t token, bool special = false) const;
   /// All pieces, without the one space that the tokenizer itself puts before a text (behind a leading BOS too).
   [[nodiscard]] std::string detokenize(std::span<const std::int32_t> tokens, bool special = false) const;
+
+  /// What the metadata says and is not followed, or does not say and had to be guessed: a line each.
+  [[nodiscard]] const std::vector<std::string>& notes() const;
 
   /// Number of ids; 0 when a file without vocabulary does not say.
   [[nodiscard]] std::size_t size() const;
