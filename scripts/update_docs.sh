@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # update_docs.sh [--check] [BIN]: writes into README.md and docs/engines.md the tables that gguf-fuse prints from its own
-# rows, and what gguf-run runs from its data files; with --check only says whether they are current.
+# rows, what gguf-run runs from its data files, and into docs/errors.md the list of errors; with --check only says whether they are
+# current.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -58,6 +59,17 @@ runs_table() {
   printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)", [0-9].*/\1/p' kernels/src/packing_table.cpp | paste -sd, | sed 's/,/, /g')"
 }
 
+errors_table() {
+  echo '| code | exit | what it says | advice |'
+  echo '| --- | --- | --- | --- |'
+  sed -n 's/^GGUF_FUSE_ERROR(\([A-Za-z]*\), \([A-Za-z]*\), "\([^"]*\)", "\([^"]*\)")$/| \1 | \2 | \3 | \4 |/p' \
+    loader/include/gguf_fuse/loader/error_list.inc |
+    sed -e 's/ | Environment | / | 1 | /' -e 's/ | Usage | / | 2 | /' -e 's/ | Malformed | / | 3 | /' \
+      -e 's/ | NotFusable | / | 4 | /' -e 's/ | Mismatch | / | 5 | /' -e 's/ | Unsupported | / | 6 | /' \
+      -e 's/ | Interrupted | / | 130 | /'
+}
+
+errors_table | insert errors docs/errors.md
 "$program" targets --markdown | insert targets docs/engines.md
 runs_table | insert runs docs/engines.md
 # The columns that matter for these: experts and Q, K, V of each engine, and whether gguf-run runs it.

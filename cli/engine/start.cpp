@@ -81,10 +81,10 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
   Engine engine;
   const Progress progress(control, {"load"}, start.progress);
   GGUF_FUSE_ASSIGN(engine.model, open_runnable(options, control));
+  for (const std::string& note : engine.model->description().notes) print_warning(note);
   if (options.tell_unfused) {
     for (const std::string& line : engine.model->description().not_fused) print_warning(line);
   }
-  for (const std::string& line : engine.model->description().left_out) print_warning(line);
   if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));
   SessionOptions session = start.session;
   session.context = context_of(start.context, engine.model->description());

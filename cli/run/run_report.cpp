@@ -111,6 +111,7 @@ Json timings_json(const Engine& engine, const RunTotals& totals) {
       {"warm_up_seconds", report.warm_up ? Json(*report.warm_up) : Json(nullptr)}};
   return {{"load", std::move(load)},
           {"fused", fused_json(engine.model->description().fused)},
+          {"notes", engine.model->description().notes},
           {"prompt_tokens", totals.prompt_tokens},
           {"prompt_seconds", totals.prompt_seconds},
           {"prompt_tokens_per_second", per_second(totals.prompt_tokens, totals.prompt_seconds)},

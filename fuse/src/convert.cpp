@@ -8,6 +8,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "gguf_fuse/loader/file_kind.hpp"
 #include "ticker.hpp"
 #include "workers.hpp"
 
@@ -27,8 +28,14 @@ bool is_gzip_name(const std::string& path) { return path.ends_with(".gz"); }
 class Converter {
  public:
   explicit Converter(const ConvertRequest& request) : request_(request) {
+    // Into a folder goes a file of the input's name, as cp has it.
+    std::error_code ignored;
+    if (request.input != kStream && std::filesystem::is_directory(request.output, ignored)) {
+      const std::filesystem::path name = std::filesystem::path(request.input).filename();
+      request_.output = (std::filesystem::path(request.output) / name).string();
+    }
     // An output that is named like a shard asks for shards.
-    if (parse_shard_name(request.output)) request_.fuse.split.keep = true;
+    if (parse_shard_name(request_.output)) request_.fuse.split.keep = true;
   }
 
   Result<ConvertReport> run() {
@@ -74,6 +81,7 @@ class Converter {
                                                                    : report_.unproven});
     }
     if (unfuses() || report_.plan.fused_count() != report_.plan.fused_before) return {};
+    if (const auto kind = other_than_model(model_.info)) return fail(not_a_model(*kind, request_.input));
     Error error{.code = ErrorCode::NothingToFuse, .path = request_.input};
     if (report_.plan.fused_before != 0) {
       error.actual = "it is fused already";
@@ -95,7 +103,14 @@ class Converter {
       return {};
     }
     if (same_file(request_.input, output)) return fail({.code = ErrorCode::SameFile, .path = output});
-    if (!request_.replace && !request_.dry_run && std::filesystem::exists(output, ignored))
+    const auto there = std::filesystem::status(output, ignored);
+    if (std::filesystem::is_directory(there)) {
+      return fail({.code = ErrorCode::NotAFile,
+                   .path = output,
+                   .actual = "a directory",
+                   .hint = "give the name of a file in it"});
+    }
+    if (!request_.replace && !request_.dry_run && std::filesystem::is_regular_file(there))
       return fail({.code = ErrorCode::OutputExists, .path = output});
     return {};
   }
@@ -107,7 +122,8 @@ class Converter {
       return fail({.code = ErrorCode::InvalidArgument,
                    .path = request_.output,
                    .expected = "a file name for the shards",
-                   .actual = fmt::format("{} shards", count)});
+                   .actual = fmt::format("{} shards", count),
+                   .hint = "give NAME.gguf, from which the shards get their names"});
     }
     std::string prefix = request_.output;
     if (const auto name = parse_shard_name(prefix)) {
@@ -146,7 +162,10 @@ class Converter {
       GGUF_FUSE_CHECK(fill(sinks));
     }
     const auto start = std::chrono::steady_clock::now();
-    for (const auto& sink : sinks) GGUF_FUSE_CHECK(sink->commit());
+    for (const auto& sink : sinks) {
+      GGUF_FUSE_CHECK(sink->commit());
+      for (std::string& note : sink->notes()) report_.warnings.push_back(std::move(note));
+    }
     report_.commit_seconds = seconds_since(start);
     report_.output_bytes = written_bytes();
     return {};
@@ -233,7 +252,9 @@ class Converter {
     for (const auto& sink : sinks) {
       outputs.push_back(sink->read_back());
       if (outputs.back() != nullptr) continue;
-      report_.warnings.emplace_back("a stream cannot be read back, so the output was not verified");
+      report_.warnings.emplace_back(sinks.front()->sequential()
+                                        ? "a stream cannot be read back, so the output was not verified"
+                                        : "the output could not be read back, so it was not verified");
       return {};
     }
     if (model_.sequential()) {

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "gguf_fuse/loader/file_kind.hpp"
 #include "layout.hpp"
 #include "legality.hpp"
 
@@ -187,7 +188,11 @@ std::size_t Plan::fused_count() const {
 Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
   GGUF_FUSE_ASSIGN(const LogicalModel original, original_model(model));
   GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
-  return FusePlanner(view, options).run();
+  GGUF_FUSE_ASSIGN(Plan plan, FusePlanner(view, options).run());
+  if (const auto kind = other_than_model(model)) {
+    plan.warnings.push_back(fmt::format("this is {} ({}): {}", kind->name, kind->told, kind->advice));
+  }
+  return plan;
 }
 
 }  // namespace gguf_fuse

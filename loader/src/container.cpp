@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "foreign_format.hpp"
 #include "metadata_reader.hpp"
 #include "tensor_table_reader.hpp"
 
@@ -17,33 +18,6 @@ namespace {
 constexpr std::uint64_t kLeastKeyBytes = 13;
 constexpr std::uint64_t kLeastTensorBytes = 24;
 
-struct ForeignFormat {
-  std::string_view start;
-  std::string_view name;
-};
-
-// What people give by mistake, by its first bytes.
-constexpr std::array kForeignFormats = {
-    ForeignFormat{"tjgg", "GGJT, the format before GGUF"},
-    ForeignFormat{"fmgg", "GGMF, a format before GGUF"},
-    ForeignFormat{"lmgg", "GGML, a format before GGUF"},
-    ForeignFormat{"algg", "GGLA, an old LoRA adapter"},
-    ForeignFormat{"FUGG", "GGUF with its magic reversed"},
-    ForeignFormat{"vers", "a Git LFS pointer, not the file itself (run git lfs pull)"},
-    ForeignFormat{"<!DO", "an HTML page (the download gave an error page)"},
-    ForeignFormat{"<!do", "an HTML page (the download gave an error page)"},
-    ForeignFormat{"<htm", "an HTML page (the download gave an error page)"},
-    ForeignFormat{"PK\x03\x04", "a zip archive or PyTorch checkpoint"},
-    ForeignFormat{"\x1f\x8b", "gzip inside gzip"},
-};
-
-std::string describe_magic(std::string_view magic) {
-  for (const ForeignFormat& format : kForeignFormats) {
-    if (magic.starts_with(format.start)) return std::string(format.name);
-  }
-  return fmt::format("\"{}\"", escape_text(magic));
-}
-
 // Reads the version and from it the byte order: a version of the other order has its low half empty.
 Result<std::uint32_t> read_version(HeaderReader& reader) {
   GGUF_FUSE_ASSIGN(std::uint32_t version, reader.read<std::uint32_t>());
@@ -52,7 +26,11 @@ Result<std::uint32_t> read_version(HeaderReader& reader) {
     reader.set_big_endian(true);
   }
   if (version != 2 && version != 3) {
-    return fail(reader.error(ErrorCode::BadVersion, 4, "2 or 3", fmt::format("{}", version)));
+    constexpr std::uint32_t kPlausible = 100;
+    Error error = reader.error(ErrorCode::BadVersion, 4, "2 or 3", fmt::format("{}", version));
+    if (version == 1) error.hint = "it is from August 2023; download a newer file, or convert the original again";
+    if (version > 3 && version < kPlausible) error.hint = "a newer gguf-fuse may read it";
+    return fail(std::move(error));
   }
   return version;
 }
@@ -121,9 +99,17 @@ Result<Container> read_container(Source& source, const Limits& limits) {
   container.path = source.path();
   container.file_bytes = source.size();
 
+  if (source.size() == 0) {
+    Error error = reader.error(ErrorCode::Truncated, 0, "a GGUF file", "no byte at all");
+    error.hint = "the file is empty: download or copy it again";
+    return fail(std::move(error));
+  }
   GGUF_FUSE_CHECK(reader.skip(4));
   if (reader.text(0, 4) != "GGUF") {
-    return fail(reader.error(ErrorCode::BadMagic, 0, "\"GGUF\"", describe_magic(reader.text(0, 4))));
+    ForeignFormat format = recognise_foreign(source, reader.text(0, 4));
+    Error error = reader.error(ErrorCode::BadMagic, 0, "\"GGUF\"", std::move(format.name));
+    error.hint = std::move(format.hint);
+    return fail(std::move(error));
   }
   GGUF_FUSE_ASSIGN(container.version, read_version(reader));
   container.big_endian = reader.big_endian();

@@ -57,6 +57,31 @@ ErrorCode code_of(int error_number, ErrorCode fallback) {
   }
 }
 
+// What the errno alone says about what to do; the others leave the word to the code.
+std::string_view hint_of(int error_number) {
+  switch (error_number) {
+    case EMFILE:
+    case ENFILE:
+      return "close some files, or raise the limit of open ones (ulimit -n)";
+    case ENOMEM:
+      return "close other programs, or raise the memory limit (ulimit -v)";
+    case EROFS:
+      return "this filesystem can only be read; write elsewhere";
+    case ENAMETOOLONG:
+      return "give a shorter name";
+    case ELOOP:
+      return "symbolic links lead in a circle; give the file's own name";
+    case ESTALE:
+      return "the server no longer has the file as it was; run the command again";
+    case EDQUOT:
+      return "your quota is used up: remove some files or write elsewhere";
+    case EIO:
+      return "the disk, or the connection to it, fails; the system's log (dmesg) says more";
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
 std::size_t error_code_count() { return kErrors.size(); }
@@ -86,7 +111,11 @@ Error system_error(ErrorCode fallback, std::string path, int error_number, std::
   std::array<char, 256> buffer{};
   // GNU's strerror_r: the text is returned, and may or may not be in the buffer.
   const char* text = strerror_r(error_number, buffer.data(), buffer.size());
-  return Error{.code = code_of(error_number, fallback), .path = std::move(path), .offset = offset, .actual = text};
+  return Error{.code = code_of(error_number, fallback),
+               .path = std::move(path),
+               .offset = offset,
+               .actual = text,
+               .hint = std::string(hint_of(error_number))};
 }
 
 std::string escape_text(std::string_view text) {

@@ -157,9 +157,12 @@ Result<Model> open_model(const std::string& path, const OpenOptions& options) {
   if (count <= 1) return model;
   const auto name = parse_shard_name(path);
   if (name && name->count == count) return open_shards(*name, options);
-  return fail(split_error(model.info.shards.front(), "split.count",
-                          fmt::format("a file named ...-00001-of-{:05}.gguf", count),
-                          fmt::format("one of {} shards under another name", count)));
+  Error error =
+      split_error(model.info.shards.front(), "split.count", fmt::format("a file named ...-00001-of-{:05}.gguf", count),
+                  fmt::format("one of {} shards under another name", count));
+  error.hint = path == "-" ? "give the first shard's name: from a pipe the others cannot be found"
+                           : "give the shards the names they had, in one folder";
+  return fail(std::move(error));
 }
 
 Result<Model> open_model(std::unique_ptr<Source> source, const Limits& limits) {

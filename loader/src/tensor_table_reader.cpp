@@ -12,6 +12,9 @@
 namespace gguf_fuse {
 namespace {
 
+// Numbers that ggml.h keeps free: Q4_2 and Q4_3 (2023), IQ4_NL in interleaved rows (2025).
+bool was_removed(std::uint32_t id) { return id == 4 || id == 5 || (id >= 36 && id <= 38); }
+
 class RowReader {
  public:
   explicit RowReader(HeaderReader& reader) : reader_(reader), begin_(reader.position()) {}
@@ -71,7 +74,11 @@ class RowReader {
   Result<void> read_type(TensorInfo& tensor) {
     GGUF_FUSE_ASSIGN(const std::uint32_t id, reader_.read<std::uint32_t>());
     tensor.type = find_tensor_type(id);
-    if (tensor.type == nullptr) return fail(error(ErrorCode::UnknownType, {}, fmt::format("type {}", id)));
+    if (tensor.type == nullptr) {
+      Error unknown = error(ErrorCode::UnknownType, {}, fmt::format("type {}", id));
+      if (was_removed(id)) unknown.hint = "ggml no longer has it; download a newer file, or convert the original again";
+      return fail(std::move(unknown));
+    }
     const TensorType& type = *tensor.type;
     if (tensor.dims[0] % type.block_elements != 0) {
       return fail(error(ErrorCode::PartialBlock,

@@ -11,6 +11,7 @@
 #include "gguf_fuse/loader/page_cache.hpp"
 #include "load.hpp"
 #include "model_state.hpp"
+#include "old_layouts.hpp"
 #include "placement.hpp"
 #include "unneeded.hpp"
 
@@ -58,8 +59,10 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
     return fail({.code = ErrorCode::UnsupportedHyperparameter,
                  .path = path,
                  .expected = "a little-endian file",
-                 .actual = "a big-endian one"});
+                 .actual = "a big-endian one",
+                 .hint = "convert it with gguf-py's gguf_convert_endian.py MODEL little"});
   }
+  GGUF_FUSE_CHECK(check_kind_and_layout(info, path));
   GGUF_FUSE_ASSIGN(state->hyperparameters, read_hyperparameters(info.metadata(), path));
   const FusedNames there = fused_names(info);
   GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, {.target = Target::GgufFuse,
@@ -72,7 +75,7 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
   state->description = describe(file, info, state->hyperparameters, *state->map, path);
   state->description.not_fused = not_fused(state->plan, state->options);
-  state->description.left_out = left_out_lines(state->map->left_out);
+  state->description.notes = left_out_lines(state->map->left_out);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {
     state->chat_template = std::string(text->as_string().value_or(""));
   }
@@ -94,6 +97,9 @@ Result<const Tokenizer*> RunnableModel::tokenizer() {
   const std::lock_guard lock(state_->tokenizer_mutex);
   if (!state_->tokenizer) {
     state_->tokenizer = Tokenizer::load(state_->file.info.metadata(), state_->description.path);
+    if (*state_->tokenizer && state_->options.log) {
+      for (const std::string& note : (*state_->tokenizer)->notes()) state_->options.log(LogLevel::Warning, note);
+    }
   }
   if (!*state_->tokenizer) return fail(state_->tokenizer->error());
   return &**state_->tokenizer;

@@ -142,12 +142,17 @@ Error file_too_large() {
 
 Error system_failed() {
   const TempDir dir;
-  const std::string path = dir.file("out");
+  const std::string path = dir.path().string();
   return in_child(path, [&path] {
-    auto sink = value(file_sink(path, {}));
-    const rlimit limit{0, 0};
+    setenv("TMPDIR", path.c_str(), 1);
+    const int next = dup(STDIN_FILENO);
+    close(next);
+    // A descriptor for the temporary file, and none to read it with.
+    const auto most = static_cast<rlim_t>(next) + 1;
+    const rlimit limit{most, most};
     setrlimit(RLIMIT_NOFILE, &limit);
-    return error_of(sink->commit());
+    const auto bytes = bytes_of("a stream");
+    return error_of(spool(memory_source(bytes, "-")));
   });
 }
 
@@ -265,6 +270,12 @@ Error nothing_to_unfuse() {
   return error_of(plan_unfuse(model.info));
 }
 
+Error not_a_model() {
+  const TempDir dir;
+  support::write_file(dir.file("in.gguf"), GgufBuilder().string("general.type", "adapter").build());
+  return error_of(convert({.input = dir.file("in.gguf"), .output = dir.file("out.gguf"), .strict = true}));
+}
+
 Error tensors_differ() {
   const TempDir dir;
   return error_of(
@@ -321,6 +332,7 @@ Gallery gallery() {
                  {WrongValueType, wrong_value_type},
                  {NothingToFuse, nothing_to_fuse},
                  {NothingToUnfuse, nothing_to_unfuse},
+                 {NotAModel, not_a_model},
                  {TensorsDiffer, tensors_differ},
                  {DifferentModels, different_models},
                  {NotOriginal, not_original},

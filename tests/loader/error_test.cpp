@@ -62,8 +62,12 @@ TEST(Error, SystemErrorsWithACodeOfTheirOwn) {
   EXPECT_EQ(system_error(ErrorCode::WriteFailed, "x", EFBIG).code, ErrorCode::FileTooLarge);
   const Error error = system_error(ErrorCode::ReadFailed, "x", EIO, 7);
   EXPECT_EQ(error.code, ErrorCode::ReadFailed);
-  EXPECT_EQ(error.message(),
-            "x: could not be read (at byte 7): Input/output error; check the disk; nothing was written");
+  EXPECT_EQ(
+      error.message(),
+      "x: could not be read (at byte 7): Input/output error; the disk, or the connection to it, fails; the system's "
+      "log (dmesg) says more");
+  EXPECT_EQ(system_error(ErrorCode::ReadFailed, "x", EPERM).message(),
+            "x: could not be read: Operation not permitted; check the disk, or copy the file again");
 }
 
 TEST(EscapeText, LeavesTextAlone) {

@@ -103,7 +103,7 @@ void expect_good_error(const Error& error, const std::string& path) {
   const std::string message = error.message();
   expect_safe_line(message);
   EXPECT_THAT(message, HasSubstr(escape_text(path)));
-  EXPECT_THAT(message, HasSubstr(std::string(error_hint(error.code))));
+  EXPECT_THAT(message, HasSubstr(escape_text(error.hint.empty() ? error_hint(error.code) : error.hint)));
   EXPECT_LT(message.size(), 1500U);
 }
 

@@ -121,6 +121,14 @@ Shown unsupported_type() { return model_error(RandomModel("llama").layers(1).wid
 
 Shown unsupported_architecture() { return model_error(RandomModel("qwen35moe").layers(1)); }
 
+Shown old_layout() {
+  return model_error(llama().edit([](std::vector<TensorSpec>& table) {
+    for (TensorSpec& spec : table) {
+      if (spec.name == "blk.0.ffn_up.weight") spec.name = "blk.0.ffn_up.7.weight";
+    }
+  }));
+}
+
 Shown unsupported_hyperparameter() {
   return model_error(
       RandomModel("gemma4").keys([](HeaderWriter& writer) { writer.add_u32("gemma4.attention.shared_kv_layers", 1); }));
@@ -174,6 +182,7 @@ Gallery gallery() {
           {BadLaunch, bad_launch},
           {UnsupportedType, unsupported_type},
           {UnsupportedArchitecture, unsupported_architecture},
+          {OldLayout, old_layout},
           {UnsupportedHyperparameter, unsupported_hyperparameter},
           {UnsupportedTokenizer, unsupported_tokenizer},
           {UnsupportedTemplate, unsupported_template},

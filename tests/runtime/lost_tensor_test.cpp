@@ -165,13 +165,13 @@ TEST(UnneededTensors, AreLeftOutWithANote) {
               {"dense_3.weight", "sentence embeddings"},
               {"blk.0.attn_q.input_scale", "four bits"}};
   const auto plain = support::open_runnable(RandomModel("llama").write(dir.file("plain.gguf")));
-  ASSERT_TRUE(plain->description().left_out.empty());
+  ASSERT_TRUE(plain->description().notes.empty());
   RandomModel all("llama");
   for (const auto& row : rows) {
     const auto model =
         support::open_runnable(RandomModel("llama").tensor({row.tensor, "F32", {8}}).write(dir.file("in.gguf")));
-    ASSERT_EQ(model->description().left_out.size(), 1U) << row.tensor;
-    EXPECT_THAT(model->description().left_out[0], testing::AllOf(HasSubstr(row.tensor), HasSubstr(row.why)));
+    ASSERT_EQ(model->description().notes.size(), 1U) << row.tensor;
+    EXPECT_THAT(model->description().notes[0], testing::AllOf(HasSubstr(row.tensor), HasSubstr(row.why)));
     EXPECT_EQ(model->description().bytes, plain->description().bytes);
     all.tensor({row.tensor, "F32", {8}});
   }

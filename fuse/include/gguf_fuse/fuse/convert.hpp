@@ -12,8 +12,10 @@ namespace gguf_fuse {
 enum class Direction : std::uint8_t { Fuse, Unfuse };
 
 struct ConvertRequest {
-  std::string input;   ///< file, any shard, .gguf.gz, or "-" for standard input
-  std::string output;  ///< file, NAME.gguf.gz, or "-" for standard output; shards are named after it
+  std::string input;  ///< file, any shard, .gguf.gz, or "-" for standard input
+  /// File, NAME.gguf.gz, a folder (for a file of the input's name), or "-" for standard output; shards are named after
+  /// it.
+  std::string output;
   Direction direction = Direction::Fuse;
   FuseOptions fuse{};    ///< for Direction::Unfuse only .split is used
   bool replace = false;  ///< an existing output may be replaced

@@ -47,7 +47,8 @@ using Result = tl::expected<T, Error>;
 /// The code's default hint.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view error_hint(ErrorCode code);
 
-/// An Environment error from errno: ENOSPC, EDQUOT and EFBIG get codes of their own whatever `fallback` says.
+/// An Environment error from errno: ENOSPC, EDQUOT and EFBIG get codes of their own whatever `fallback` says, and where
+/// the errno tells what to do, the hint says it.
 [[nodiscard]] GGUF_FUSE_EXPORT Error system_error(ErrorCode fallback, std::string path, int error_number,
                                                   std::optional<std::uint64_t> offset = std::nullopt);
 

@@ -78,17 +78,18 @@ struct ModelDescription {
   Fused fused{};
   /// What was to be merged and stays apart, with the first reason: a line a kind of tensors.
   std::vector<std::string> not_fused{};
-  /// Tensors of the file that text is computed without: a line a kind, with the reason.
-  std::vector<std::string> left_out{};
+  /// What was found in the file and is not used (tensors that text is computed without, with the reason), or was read
+  /// in another way than it says: a line a kind.
+  std::vector<std::string> notes{};
 };
 
 /// A model whose weights live on devices, in the order the kernels read. Any number of sessions may use it.
 class GGUF_FUSE_EXPORT RunnableModel {
  public:
   /// Opens the file (or shards, .gz, "-"), decides where everything goes and starts loading in the background, so that
-  /// a session can build its programs meanwhile. Errors: those of open_model and plan_fuse, UnsupportedArchitecture,
-  /// UnsupportedType, UnsupportedHyperparameter, MissingTensor, BadTensorShape, MissingKey, OutOfDeviceMemory,
-  /// BufferTooLarge.
+  /// a session can build its programs meanwhile. Errors: those of open_model and plan_fuse, NotAModel, OldLayout,
+  /// UnsupportedArchitecture, UnsupportedType, UnsupportedHyperparameter, MissingTensor, BadTensorShape, MissingKey,
+  /// OutOfDeviceMemory, BufferTooLarge.
   [[nodiscard]] static Result<std::shared_ptr<RunnableModel>> open(const std::string& path, ModelOptions options);
 
   RunnableModel(const RunnableModel&) = delete;
