@@ -15,7 +15,7 @@ struct BenchTest {
   [[nodiscard]] std::string name() const;
 };
 
-enum class BenchFormat { Markdown, Csv, Json, Jsonl };
+enum class BenchFormat { Markdown, Csv, JsonArray, JsonLines };
 
 /// Lists hold what is measured one after the other, in all combinations.
 struct BenchOptions {

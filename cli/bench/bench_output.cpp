@@ -28,8 +28,12 @@ std::string parameter_count(std::uint64_t count) {
   return millions < 1000 ? fmt::format("{:.2f} M", millions) : fmt::format("{:.2f} B", millions / 1000);
 }
 
-std::string plus_minus(const Spread& spread, std::string_view unit) {
-  return fmt::format("{:.2f}{} ± {:.2f}", spread.mean, unit, spread.deviation);
+/// 12.34 ± 0.05; of one value only itself, of none a dash.
+std::string plus_minus(const std::vector<double>& values, std::string_view unit) {
+  if (values.empty()) return "-";
+  const Spread spread = spread_of(values);
+  const std::string mean = fmt::format("{:.2f}{}", spread.mean, unit);
+  return values.size() == 1 ? mean : fmt::format("{} ± {:.2f}", mean, spread.deviation);
 }
 
 /// What loading the weights took, or null for each: CSV has the same columns for all results.
@@ -43,7 +47,7 @@ void add_load(Json& json, const BenchResult& result) {
   put_key("read_seconds", load.read);
   put_key("repack_seconds", load.repack);
   put_key("upload_seconds", load.upload);
-  put_key("bottleneck", bottleneck(load));
+  put_key("bottleneck", bottleneck(load).empty() ? Json(nullptr) : Json(bottleneck(load)));
   put_key("load_mode", load_mode_name(load.mode));
 }
 
@@ -53,6 +57,7 @@ Json result_json(const BenchResult& result) {
   const std::vector<double> rates = result.load.empty() ? result.rates() : std::vector<double>();
   const Spread time = spread_of(result.seconds), rate = spread_of(rates);
   const bool load = !result.load.empty();
+  const std::string overrides = overrides_text(result.engine);
   Json json{{"build_commit", "gguf-fuse " + std::string(version)},
             {"backends", "OpenCL"},
             {"gpu_info", result.devices},
@@ -65,6 +70,12 @@ Json result_json(const BenchResult& result) {
             {"type_k", cache_type_name(result.cache_k)},
             {"type_v", cache_type_name(result.cache_v)},
             {"activations", activations_name(result.activations)},
+            {"fuse", fuse_word(result.engine)},
+            {"merge_up_gate_experts", merges_gate_up(result.engine)},
+            {"merge_qkv", merges_qkv(result.engine)},
+            {"n_threads", result.engine.threads},
+            {"n_cpu_moe", cpu_moe_layers(result.engine)},
+            {"tensor_buft_overrides", overrides.empty() ? "none" : overrides},
             {"devices", result.device_option.empty() ? "auto" : result.device_option},
             {"tensor_split", result.split_option},
             {"test", result.test_name()},
@@ -74,8 +85,8 @@ Json result_json(const BenchResult& result) {
             {"test_time", result.time},
             {"avg_ns", static_cast<std::uint64_t>(time.mean * 1e9)},
             {"stddev_ns", static_cast<std::uint64_t>(time.deviation * 1e9)},
-            {"avg_ts", load ? Json(nullptr) : Json(rate.mean)},
-            {"stddev_ts", load ? Json(nullptr) : Json(rate.deviation)},
+            {"avg_ts", rates.empty() ? Json(nullptr) : Json(rate.mean)},
+            {"stddev_ts", rates.empty() ? Json(nullptr) : Json(rate.deviation)},
             {"samples_ns", nanoseconds},
             {"samples_ts", rates}};
   add_load(json, result);
@@ -89,8 +100,6 @@ std::string csv_field(const Json& value) {
   for (const char byte : text) out += byte == '"' ? std::string("\"\"") : std::string(1, byte);
   return out + "\"";
 }
-
-std::string compact(const Json& json) { return json.dump(-1, ' ', true, Json::error_handler_t::replace); }
 
 /// A column that is shown where some result differs from the default.
 struct SettingColumn {
@@ -107,6 +116,11 @@ const std::vector<SettingColumn>& setting_columns() {
       {"type_v", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_v)); }},
       {"activations", "q8",
        [](const BenchResult& result) { return std::string(activations_name(result.activations)); }},
+      {"muge", "1", [](const BenchResult& result) { return std::string(merges_gate_up(result.engine) ? "1" : "0"); }},
+      {"mqkv", "1", [](const BenchResult& result) { return std::string(merges_qkv(result.engine) ? "1" : "0"); }},
+      {"threads", "0", [](const BenchResult& result) { return std::to_string(result.engine.threads); }},
+      {"n_cpu_moe", "0", [](const BenchResult& result) { return std::to_string(cpu_moe_layers(result.engine)); }},
+      {"ot", "", [](const BenchResult& result) { return overrides_text(result.engine); }},
       {"dev", "", [](const BenchResult& result) { return result.device_option; }},
       {"ts", "", [](const BenchResult& result) { return result.split_option; }},
   };
@@ -142,16 +156,15 @@ std::string BenchOutput::markdown() const {
                                    parameter_count(result.description.parameters), "OpenCL"};
     for (const SettingColumn& column : shown) cells.push_back(column.text(result));
     cells.push_back(result.test_name());
-    cells.push_back(result.load.empty() ? plus_minus(spread_of(result.rates()), "")
-                                        : plus_minus(spread_of(result.seconds), " s"));
+    cells.push_back(result.load.empty() ? plus_minus(result.rates(), "") : plus_minus(result.seconds, " s"));
     table.add(std::move(cells));
   }
   return table.render_markdown(true);
 }
 
 void BenchOutput::add(const BenchResult& result) {
-  if (options_.format == BenchFormat::Jsonl) {
-    put(stdout, compact(result_json(result)) + "\n");
+  if (options_.format == BenchFormat::JsonLines) {
+    put_json(stdout, result_json(result));
     static_cast<void>(finish_output());
     return;
   }
@@ -162,7 +175,13 @@ void BenchOutput::add(const BenchResult& result) {
   }
 }
 
-void BenchOutput::finish() {
+void BenchOutput::finish(const Failure* failure) {
+  if (options_.format == BenchFormat::JsonArray) {
+    Json all = Json::array();
+    for (const BenchResult& result : results_) all.push_back(result_json(result));
+    if (failure != nullptr) all.push_back(failure_json(*failure));
+    return put_json(stdout, all);
+  }
   if (results_.empty()) return;
   if (options_.format == BenchFormat::Markdown) {
     put(stdout, markdown());
@@ -190,11 +209,7 @@ void BenchOutput::finish() {
       out += fmt::format("{}\n", fmt::join(fields, ","));
     }
     put(stdout, out);
-    return;
   }
-  Json all = Json::array();
-  for (const BenchResult& result : results_) all.push_back(result_json(result));
-  put_json(stdout, all);
 }
 
 }  // namespace gguf_fuse::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "failure.hpp"
 #include "measure.hpp"
 
 namespace gguf_fuse::cli {
@@ -11,8 +12,9 @@ class BenchOutput {
   explicit BenchOutput(const BenchOptions& options) : options_(options) {}
 
   void add(const BenchResult& result);
-  /// What can only be printed when all results are there.
-  void finish();
+  /// Prints what could only be printed when all results are there. With JsonArray a failure is the array's last
+  /// element; the other formats leave it to who calls.
+  void finish(const Failure* failure = nullptr);
 
  private:
   [[nodiscard]] std::string markdown() const;

@@ -167,6 +167,7 @@ Result<void> for_each_setting(const BenchOptions& options,
                 engine.split = split;
                 BenchResult settings;
                 settings.model = model;
+                settings.engine = engine;
                 settings.device_option = devices;
                 settings.split_option = fmt::format("{}", fmt::join(split, "/"));
                 settings.batch = batch;
@@ -182,7 +183,11 @@ Result<void> for_each_setting(const BenchOptions& options,
 
 std::vector<double> BenchResult::rates() const {
   std::vector<double> rates;
-  for (const double one : seconds) rates.push_back((test.prompt + test.generate) / std::max(one, 1e-9));
+  for (const double one : seconds) {
+    const std::optional<double> rate = per_second(test.prompt + test.generate, one);
+    if (!rate) return {};
+    rates.push_back(*rate);
+  }
   return rates;
 }
 

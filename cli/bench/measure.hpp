@@ -8,7 +8,8 @@ namespace gguf_fuse::cli {
 
 /// What was measured under one choice of settings.
 struct BenchResult {
-  std::string model{};  ///< as given
+  std::string model{};     ///< as given
+  EngineOptions engine{};  ///< as given, for what the other fields do not hold
   ModelDescription description{};
   std::string devices{};
   std::string device_option{};  ///< as given
@@ -25,7 +26,7 @@ struct BenchResult {
   std::vector<double> seconds{};       ///< of each repetition
 
   [[nodiscard]] std::string test_name() const { return load.empty() ? test.name() : load; }
-  /// Tokens a second of each repetition.
+  /// Tokens a second of each repetition; empty where one took too little time to say.
   [[nodiscard]] std::vector<double> rates() const;
 };
 

@@ -21,6 +21,7 @@ constexpr const char* kExperts = R"(\.ffn_(up|down|gate|gate_up)_(ch|)exps)";
 
 constexpr std::string_view kLayer = R"(^blk\.)";
 
+/// One of those that -ncmoe stands for.
 bool is_of_first_layers(const OverrideText& text) {
   return text.pattern.starts_with(kLayer) && text.pattern.ends_with(kExperts);
 }
@@ -84,6 +85,27 @@ std::vector<double> parse_split(std::string_view option, std::string text) {
     throw UsageError(std::string(option) + ": at least one share must be larger than 0");
   }
   return shares;
+}
+
+std::string_view fuse_word(const EngineOptions& options) {
+  if (!options.fuse) return "off";
+  return options.tell_unfused ? "on" : "auto";
+}
+
+bool merges_gate_up(const EngineOptions& options) { return options.merge_gate_up.value_or(options.fuse); }
+bool merges_qkv(const EngineOptions& options) { return options.merge_qkv.value_or(options.fuse); }
+
+std::string overrides_text(const EngineOptions& options) {
+  std::vector<std::string> texts;
+  for (const OverrideText& override : options.overrides) {
+    if (!is_of_first_layers(override)) texts.push_back(fmt::format("{}={}", override.pattern, override.device));
+  }
+  return fmt::format("{}", fmt::join(texts, ";"));
+}
+
+std::size_t cpu_moe_layers(const EngineOptions& options) {
+  return static_cast<std::size_t>(
+      std::count_if(options.overrides.begin(), options.overrides.end(), is_of_first_layers));
 }
 
 std::string_view load_mode_name(LoadMode mode) { return kLoadModes.at(static_cast<std::size_t>(mode)); }

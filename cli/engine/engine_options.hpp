@@ -55,6 +55,15 @@ void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned
 /// Shares of devices: 3,1 or 3/1.
 [[nodiscard]] std::vector<double> parse_split(std::string_view option, std::string text);
 
+/// "auto", "on" or "off", as --fuse has it.
+[[nodiscard]] std::string_view fuse_word(const EngineOptions& options);
+/// What gate and up, and Q, K and V are to become, by --fuse, -muge and -mqkv together.
+[[nodiscard]] bool merges_gate_up(const EngineOptions& options);
+[[nodiscard]] bool merges_qkv(const EngineOptions& options);
+/// -ot and -cmoe as PATTERN=DEVICE;...; empty without.
+[[nodiscard]] std::string overrides_text(const EngineOptions& options);
+/// N of -ncmoe.
+[[nodiscard]] std::size_t cpu_moe_layers(const EngineOptions& options);
 /// "none", "mmap" or "dio", llama.cpp's words.
 [[nodiscard]] std::string_view load_mode_name(LoadMode mode);
 [[nodiscard]] std::string_view cache_type_name(CacheType type);

@@ -12,6 +12,11 @@
 namespace gguf_fuse::cli {
 namespace {
 
+std::string_view device_type_name(DeviceType type) {
+  constexpr std::string_view kTypes[] = {"CPU", "GPU", "accelerator"};
+  return kTypes[static_cast<std::size_t>(type)];
+}
+
 bool is_cpu(const DeviceInfo& device) { return device.type == DeviceType::Cpu; }
 
 using Devices = std::vector<DeviceInfo>;
@@ -164,13 +169,29 @@ Result<std::string> device_table(std::size_t width) {
   GGUF_FUSE_ASSIGN(const Devices all, list_devices());
   GGUF_FUSE_ASSIGN(const DeviceInfo first, default_device(all));
   Table table({{"", Align::Right}, {"type"}, {"units", Align::Right}, {"memory", Align::Right}, {"device"}});
-  constexpr std::string_view kTypes[] = {"CPU", "GPU", "accelerator"};
   for (const DeviceInfo& device : all) {
     table.add({fmt::format("{}{}", device.index == first.index ? "*" : "", device.index),
-               std::string(kTypes[static_cast<std::size_t>(device.type)]), std::to_string(device.compute_units),
+               std::string(device_type_name(device.type)), std::to_string(device.compute_units),
                format_bytes(device.global_bytes), escape_text(fmt::format("{} ({})", device.name, device.platform))});
   }
   return table.render(width) + "* is used unless -dev names another\n";
+}
+
+Result<Json> device_json() {
+  GGUF_FUSE_ASSIGN(const Devices all, list_devices());
+  GGUF_FUSE_ASSIGN(const DeviceInfo first, default_device(all));
+  Json rows = Json::array();
+  for (const DeviceInfo& device : all) {
+    rows.push_back({{"index", device.index},
+                    {"type", device_type_name(device.type)},
+                    {"units", device.compute_units},
+                    {"memory_bytes", device.global_bytes},
+                    {"name", device.name},
+                    {"platform", device.platform},
+                    {"driver", device.driver},
+                    {"default", device.index == first.index}});
+  }
+  return Json{{"devices", std::move(rows)}};
 }
 
 }  // namespace gguf_fuse::cli

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine_options.hpp"
+#include "json_output.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -35,5 +36,7 @@ struct DeviceChoice {
 
 /// --list-devices. Errors: those of list_devices.
 [[nodiscard]] Result<std::string> device_table(std::size_t width);
+/// The same for --json: {"devices": [{"index", "type", ...}, ...]}.
+[[nodiscard]] Result<Json> device_json();
 
 }  // namespace gguf_fuse::cli

@@ -35,6 +35,13 @@ std::string programs_text(const Session::BuildReport& build) {
   return fmt::format("{} built, {} from the cache", plural(build.programs - build.cached, "program"), build.cached);
 }
 
+Result<std::vector<KernelTiming>> sorted_timings(const Device& device) {
+  GGUF_FUSE_ASSIGN(std::vector<KernelTiming> timings, device.timings());
+  std::sort(timings.begin(), timings.end(),
+            [](const KernelTiming& a, const KernelTiming& b) { return a.nanoseconds > b.nanoseconds; });
+  return timings;
+}
+
 }  // namespace
 
 void print_warning(std::string_view text) {
@@ -68,8 +75,8 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
                                              .split = choice.split,
                                              .overrides = choice.overrides,
                                              .activations = activations,
-                                             .fuse_gate_up = options.merge_gate_up.value_or(options.fuse),
-                                             .fuse_qkv = options.merge_qkv.value_or(options.fuse),
+                                             .fuse_gate_up = merges_gate_up(options),
+                                             .fuse_qkv = merges_qkv(options),
                                              .load_mode = options.load_mode,
                                              .threads = options.threads,
                                              .control = &control,
@@ -110,22 +117,23 @@ std::string start_text(const StartReport& report) {
 
 std::string load_text(const StartReport& report) {
   const LoadReport& load = report.load;
-  const double rate = static_cast<double>(load.bytes) / std::max(load.seconds, 1e-9);
-  std::string text = fmt::format("{} in {}, {}/s; read {}, repack {}", format_bytes(load.bytes),
-                                 format_seconds(load.seconds), format_bytes(static_cast<std::uint64_t>(rate)),
-                                 format_seconds(load.read), format_seconds(load.repack));
+  const std::string rate = format_rate(load.bytes, load.seconds);
+  std::string text =
+      fmt::format("{} in {}{}; read {}, repack {}", format_bytes(load.bytes), format_seconds(load.seconds),
+                  rate.empty() ? "" : ", " + rate, format_seconds(load.read), format_seconds(load.repack));
   if (load.strategy) text += fmt::format(", upload {}", format_seconds(load.upload));
   const bool cached = report.build.programs > 0 && report.build.cached == report.build.programs;
   text += fmt::format(", compile {}{}", format_seconds(report.build.seconds), cached ? " (cached)" : "");
-  return text + fmt::format("; bottleneck: {}", bottleneck(load));
+  const std::string_view limit = bottleneck(load);
+  return limit.empty() ? text : fmt::format("{}; bottleneck: {}", text, limit);
 }
 
 std::string_view bottleneck(const LoadReport& load) {
   const std::pair<double, std::string_view> stages[] = {
       {load.read, "read"}, {load.repack, "repack"}, {load.upload, "upload"}};
-  return std::max_element(std::begin(stages), std::end(stages),
-                          [](const auto& a, const auto& b) { return a.first < b.first; })
-      ->second;
+  const auto longest = std::max_element(std::begin(stages), std::end(stages),
+                                        [](const auto& a, const auto& b) { return a.first < b.first; });
+  return per_second(1, longest->first) ? longest->second : std::string_view();
 }
 
 std::string devices_text(const RunnableModel& model) {
@@ -148,9 +156,7 @@ std::string devices_text(const RunnableModel& model) {
 Result<std::string> profile_text(const RunnableModel& model) {
   std::string out;
   for (const auto& device : model.devices()) {
-    GGUF_FUSE_ASSIGN(std::vector<KernelTiming> timings, device->timings());
-    std::sort(timings.begin(), timings.end(),
-              [](const KernelTiming& a, const KernelTiming& b) { return a.nanoseconds > b.nanoseconds; });
+    GGUF_FUSE_ASSIGN(const std::vector<KernelTiming> timings, sorted_timings(*device));
     double total = 0;
     for (const KernelTiming& timing : timings) total += static_cast<double>(timing.nanoseconds);
     Table table({{"kernel"},
@@ -168,6 +174,21 @@ Result<std::string> profile_text(const RunnableModel& model) {
     out += fmt::format("\n{}, loading and warm-up included\n{}", escape_text(device->info().name), table.render());
   }
   return out;
+}
+
+Result<Json> profile_json(const RunnableModel& model) {
+  Json devices = Json::array();
+  for (const auto& device : model.devices()) {
+    GGUF_FUSE_ASSIGN(const std::vector<KernelTiming> timings, sorted_timings(*device));
+    Json kernels = Json::array();
+    for (const KernelTiming& timing : timings) {
+      kernels.push_back({{"kernel", timing.kernel},
+                         {"launches", timing.launches},
+                         {"seconds", static_cast<double>(timing.nanoseconds) / 1e9}});
+    }
+    devices.push_back({{"device", device->info().name}, {"kernels", std::move(kernels)}});
+  }
+  return devices;
 }
 
 }  // namespace gguf_fuse::cli

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "engine_options.hpp"
+#include "json_output.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -47,11 +48,13 @@ void print_warning(std::string_view text);
 [[nodiscard]] std::string start_text(const StartReport& report);
 /// "3.2 GB in 2.9 s, 1.1 GB/s; read 2.8 s, repack 0.6 s, upload 0.7 s, compile 0.1 s (cached); bottleneck: read"
 [[nodiscard]] std::string load_text(const StartReport& report);
-/// The stage of loading that was busy longest: "read", "repack" or "upload".
+/// The stage of loading that was busy longest: "read", "repack" or "upload"; empty where all took too little to say.
 [[nodiscard]] std::string_view bottleneck(const LoadReport& load);
 /// "pthread-AMD EPYC (vector, vnni-avx512)", joined by " + ".
 [[nodiscard]] std::string devices_text(const RunnableModel& model);
-/// --profile: time by kernel, of every device. Errors: those of Device::timings.
+/// --profile: time by kernel, the longest first, of every device. Errors: those of Device::timings.
 [[nodiscard]] Result<std::string> profile_text(const RunnableModel& model);
+/// The same for --json: [{"device", "kernels": [{"kernel", "launches", "seconds"}, ...]}, ...].
+[[nodiscard]] Result<Json> profile_json(const RunnableModel& model);
 
 }  // namespace gguf_fuse::cli

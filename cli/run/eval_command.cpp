@@ -21,11 +21,12 @@ struct Evaluation {
   std::vector<float> nll{};
   std::string logits{};  ///< JSON
 
-  [[nodiscard]] std::string json(const std::vector<std::int32_t>& tokens, bool all) const {
+  /// `more` goes behind the last key.
+  [[nodiscard]] std::string json(const std::vector<std::int32_t>& tokens, bool all, const std::string& more) const {
     const char* form = all ? "[{}]" : "{}";
-    return fmt::format("{{\"tokens\":[{}],\"argmax\":[{}],\"logsumexp\":[{}],\"nll\":[{}],\"logits\":{}}}\n",
+    return fmt::format("{{\"tokens\":[{}],\"argmax\":[{}],\"logsumexp\":[{}],\"nll\":[{}],\"logits\":{}{}}}\n",
                        fmt::join(tokens, ","), fmt::join(argmax, ","), fmt::join(logsumexp, ","), fmt::join(nll, ","),
-                       fmt::format(fmt::runtime(form), logits));
+                       fmt::format(fmt::runtime(form), logits), more);
   }
 };
 
@@ -82,8 +83,13 @@ Result<int> eval_command(const RunOptions& options) {
   for (std::size_t first = 0; first < options.tokens.size(); first += kChunk) {
     GGUF_FUSE_CHECK(evaluate_chunk(*engine.session, options, first, evaluation));
   }
-  put(stdout, evaluation.json(options.tokens, options.all_logits));
-  if (options.engine.profile) {
+  std::string kernel_times;  // with --json a key, else a table on standard error
+  if (options.engine.profile && options.json) {
+    GGUF_FUSE_ASSIGN(const Json kernels, profile_json(*engine.model));
+    kernel_times = ",\"profile\":" + kernels.dump(-1, ' ', true, Json::error_handler_t::replace);
+  }
+  put(stdout, evaluation.json(options.tokens, options.all_logits, kernel_times));
+  if (options.engine.profile && !options.json) {
     GGUF_FUSE_ASSIGN(const std::string profile, profile_text(*engine.model));
     put(stderr, profile);
   }

@@ -52,15 +52,19 @@ Result<std::vector<std::int32_t>> prompt_tokens(const Tokenizer& tokenizer, cons
   return tokens;
 }
 
-void print_json(const RunOptions& options, const std::vector<std::int32_t>& prompt, const Generation& generation,
-                const Engine& engine, const RunTotals& totals) {
+Result<void> print_json(const RunOptions& options, const std::vector<std::int32_t>& prompt,
+                        const Generation& generation, const Engine& engine, const RunTotals& totals) {
   Json timings = timings_json(engine, totals);
-  const Json json{{"model", options.engine.model}, {"prompt", *options.prompt},
-                  {"prompt_tokens", prompt},       {"text", generation.text},
-                  {"tokens", generation.tokens},   {"finish_reason", finish_reason_name(generation.reason)},
-                  {"seed", options.sampler.seed},  {"context", engine.session->capacity()},
-                  {"timings", std::move(timings)}};
-  put(stdout, json.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n");
+  Json json{{"model", options.engine.model}, {"prompt", *options.prompt},
+            {"prompt_tokens", prompt},       {"text", generation.text},
+            {"tokens", generation.tokens},   {"finish_reason", finish_reason_name(generation.reason)},
+            {"seed", options.sampler.seed},  {"context", engine.session->capacity()},
+            {"timings", std::move(timings)}};
+  if (options.engine.profile) {
+    GGUF_FUSE_ASSIGN(json["profile"], profile_json(*engine.model));
+  }
+  put_json(stdout, json);
+  return {};
 }
 
 Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control& control, RunTotals& totals) {
@@ -80,20 +84,18 @@ Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control&
   if (const std::string text = finish_text(*generation, *engine.session); !text.empty()) print_warning(text);
   totals.add(*generation);
   if (!options.json) return {};
-  if (options.report) totals.bandwidth = measured_bandwidth(engine, totals);
-  print_json(options, prompt, *generation, engine, totals);
-  return {};
+  return print_json(options, prompt, *generation, engine, totals);
 }
 
-Result<void> print_report(const RunOptions& options, const Engine& engine, RunTotals& totals) {
+Result<void> print_report(const RunOptions& options, const Engine& engine, const RunTotals& totals) {
+  std::string profile;  // before the report, which may run a kernel of its own
+  if (options.engine.profile && !options.json) {
+    GGUF_FUSE_ASSIGN(profile, profile_text(*engine.model));
+  }
   if (options.report && !options.json) {
-    totals.bandwidth = measured_bandwidth(engine, totals);
     put(stderr, "\n" + report_text(options, engine, totals, terminal_width(stderr)));
   }
-  if (options.engine.profile) {
-    GGUF_FUSE_ASSIGN(const std::string profile, profile_text(*engine.model));
-    put(stderr, profile);
-  }
+  put(stderr, profile);
   return {};
 }
 

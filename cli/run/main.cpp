@@ -31,6 +31,11 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
   }
   style.json = line.options->json;
   if (!line.options->list_devices) return run_command(*line.options);
+  if (line.options->json) {
+    GGUF_FUSE_ASSIGN(const Json devices, device_json());
+    put_json(stdout, devices);
+    return 0;
+  }
   GGUF_FUSE_ASSIGN(const std::string devices, device_table(terminal_width(stdout)));
   put(stdout, devices);
   return 0;

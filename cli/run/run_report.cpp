@@ -9,21 +9,41 @@
 namespace gguf_fuse::cli {
 namespace {
 
-double per_second(std::uint64_t count, double seconds) {
-  return seconds > 0 ? static_cast<double>(count) / seconds : 0;
-}
-
 /// Bytes of weights read a second while generating.
-double weights_per_second(const Engine& engine, const RunTotals& totals) {
-  return per_second(totals.tokens, totals.seconds) * static_cast<double>(engine.model->description().bytes_per_token);
+std::optional<double> weights_per_second(const Engine& engine, const RunTotals& totals) {
+  const std::uint64_t bytes = totals.evaluated * engine.model->description().bytes_per_token;
+  return per_second(static_cast<double>(bytes), totals.seconds);
 }
 
-std::string rate_text(std::uint64_t tokens, double seconds) {
+/// `tokens` are told, `evaluated` were measured.
+std::string rate_text(std::uint64_t tokens, std::uint64_t evaluated, double seconds) {
   std::string text = plural(tokens, "token");
-  if (tokens > 0 && seconds > 0)
-    text += fmt::format(" in {}: {:.4g} tokens/s", format_seconds(seconds), per_second(tokens, seconds));
+  if (const auto rate = per_second(static_cast<double>(evaluated), seconds))
+    text += fmt::format(" in {}: {:.4g} tokens/s", format_seconds(seconds), *rate);
   return text;
 }
+
+/// Bytes a second. A failure is no more than a missing number.
+std::optional<double> device_bandwidth(const Engine& engine) {
+  if (engine.model->devices().size() != 1) return std::nullopt;
+  Device& device = *engine.model->devices().front();
+  const auto found = read_bandwidth(device, engine.model->weight_buffers(device));
+  return found && *found > 0 ? std::optional(*found) : std::nullopt;
+}
+
+/// Empty when nothing was generated that could be measured.
+std::string memory_text(const Engine& engine, const RunTotals& totals) {
+  const std::optional<double> rate = weights_per_second(engine, totals);
+  if (!rate) return {};
+  std::string text = fmt::format("{}/s of weights", format_bytes(static_cast<std::uint64_t>(*rate)));
+  const std::optional<double> limit = device_bandwidth(engine);
+  // more than all of it says that the measurement was disturbed
+  if (!limit || *rate > *limit) return text;
+  return text + fmt::format(", {:.0f} % of the {}/s at which this device reads them", 100 * *rate / *limit,
+                            format_bytes(static_cast<std::uint64_t>(*limit)));
+}
+
+Json rate_json(std::optional<double> rate) { return rate ? Json(*rate) : Json(nullptr); }
 
 std::string sampling_text(const SamplerOptions& sampler) {
   if (sampler.temperature <= 0) return "always the most likely token (--temp 0)";
@@ -56,12 +76,8 @@ void RunTotals::add(const Generation& generation) {
   prompt_tokens += generation.prompt_tokens;
   prompt_seconds += generation.prompt_seconds;
   tokens += generation.tokens.size();
+  evaluated += generation.tokens.empty() ? 0 : generation.tokens.size() - 1;
   seconds += generation.seconds;
-}
-
-double measured_bandwidth(const Engine& engine, const RunTotals& totals) {
-  if (engine.model->devices().size() != 1 || totals.tokens == 0) return 0;
-  return read_bandwidth(*engine.model->devices().front()).value_or(0);
 }
 
 std::string report_text(const RunOptions& options, const Engine& engine, const RunTotals& totals, std::size_t width) {
@@ -73,17 +89,9 @@ std::string report_text(const RunOptions& options, const Engine& engine, const R
   table.add({"start", start_text(engine.report)});
   table.add({"load", load_text(engine.report)});
   if (const std::string fused = fused_text(model.fused); !fused.empty()) table.add({"fused", fused});
-  table.add({"prompt", rate_text(totals.prompt_tokens, totals.prompt_seconds)});
-  table.add({"generation", rate_text(totals.tokens, totals.seconds)});
-  if (totals.tokens > 0 && totals.seconds > 0) {
-    const double rate = weights_per_second(engine, totals);
-    std::string text = fmt::format("{}/s of weights", format_bytes(static_cast<std::uint64_t>(rate)));
-    if (totals.bandwidth > 0) {
-      text += fmt::format(", {:.0f} % of the {}/s that this device can read", 100 * rate / totals.bandwidth,
-                          format_bytes(static_cast<std::uint64_t>(totals.bandwidth)));
-    }
-    table.add({"memory", text});
-  }
+  table.add({"prompt", rate_text(totals.prompt_tokens, totals.prompt_tokens, totals.prompt_seconds)});
+  table.add({"generation", rate_text(totals.tokens, totals.evaluated, totals.seconds)});
+  if (const std::string memory = memory_text(engine, totals); !memory.empty()) table.add({"memory", memory});
   table.add({"context", fmt::format("{} of {} tokens, {} of KV cache", engine.session->size(),
                                     engine.session->capacity(), format_bytes(engine.session->cache_bytes()))});
   table.add({"sampling", sampling_text(options.sampler)});
@@ -92,6 +100,7 @@ std::string report_text(const RunOptions& options, const Engine& engine, const R
 
 Json timings_json(const Engine& engine, const RunTotals& totals) {
   const StartReport& report = engine.report;
+  const std::string_view limit = bottleneck(report.load);
   Json load{
       {"seconds", report.total},
       {"header_seconds", report.load.header},
@@ -99,7 +108,7 @@ Json timings_json(const Engine& engine, const RunTotals& totals) {
       {"read_seconds", report.load.read},
       {"repack_seconds", report.load.repack},
       {"upload_seconds", report.load.upload},
-      {"bottleneck", bottleneck(report.load)},
+      {"bottleneck", limit.empty() ? Json(nullptr) : Json(limit)},
       {"load_mode", load_mode_name(report.load.mode)},
       {"upload_strategy", report.load.strategy ? Json(upload_strategy_name(*report.load.strategy)) : Json(nullptr)},
       {"staging_bytes", report.load.staging_bytes},
@@ -114,12 +123,12 @@ Json timings_json(const Engine& engine, const RunTotals& totals) {
           {"notes", engine.model->description().notes},
           {"prompt_tokens", totals.prompt_tokens},
           {"prompt_seconds", totals.prompt_seconds},
-          {"prompt_tokens_per_second", per_second(totals.prompt_tokens, totals.prompt_seconds)},
+          {"prompt_tokens_per_second",
+           rate_json(per_second(static_cast<double>(totals.prompt_tokens), totals.prompt_seconds))},
           {"generated_tokens", totals.tokens},
           {"generation_seconds", totals.seconds},
-          {"generated_tokens_per_second", per_second(totals.tokens, totals.seconds)},
-          {"weight_bytes_per_second", weights_per_second(engine, totals)},
-          {"device_read_bytes_per_second", totals.bandwidth > 0 ? Json(totals.bandwidth) : Json(nullptr)}};
+          {"generated_tokens_per_second", rate_json(per_second(static_cast<double>(totals.evaluated), totals.seconds))},
+          {"weight_bytes_per_second", rate_json(weights_per_second(engine, totals))}};
 }
 
 }  // namespace gguf_fuse::cli

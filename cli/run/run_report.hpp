@@ -11,21 +11,20 @@ namespace gguf_fuse::cli {
 struct RunTotals {
   std::uint64_t prompt_tokens = 0;
   double prompt_seconds = 0;
-  std::uint64_t tokens = 0;
+  std::uint64_t tokens = 0;  ///< sampled
+  /// Those of them that were evaluated: the last one of an answer never is, so that an answer of one token, which the
+  /// prompt's logits gave, is no generation that could be measured.
+  std::uint64_t evaluated = 0;
   double seconds = 0;
-  double bandwidth = 0;  ///< bytes a second that the device was measured to read; 0: not measured
 
   void add(const Generation& generation);
 };
 
-/// The bandwidth of an engine's only device; 0 with several, whose shares of the work are not known, and where nothing
-/// was generated to compare it with. A failure is no more than a missing number.
-[[nodiscard]] double measured_bandwidth(const Engine& engine, const RunTotals& totals);
-
-/// The end of a run for people, in rows.
+/// The end of a run for people, in rows. Measures how fast the only device reads the weights it holds, where something
+/// was generated to compare it with; with several devices the shares of the work are not known.
 [[nodiscard]] std::string report_text(const RunOptions& options, const Engine& engine, const RunTotals& totals,
                                       std::size_t width);
-/// The same numbers for --json.
+/// The same numbers for --json, which measures nothing. A rate that cannot be told is null.
 [[nodiscard]] Json timings_json(const Engine& engine, const RunTotals& totals);
 
 }  // namespace gguf_fuse::cli

@@ -5,7 +5,6 @@
 
 #include <csignal>
 
-#include "json_output.hpp"
 #include "print.hpp"
 
 namespace gguf_fuse::cli {
@@ -29,26 +28,6 @@ const KindRow& kind_row(ErrorKind kind) {
     if (row.kind == kind) return row;
   }
   return kKinds[0];
-}
-
-nlohmann::ordered_json failure_json(const Failure& failure) {
-  nlohmann::ordered_json error;
-  error["code"] = failure.code;
-  error["kind"] = failure.kind;
-  error["message"] = failure.message;
-  if (const auto& details = failure.details) {
-    const auto add = [&error](const char* key, std::string_view text) {
-      if (!text.empty()) error[key] = text;
-    };
-    add("path", details->path);
-    add("subject", details->subject);
-    if (details->offset) error["offset"] = *details->offset;
-    add("expected", details->expected);
-    add("actual", details->actual);
-    add("hint", details->hint.empty() ? error_hint(details->code) : std::string_view(details->hint));
-  }
-  error["exit_code"] = failure.exit_code;
-  return {{"error", std::move(error)}};
 }
 
 }  // namespace
@@ -80,6 +59,26 @@ Failure internal_failure(std::string_view message) {
 
 Failure output_failure(int error_number) {
   return command_failure(system_error(ErrorCode::WriteFailed, "standard output", error_number), 0);
+}
+
+Json failure_json(const Failure& failure) {
+  Json error;
+  error["code"] = failure.code;
+  error["kind"] = failure.kind;
+  error["message"] = failure.message;
+  if (const auto& details = failure.details) {
+    const auto add = [&error](const char* key, std::string_view text) {
+      if (!text.empty()) error[key] = text;
+    };
+    add("path", details->path);
+    add("subject", details->subject);
+    if (details->offset) error["offset"] = *details->offset;
+    add("expected", details->expected);
+    add("actual", details->actual);
+    add("hint", details->hint.empty() ? error_hint(details->code) : std::string_view(details->hint));
+  }
+  error["exit_code"] = failure.exit_code;
+  return {{"error", std::move(error)}};
 }
 
 void print_failure(const Failure& failure, bool json, std::FILE* stream) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "gguf_fuse/loader/error.hpp"
+#include "json_output.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -28,6 +29,8 @@ struct Failure {
 /// Standard output could not be written.
 [[nodiscard]] Failure output_failure(int error_number);
 
+/// {"error": {"code", "kind", "message", ..., "exit_code"}}
+[[nodiscard]] Json failure_json(const Failure& failure);
 void print_failure(const Failure& failure, bool json, std::FILE* stream);
 
 }  // namespace gguf_fuse::cli

@@ -13,19 +13,23 @@
 namespace gguf_fuse::cli {
 namespace {
 
-/// Ctrl-C also ends whoever feeds a pipe, so that what arrives first may be an error about the pipe.
-Failure failure_of(const Error& error) {
-  const int signal = caught_signal();
-  if (signal == 0 || error.kind() == ErrorKind::Interrupted) return command_failure(error, signal);
-  return command_failure(Error{.code = ErrorCode::Interrupted}, signal);
-}
-
 int report(const Failure& failure, const ErrorStyle& style) {
-  print_failure(failure, style.json, style.json && !style.to_stderr ? stdout : stderr);
+  if (style.in_array) {
+    put_json(stdout, Json::array({failure_json(failure)}));
+  } else {
+    print_failure(failure, style.json, style.json && !style.to_stderr ? stdout : stderr);
+  }
   return failure.exit_code;
 }
 
 }  // namespace
+
+Failure failure_of(const Error& error) {
+  // Ctrl-C also ends whoever feeds a pipe, so that what arrives first may be an error about the pipe
+  const int signal = caught_signal();
+  if (signal == 0 || error.kind() == ErrorKind::Interrupted) return command_failure(error, signal);
+  return command_failure(Error{.code = ErrorCode::Interrupted}, signal);
+}
 
 int run_framed(std::string_view name, int argc, char** argv, const Body& body) {
   ignore_write_signals();

@@ -60,9 +60,15 @@ std::string format_bytes(std::uint64_t bytes) {
   return fmt::format("{} {}", three_digits(value), kUnits[unit]);
 }
 
+std::optional<double> per_second(double count, double seconds) {
+  constexpr double kShortest = 1e-4;
+  if (count <= 0 || seconds < kShortest) return std::nullopt;
+  return count / seconds;
+}
+
 std::string format_rate(std::uint64_t bytes, double seconds) {
-  if (seconds <= 0) return {};
-  return format_bytes(static_cast<std::uint64_t>(static_cast<double>(bytes) / seconds)) + "/s";
+  const std::optional<double> rate = per_second(static_cast<double>(bytes), seconds);
+  return rate ? format_bytes(static_cast<std::uint64_t>(*rate)) + "/s" : std::string();
 }
 
 std::string format_seconds(double seconds) {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +15,10 @@ namespace gguf_fuse::cli {
 
 /// Decimal units, as disks and download pages count: 98.4 MB.
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);
-/// 1.2 GB/s; nothing when no time passed.
+/// `count` things in so many seconds, a second; nothing where there were none, or where less than a tenth of a
+/// millisecond passed: that is the clock's and a launch's own time, no measurement.
+[[nodiscard]] std::optional<double> per_second(double count, double seconds);
+/// 1.2 GB/s; empty where per_second says nothing.
 [[nodiscard]] std::string format_rate(std::uint64_t bytes, double seconds);
 /// 0.12 s, 45 s, 3:20 min, 1:02:03 h.
 [[nodiscard]] std::string format_seconds(double seconds);

@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "gguf_fuse/loader/file_type.hpp"
+
 namespace gguf_fuse {
 namespace {
 
@@ -49,25 +51,45 @@ ModelDescription::Fused count_fused(const PlannedFile& file, const ModelInfo& in
   return fused;
 }
 
-/// Bytes by type, and those that one token reads.
-void count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescription& result) {
+/// Bytes by the name of a type, without vectors, which are always floats, and without the embeddings, which weigh much
+/// in small models and are often kept in a better type than the layers.
+using TypeBytes = std::map<std::string_view, std::uint64_t>;
+
+/// A mix of types has a name that no tensor has; quantisers write it as general.file_type. Tools that quantise again
+/// may leave the old value: where types that belong to the name hold less than a tenth, it is not believed.
+std::string quantisation_of(const ModelInfo& info, const TypeBytes& by_type) {
+  std::uint64_t all = 0;
+  for (const auto& [type, bytes] : by_type) all += bytes;
+  const auto key = info.metadata().find("general.file_type");
+  const auto id = key ? key->as_unsigned() : std::nullopt;
+  if (const FileType* row = id ? find_file_type(*id) : nullptr) {
+    std::uint64_t fitting = 0;
+    for (const auto& [type, bytes] : by_type) fitting += row->has(type) ? bytes : 0;
+    if (fitting > 0 && fitting >= all / 10) return std::string(row->name);
+  }
+  const auto most = std::max_element(by_type.begin(), by_type.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  if (most == by_type.end()) return {};
+  return fmt::format("{}{}", by_type.size() > 1 ? "mostly " : "", most->first);
+}
+
+/// What the weights take, and what one token reads of them.
+TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescription& result) {
   std::set<std::size_t> loaded;
   for (const Placement& placement : map.placements) loaded.insert(placement.tensor);
-  std::map<std::string_view, std::uint64_t> by_type;
+  TypeBytes by_type;
   for (const std::size_t index : loaded) {
     const PlannedTensor& tensor = file.tensors[index];
-    result.parameters += row_count(tensor.dims).value_or(0) * tensor.dims[0];
+    const std::uint64_t rows = row_count(tensor.dims).value_or(0);
+    result.parameters += rows * tensor.dims[0];
     result.bytes += tensor.bytes;
-    // Embeddings weigh much in small models and are often kept in a better type than the layers.
-    const bool embedding = tensor.name == "token_embd.weight";
-    if (!embedding) by_type[tensor.type->name] += tensor.bytes;
+    const bool embedding = tensor.name == "token_embd.weight", vector = rows == 1;
+    if (!embedding && !vector) by_type[tensor.type->name] += tensor.bytes;
     if (embedding && map.weights.output.shape.type != tensor.type) continue;
     const bool chosen = is_experts(tensor.name) && result.experts > 0;
     result.bytes_per_token += chosen ? tensor.bytes / result.experts * result.experts_used : tensor.bytes;
   }
-  const auto most = std::max_element(by_type.begin(), by_type.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
-  if (most != by_type.end()) result.quantisation = std::string(most->first);
+  return by_type;
 }
 
 }  // namespace
@@ -117,7 +139,7 @@ ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const 
   }
   result.experts = hp.experts.router.experts;
   result.experts_used = hp.experts.router.used;
-  count_bytes(file, map, result);
+  result.quantisation = quantisation_of(info, count_bytes(file, map, result));
   result.fused = count_fused(file, info);
   result.layers = static_cast<std::uint32_t>(hp.layers.size());
   result.embedding = hp.embedding;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 
 #include "clock.hpp"
 #include "description.hpp"
@@ -92,6 +93,16 @@ Result<LoadReport> RunnableModel::wait() { return state_->loading.get(); }
 const ModelDescription& RunnableModel::description() const { return state_->description; }
 
 const std::vector<std::shared_ptr<Device>>& RunnableModel::devices() const { return state_->options.devices; }
+
+std::vector<Buffer> RunnableModel::weight_buffers(const Device& device) const {
+  std::vector<Buffer> buffers;
+  std::set<const void*> seen;
+  for (const Placement& placement : state_->map->placements) {
+    const Buffer& buffer = placement.matrix.buffer;
+    if (buffer && device.owns(buffer) && seen.insert(buffer.identity()).second) buffers.push_back(buffer);
+  }
+  return buffers;
+}
 
 Result<const Tokenizer*> RunnableModel::tokenizer() {
   const std::lock_guard lock(state_->tokenizer_mutex);

@@ -49,6 +49,77 @@ TEST(Bench, JsonHasLlamaBenchsKeys) {
   EXPECT_EQ(json[0].at("model_filename"), llama());
 }
 
+std::size_t line_count(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+TEST(Bench, EveryFormatRecordsFusingAndPlaces) {
+  const auto options = [](const std::string& format) {
+    return small(
+        {"-n", "0", "-o", format, "--fuse", "off", "-mqkv", "-ot", R"(blk\.1\.attn_q=CPU)", "-cmoe", "-t", "2"});
+  };
+  constexpr const char* kOverrides = R"(blk\.1\.attn_q=CPU;\.ffn_(up|down|gate|gate_up)_(ch|)exps=CPU)";
+  const auto expect = [&](const nlohmann::json& row) {
+    EXPECT_EQ(row.at("fuse"), "off");
+    EXPECT_EQ(row.at("merge_up_gate_experts"), false);
+    EXPECT_EQ(row.at("merge_qkv"), true);
+    EXPECT_EQ(row.at("tensor_buft_overrides"), kOverrides);
+    EXPECT_EQ(row.at("n_cpu_moe"), 0);
+    EXPECT_EQ(row.at("n_threads"), 2);
+  };
+  expect(parsed(gguf_bench(options("json")).out).at(0));
+  expect(parsed(first_line(gguf_bench(options("jsonl")).out)));
+  const auto csv = gguf_bench(options("csv")).out;
+  EXPECT_THAT(csv, HasSubstr("fuse,merge_up_gate_experts,merge_qkv,n_threads,n_cpu_moe,tensor_buft_overrides"));
+  EXPECT_THAT(csv, HasSubstr(std::string(R"("off","false","true","2","0",")") + kOverrides));
+  const auto table = gguf_bench(options("md")).out;
+  const std::regex header(R"(\| +muge \| +threads \| +ot \|)");
+  EXPECT_TRUE(std::regex_search(table, header)) << table;  // mqkv is as usual
+  EXPECT_THAT(table, HasSubstr(kOverrides));
+  const auto layers = parsed(first_line(gguf_bench(small({"-ncmoe", "1", "-o", "jsonl"})).out));
+  EXPECT_EQ(layers.at("n_cpu_moe"), 1);
+  EXPECT_EQ(layers.at("tensor_buft_overrides"), "none");
+  EXPECT_EQ(layers.at("fuse"), "auto");
+}
+
+TEST(Bench, JsonIsOneLineAndSoAreItsErrors) {
+  const auto whole = gguf_bench(small({"-o", "json"}));
+  EXPECT_EQ(line_count(whole.out), 1U);
+  EXPECT_EQ(parsed(whole.out).size(), 2U);
+  const std::vector<std::pair<std::vector<std::string>, int>> errors{{{"-m", "/nonexistent/a"}, 1},
+                                                                     {{"-m", llama(), "--repetitons", "2"}, 2},
+                                                                     {{"-m", llama(), "-r", "0"}, 2},
+                                                                     {{}, 2}};
+  for (auto [arguments, code] : errors) {
+    arguments.insert(arguments.end(), {"-o", "json"});
+    const auto array = gguf_bench(arguments);
+    EXPECT_EQ(array.exit_code, code);
+    EXPECT_EQ(line_count(array.out), 1U) << array.out;
+    ASSERT_EQ(parsed(array.out).size(), 1U) << array.out;
+    EXPECT_EQ(parsed(array.out)[0].at("error").at("exit_code"), code);
+    EXPECT_EQ(array.err, "");
+    arguments.back() = "jsonl";
+    const auto line = gguf_bench(arguments);
+    EXPECT_EQ(line_count(line.out), 1U) << line.out;
+    EXPECT_EQ(parsed(line.out), parsed(array.out)[0]);
+  }
+  // what was measured before is there all the same
+  const auto half = gguf_bench(small({"-m", "/nonexistent/a", "-o", "json"}));
+  EXPECT_EQ(half.exit_code, 1);
+  const auto rows = parsed(half.out);
+  ASSERT_EQ(rows.size(), 3U) << half.out;
+  EXPECT_EQ(rows[0].at("test"), "pp8");
+  EXPECT_EQ(rows[2].at("error").at("code"), "OpenFailed");
+}
+
+TEST(Bench, OneRepetitionHasNoDeviation) {
+  const auto table = gguf_bench({"-m", llama(), "-p", "8", "-n", "0", "-r", "1", "--no-warmup"}).out;
+  EXPECT_THAT(table, HasSubstr(" pp8 |"));
+  EXPECT_THAT(table, testing::Not(HasSubstr("±")));
+}
+
 TEST(Bench, TheTableHasARowForEachTest) {
   const auto result = gguf_bench(small({"-ub", "4,8", "-ctk", "f16"}));
   ASSERT_EQ(result.exit_code, 0) << result.err;

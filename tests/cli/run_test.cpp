@@ -126,11 +126,42 @@ TEST(RunGenerate, JsonHoldsWhatHappened) {
   const auto& timings = json.at("timings");
   EXPECT_EQ(timings.at("prompt_tokens"), 5);
   EXPECT_EQ(timings.at("generated_tokens"), 8);
-  for (const char* key : {"prompt_tokens_per_second", "generated_tokens_per_second", "weight_bytes_per_second",
-                          "device_read_bytes_per_second"}) {
+  for (const char* key : {"prompt_tokens_per_second", "generated_tokens_per_second", "weight_bytes_per_second"}) {
     EXPECT_GT(timings.at(key).get<double>(), 0) << key;
   }
+  // the prompt's logits gave the first of the eight
+  EXPECT_NEAR(timings.at("generated_tokens_per_second").get<double>() * timings.at("generation_seconds").get<double>(),
+              7, 1e-6);
   EXPECT_GT(timings.at("load").at("seconds").get<double>(), 0);
+}
+
+TEST(RunGenerate, WhatCannotBeMeasuredIsNotTold) {
+  const std::vector<std::string> one{"-m", llama(), "-p", "the water", "-n", "1", "--temp", "0"};
+  const auto text = gguf_run(one).err;
+  EXPECT_THAT(text, testing::ContainsRegex("generation  1 token\n"));
+  EXPECT_THAT(text, Not(HasSubstr("memory ")));
+  auto json_arguments = one;
+  json_arguments.push_back("--json");
+  const auto timings = run_json(json_arguments).at("timings");
+  EXPECT_EQ(timings.at("generated_tokens"), 1);
+  EXPECT_TRUE(timings.at("generated_tokens_per_second").is_null());
+  EXPECT_TRUE(timings.at("weight_bytes_per_second").is_null());
+  auto none = one;
+  none[5] = "0";
+  EXPECT_THAT(gguf_run(none).err, testing::ContainsRegex("generation  0 tokens\n"));
+}
+
+TEST(RunGenerate, TheReportAllocatesNothingToMeasureWith) {
+  const auto peak = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"-m", llama(), "-p", "a", "-n", "4", "--temp", "0"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return gguf_run(arguments).peak_kilobytes;
+  };
+  const auto quiet = peak({"--no-perf"});
+  ASSERT_GT(quiet, 0);
+  constexpr long kRoom = 48 * 1024;  // programs and allocators differ from run to run
+  EXPECT_LT(peak({}), quiet + kRoom);
+  EXPECT_LT(peak({"--json"}), quiet + kRoom);
 }
 
 TEST(RunGenerate, SeedsDecide) {

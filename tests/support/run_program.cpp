@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,19 +58,18 @@ std::vector<std::string> whole_environment(const std::vector<std::string>& added
   _exit(127);
 }
 
-ProgramResult result_of(int status) {
+/// Waits for its end. Outputs are left empty.
+ProgramResult result_of(pid_t process) {
+  int status = 0;
+  rusage used{};
+  while (wait4(process, &status, 0, &used) < 0) {
+    if (errno != EINTR) throw_errno("wait4");
+  }
   ProgramResult result;
   result.signalled = WIFSIGNALED(status);
   result.exit_code = result.signalled ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  result.peak_kilobytes = used.ru_maxrss;
   return result;
-}
-
-int wait_for_process(pid_t process) {
-  int status = 0;
-  while (waitpid(process, &status, 0) < 0) {
-    if (errno != EINTR) throw_errno("waitpid");
-  }
-  return status;
 }
 
 /// Reads what is there; false at the end (a terminal without a program at its other side gives EIO).
@@ -120,7 +120,7 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const RunOp
   ProgramResult collected;
   exchange(in.write_end, options.input, out.read_end, err.read_end, collected);
   close_end(in.write_end);
-  ProgramResult result = result_of(wait_for_process(process));
+  ProgramResult result = result_of(process);
   result.out = std::move(collected.out);
   result.err = std::move(collected.err);
   return result;
@@ -200,7 +200,7 @@ ProgramResult RunningProgram::finish() {
   constexpr int step = 100;
   while (read_some(step)) {
   }
-  ProgramResult result = result_of(wait_for_process(process_));
+  ProgramResult result = result_of(process_);
   process_ = -1;
   result.out = text_;
   return result;

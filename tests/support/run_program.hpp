@@ -15,6 +15,7 @@ struct ProgramResult {
   bool signalled = false;
   std::string out;
   std::string err;
+  long peak_kilobytes = 0;  ///< of resident memory
 };
 
 struct RunOptions {

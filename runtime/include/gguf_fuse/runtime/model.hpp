@@ -58,7 +58,9 @@ struct ModelDescription {
   std::string path{};
   std::string architecture{};
   std::string name{};
-  std::string quantisation{};  ///< the type that holds most weights
+  /// Q4_K_M where general.file_type says so and the tensors agree; else "mostly Q5_0", the type that holds most
+  /// weights.
+  std::string quantisation{};
   std::uint64_t parameters = 0;
   std::uint64_t bytes = 0;            ///< of all weights in the file
   std::uint64_t bytes_per_token = 0;  ///< of weights read to make one token
@@ -102,6 +104,9 @@ class GGUF_FUSE_EXPORT RunnableModel {
 
   [[nodiscard]] const ModelDescription& description() const;
   [[nodiscard]] const std::vector<std::shared_ptr<Device>>& devices() const;
+  /// What holds the packed weights on one of devices(), each buffer once: for measurements, which must not write.
+  /// Their content is defined once wait() succeeded.
+  [[nodiscard]] std::vector<Buffer> weight_buffers(const Device& device) const;
   /// Loaded on first use, as some models are run by token ids alone. Errors: those of Tokenizer::load.
   [[nodiscard]] Result<const Tokenizer*> tokenizer();
   /// tokenizer.chat_template, or empty.
