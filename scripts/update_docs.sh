@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# update_docs.sh [--check] [BIN]: writes into README.md and docs/engines.md the tables that gguf-fuse prints from its own
-# rows, what gguf-run runs from its data files, and into docs/errors.md the list of errors; with --check only says whether they are
-# current.
+# update_docs.sh [--check] [BIN]: writes into README.md, docs/engines.md and docs/llama_flags.md the tables that the
+# programs print from their own rows, what gguf-run runs from its data files, and into docs/errors.md the list of errors;
+# with --check only says whether they are current.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 check=''
 if [ "${1-}" = --check ]; then check=1; shift; fi
-program=${1:-build/release/bin}/gguf-fuse
+bin=${1:-build/release/bin}
+program=$bin/gguf-fuse
 popular='architecture|---|llama|llama4|mistral3|qwen2|qwen2moe|qwen3|qwen3moe|qwen3next|qwen35moe|gemma2|gemma3|gemma4|gpt-oss|phi3|glm4moe|deepseek2|granitemoe|granite_swa|hunyuan-moe|minimax-m2|ernie4_5-moe'
 
 # insert MARK FILE: replaces what stands between the markers MARK:begin and MARK:end of FILE with standard input.
@@ -72,6 +73,9 @@ errors_table() {
 errors_table | insert errors docs/errors.md
 "$program" targets --markdown | insert targets docs/engines.md
 runs_table | insert runs docs/engines.md
+for name in gguf-run gguf-bench; do
+  "$bin/$name" --list-llama-flags | insert "$name-flags" docs/llama_flags.md
+done
 # The columns that matter for these: experts and Q, K, V of each engine, and whether gguf-run runs it.
 "$program" targets --markdown | grep -E "^\| ($popular) \|" |
   awk -F'|' -v OFS='|' -v runnable="$(runnable | paste -sd' ')" '

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "gguf_fuse/loader/version.hpp"
+#include "llama_flags.hpp"
 #include "values.hpp"
 
 namespace gguf_fuse::cli {
@@ -18,7 +19,7 @@ constexpr std::int64_t kMost = 1 << 24;  // tokens
 struct RawTests {
   std::vector<std::uint32_t> prompts{512}, generations{128}, depths{0};
   std::vector<BenchTest> pairs{};
-  bool help = false, version = false;
+  bool help = false, version = false, list_llama_flags = false;
 };
 
 std::uint32_t count_of(const std::string& name, const std::string& text, std::int64_t minimum = 0) {
@@ -112,6 +113,9 @@ void add_output_options(OptionTable& table, BenchOptions& options, RawTests& raw
                 options.format = static_cast<BenchFormat>(parse_choice(name, text, {"md", "csv", "json", "jsonl"}));
               });
   table.flag({"-v", "--verbose"}, "say what is decided, and why", options.engine.verbose);
+  table.flag({"--list-devices"}, "list the OpenCL devices of this machine", options.list_devices);
+  table.flag({"--list-llama-flags"}, "list what the flags of llama-bench mean here, as a Markdown table",
+             raw.list_llama_flags);
   table.flag({"-h", "--help"}, "print this help", raw.help);
   table.flag({"--version"}, "print version and licence", raw.version);
 }
@@ -158,6 +162,8 @@ std::string BenchTest::name() const {
   return depth > 0 ? fmt::format("{} @ d{}", name, depth) : name;
 }
 
+ForeignOptions bench_foreign_options() { return {"gguf-bench", {llama_bench_flags(), ik_llama_flags()}}; }
+
 BenchCommandLine parse_bench_command_line(const std::vector<std::string>& arguments) {
   BenchOptions options;
   RawTests raw;
@@ -168,17 +174,24 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
   add_override_options(table, options.engine);
   add_arithmetic_options(table, options.engine, kBench);
   add_output_options(table, options, raw);
-  const GivenArguments given = table.read(arguments);
+  table.know_others(bench_foreign_options());
+  GivenArguments given = table.read(arguments);
   if (given.has("--help")) return {.text = bench_help(table)};
   if (given.has("--version")) {
     return {.text =
                 fmt::format("gguf-bench {}\nMIT license: free to use, change and share, without warranty.\n", version)};
   }
+  std::vector<std::string>& words = given.words;
+  const std::string positional = !words.empty() && looks_like_model(words.front()) ? words.front() : std::string();
+  if (!positional.empty()) words.erase(words.begin());
   if (!given.words.empty()) {
     throw UsageError(fmt::format("unexpected argument \"{}\"", escape_text(given.words.front())));
   }
   BenchCommandLine line;
   line.warnings = table.apply(given, kBench, "gguf-bench");
+  if (raw.list_llama_flags) return {.text = bench_foreign_options().markdown()};
+  if (options.models.empty() && !positional.empty()) options.models.push_back(positional);
+  if (options.list_devices) return {.options = std::move(options), .warnings = std::move(line.warnings)};
   if (options.models.empty()) throw UsageError("which model? give -m FILE");
   if (std::count(options.models.begin(), options.models.end(), "-") > 0) {
     throw UsageError("a model from standard input cannot be measured: it may be loaded more than once");

@@ -32,6 +32,7 @@ struct BenchOptions {
   BenchFormat format = BenchFormat::Markdown;
   bool warm_up = true;
   bool load = false;  ///< measure starting too
+  bool list_devices = false;
 };
 
 struct BenchCommandLine {
@@ -39,6 +40,9 @@ struct BenchCommandLine {
   std::string text{};  ///< help or version, where that was asked for instead
   std::vector<std::string> warnings{};
 };
+
+/// What gguf-bench says to the flags of llama-bench and ik_llama.cpp.
+[[nodiscard]] ForeignOptions bench_foreign_options();
 
 /// Throws UsageError.
 [[nodiscard]] BenchCommandLine parse_bench_command_line(const std::vector<std::string>& arguments);

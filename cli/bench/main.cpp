@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "bench_output.hpp"
 #include "frame.hpp"
+#include "placement.hpp"
 #include "print.hpp"
 #include "signals.hpp"
 
@@ -29,6 +30,11 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
   for (const std::string& warning : line.warnings) print_warning(warning);
   if (!line.options) {
     put(stdout, line.text);
+    return 0;
+  }
+  if (line.options->list_devices) {
+    GGUF_FUSE_ASSIGN(const std::string devices, device_table(terminal_width(stdout)));
+    put(stdout, devices);
     return 0;
   }
   cancel_on_signals(control, SecondSignal::Ends);

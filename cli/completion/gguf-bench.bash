@@ -31,7 +31,7 @@ _gguf_bench() {
     --cache-type-k --cache-type-v --device --tensor-split --threads --override-tensor --cpu-moe --n-cpu-moe
     --fuse --merge-up-gate-experts --no-merge-up-gate-experts --merge-qkv --no-merge-qkv --load-mode --mmap --no-mmap
     --activations --style --dot --output --verbose
-    --help --version' -- "$cur"))
+    --list-devices --list-llama-flags --help --version' -- "$cur"))
 }
 
 complete -F _gguf_bench gguf-bench

@@ -16,7 +16,7 @@ _gguf_run() {
 
   case $prev in
     -m | --model) _gguf_run_files "$cur" && return ;;
-    -f | --file)
+    -f | --file | -bf | --binary-file | -sysf | --system-prompt-file)
       compopt -o filenames 2> /dev/null
       COMPREPLY=($(compgen -f -- "$cur")) && return
       ;;
@@ -31,23 +31,26 @@ _gguf_run() {
     -p | --prompt | -n | --predict | --n-predict | -c | --ctx-size | -s | --seed | -b | --batch-size | -ub | \
       --ubatch-size | -t | --threads | -dev | --device | -ts | --tensor-split | -ot | \
       --override-tensor | -ncmoe | --n-cpu-moe | -r | --reverse-prompt | --stop | \
-      -sys | --system-prompt | --chat-template | --temp | --temperature | --top-k | --top-p | --min-p | \
+      -sys | --system-prompt | --chat-template | --keep | --temp | --temperature | --top-k | --top-p | --min-p | \
       --repeat-penalty | --repeat-last-n | --frequency-penalty | --presence-penalty | --tokens) return ;;
   esac
 
   if [[ $cur == -* ]]; then
-    COMPREPLY=($(compgen -W '-m -p -f -n -c -s -b -ub -t -ngl -dev -ts -ot -cmoe -ncmoe -lm -muge -mqkv -ctk -ctv -cnv -no-cnv -sys -r -sp -e -v
-      --model --file --prompt --escape --no-escape --conversation --no-conversation --system-prompt --chat-template
+    COMPREPLY=($(compgen -W '-m -p -f -n -c -s -b -ub -t -ngl -dev -ts -ot -cmoe -ncmoe -lm -muge -mqkv -ctk -ctv -cnv -no-cnv -sys -sysf -bf -st -r -sp -e -v
+      --model --file --prompt --escape --no-escape --conversation --no-conversation --system-prompt --system-prompt-file
+      --binary-file --single-turn --simple-io --chat-template --context-shift --no-context-shift --keep
       --predict --n-predict --ctx-size --reverse-prompt --stop --ignore-eos --seed --repeat-penalty --repeat-last-n
       --frequency-penalty --presence-penalty --top-k --top-p --min-p --temp --temperature --device --tensor-split
       --gpu-layers --n-gpu-layers --override-tensor --cpu-moe --n-cpu-moe --threads
       --fuse --merge-up-gate-experts --no-merge-up-gate-experts --merge-qkv --no-merge-qkv --load-mode --mmap --no-mmap
       --batch-size --ubatch-size --cache-type-k --cache-type-v --activations
-      --style --dot --json --display-prompt --no-display-prompt --special --verbose-prompt --perf --no-perf --warmup
-      --no-warmup --profile --verbose --tokens --logits --list-devices --help --usage --version' -- "$cur"))
+      --style --dot --json --display-prompt --no-display-prompt --special --verbose-prompt --perf --no-perf --show-timings
+      --no-show-timings --warmup --no-warmup --profile --verbose --log-verbose --tokens --logits --list-devices --list-llama-flags
+      --help --usage --version' -- "$cur"))
     return
   fi
   ((COMP_CWORD == 1)) && COMPREPLY=($(compgen -W 'eval tokenize' -- "$cur"))
+  _gguf_run_files "$cur"
 }
 
 complete -F _gguf_run gguf-run

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "values.hpp"
 
@@ -22,9 +23,7 @@ constexpr const char* kExperts = R"(\.ffn_(up|down|gate|gate_up)_(ch|)exps)";
 constexpr std::string_view kLayer = R"(^blk\.)";
 
 /// One of those that -ncmoe stands for.
-bool is_of_first_layers(const OverrideText& text) {
-  return text.pattern.starts_with(kLayer) && text.pattern.ends_with(kExperts);
-}
+bool is_of_first_layers(const OverrideText& text) { return text.option == "-ncmoe"; }
 
 /// PATTERN=DEVICE, several of them separated by commas.
 void parse_overrides(std::string_view option, std::string_view text, std::vector<OverrideText>& out) {
@@ -34,7 +33,7 @@ void parse_overrides(std::string_view option, std::string_view text, std::vector
     if (equals == std::string_view::npos || equals == 0 || equals + 1 == one.size()) {
       throw UsageError(fmt::format("{}: \"{}\" is not PATTERN=DEVICE", option, escape_text(one)));
     }
-    out.push_back({std::string(one.substr(0, equals)), std::string(one.substr(equals + 1))});
+    out.push_back({std::string(one.substr(0, equals)), std::string(one.substr(equals + 1)), "-ot"});
     text.remove_prefix(std::min(text.size(), one.size() + 1));
   }
 }
@@ -66,7 +65,23 @@ std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const s
 
 }  // namespace
 
+bool looks_like_model(const std::string& word) {
+  std::error_code ignored;
+  return word.ends_with(".gguf") || word.ends_with(".gguf.gz") || std::filesystem::is_regular_file(word, ignored);
+}
+
+void take_model(EngineOptions& options, std::vector<std::string>& words) {
+  if (!options.model.empty() || words.empty() || !looks_like_model(words.front())) return;
+  options.model = std::move(words.front());
+  words.erase(words.begin());
+}
+
 CacheType parse_cache_type(std::string_view option, std::string_view text) {
+  // llama.cpp's and ik_llama.cpp's others
+  for (const std::string_view other : {"bf16", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "q6_0", "q8_KV", "q8_kv"}) {
+    if (text != other) continue;
+    throw UsageError(fmt::format("{} {}: gguf-fuse has no such cache yet; q8_0 is the smallest here", option, other));
+  }
   return static_cast<CacheType>(parse_choice(option, text, kCacheTypes));
 }
 
@@ -125,7 +140,7 @@ void add_override_options(OptionTable& table, EngineOptions& options) {
   table
       .value({"-cmoe", "--cpu-moe"}, {}, "the same as -ot for the feed-forward of all layers with experts, on the CPU",
              [&](const std::string&, const std::string& on) {
-               if (on == "1") options.overrides.push_back({kExperts, "CPU"});
+               if (on == "1") options.overrides.push_back({kExperts, "CPU", "-cmoe"});
              })
       .environment = "LLAMA_ARG_CPU_MOE";
   table
@@ -135,7 +150,7 @@ void add_override_options(OptionTable& table, EngineOptions& options) {
                const std::int64_t count = parse_integer(name, text, 0, kMostLayers);
                std::erase_if(options.overrides, is_of_first_layers);  // given again, the last one counts
                for (std::int64_t i = 0; i < count; ++i) {
-                 options.overrides.push_back({fmt::format("{}{}{}", kLayer, i, kExperts), "CPU"});
+                 options.overrides.push_back({fmt::format("{}{}{}", kLayer, i, kExperts), "CPU", "-ncmoe"});
                }
              })
       .environment = "LLAMA_ARG_N_CPU_MOE";
@@ -202,7 +217,9 @@ void add_loading_options(OptionTable& table, EngineOptions& options, unsigned co
           "it is there already (default: auto)",
           [&](const std::string& name, const std::string& text) {
             static const auto kWords = words_of({LoadMode::Read, LoadMode::Mmap, LoadMode::Direct}, load_mode_name);
-            const std::size_t word = parse_choice(name, text, kWords);
+            // llama.cpp's other words keep pages in memory; here weights lie in the device's memory
+            const std::string_view mode = text == "mlock" ? "none" : text == "mmap+mlock" ? "mmap" : text;
+            const std::size_t word = parse_choice(name, mode, kWords);
             options.load_mode = word == 0 ? std::nullopt : std::optional(static_cast<LoadMode>(word - 1));
           })
       .environment = "LLAMA_ARG_LOAD_MODE";

@@ -19,6 +19,7 @@ namespace gguf_fuse::cli {
 struct OverrideText {
   std::string pattern;
   std::string device;
+  std::string option{};  ///< which said so: -ot, -cmoe or -ncmoe
 };
 
 struct EngineOptions {
@@ -47,6 +48,11 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
 void add_override_options(OptionTable& table, EngineOptions& options);
 void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands);
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands);
+
+/// Whether a word on a command line is a model: the name of a GGUF file, or of a file that is there.
+[[nodiscard]] bool looks_like_model(const std::string& word);
+/// Without -m the first word is the model, if it looks like one.
+void take_model(EngineOptions& options, std::vector<std::string>& words);
 
 // Option values; all throw UsageError.
 [[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);

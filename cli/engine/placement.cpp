@@ -145,6 +145,32 @@ Result<DeviceChoice> choose_devices(const EngineOptions& options) {
   return choose_devices(options, all, [&options] { return layer_count(options.model); });
 }
 
+std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& overrides,
+                                             const std::vector<std::size_t>& idle) {
+  const auto is_idle = [&idle](std::size_t i) { return std::find(idle.begin(), idle.end(), i) != idle.end(); };
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < overrides.size(); ++i) {
+    if (overrides[i].option != "-ot" || !is_idle(i)) continue;
+    lines.push_back(
+        fmt::format("-ot \"{}\" has no effect: no tensor of attention, feed-forward, embeddings or output "
+                    "has such a name",
+                    overrides[i].pattern));
+  }
+  // of the patterns for single layers some may well find nothing: dense layers before those with experts
+  for (const std::string_view option : {"-cmoe", "-ncmoe"}) {
+    std::size_t given = 0, without = 0;
+    for (std::size_t i = 0; i < overrides.size(); ++i) {
+      if (overrides[i].option != option) continue;
+      ++given;
+      without += is_idle(i) ? 1U : 0U;
+    }
+    if (given > 0 && given == without) {
+      lines.push_back(fmt::format("{} has no effect: there are no experts in these layers", option));
+    }
+  }
+  return lines;
+}
+
 Activations activations_for(const EngineOptions& options, const std::vector<std::shared_ptr<Device>>& devices) {
   const bool eight_bit =
       std::all_of(devices.begin(), devices.end(), [](const auto& device) { return device->profile().eight_bit; });

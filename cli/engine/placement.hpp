@@ -26,6 +26,11 @@ struct DeviceChoice {
 /// choose_devices among all of this machine. Errors: those of list_devices and open_model besides.
 [[nodiscard]] Result<DeviceChoice> choose_devices(const EngineOptions& options);
 
+/// A line for each of -ot, -cmoe and -ncmoe that moved nothing, and for each pattern of -ot; `idle` are indices of the
+/// overrides.
+[[nodiscard]] std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& overrides,
+                                                           const std::vector<std::size_t>& idle);
+
 /// --activations, or what is fastest on every one of the devices.
 [[nodiscard]] Activations activations_for(const EngineOptions& options,
                                           const std::vector<std::shared_ptr<Device>>& devices);

@@ -92,6 +92,9 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
   if (options.tell_unfused) {
     for (const std::string& line : engine.model->description().not_fused) print_warning(line);
   }
+  for (const std::string& line : idle_override_texts(options.overrides, engine.model->description().idle_overrides)) {
+    print_warning(line);
+  }
   if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));
   SessionOptions session = start.session;
   session.context = context_of(start.context, engine.model->description());

@@ -2,122 +2,121 @@
 #include "chat.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <cstdio>
-#include <utility>
+#include <memory>
 
+#include "conversation.hpp"
+#include "message_source.hpp"
 #include "print.hpp"
 #include "signals.hpp"
+#include "suggest.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
 
-/// Lines of standard input. Not stdio: a signal has to end the waiting.
-class LineReader {
- public:
-  /// Nothing at the end of the input, or when a signal came.
-  std::optional<std::string> next() {
-    for (;;) {
-      if (const std::size_t end = buffer_.find('\n'); end != std::string::npos) {
-        std::string line = buffer_.substr(0, end);
-        buffer_.erase(0, end + 1);
-        return line;
-      }
-      char bytes[4096];
-      const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
-      if (count > 0) {
-        buffer_.append(bytes, static_cast<std::size_t>(count));
-        continue;
-      }
-      if (count < 0 && errno == EINTR && caught_signal() == 0) continue;  // the window's size changed, say
-      if (count < 0 || buffer_.empty()) return std::nullopt;
-      return std::exchange(buffer_, {});
-    }
-  }
-
- private:
-  std::string buffer_;
+struct CommandRow {
+  std::string_view name;
+  std::string_view help;
+};
+constexpr CommandRow kCommands[] = {
+    {"/help", "this list"},
+    {"/regen", "another answer to the last message"},
+    {"/clear", "begins again; the system message stays"},
+    {"/exit", "ends the conversation, as does Ctrl-D"},
 };
 
-/// A conversation and what the session holds of it.
-class Conversation {
+void print_help(bool interactive) {
+  Table table({{""}, {""}});
+  for (const CommandRow& row : kCommands) table.add({std::string(row.name), std::string(row.help)});
+  if (interactive) {
+    table.add({"\\", "at the end of a line: the message goes on in the next one"});
+    table.add({"Ctrl-C", "stops an answer, or gives up the line"});
+    table.add({"arrow up, Ctrl-R", "messages of before, and a search among them"});
+  }
+  put(stderr, table.render(terminal_width(stderr), "  "));
+}
+
+std::string_view command_of(std::string_view message) {
+  const std::size_t end = message.find_last_not_of(" \t\r");
+  return message.starts_with('/') ? message.substr(0, end + 1) : std::string_view();
+}
+
+/// What looks like a command and is none; other texts that begin with a slash are messages.
+std::string unknown_command(std::string_view command) {
+  std::vector<std::string> names;
+  for (const CommandRow& row : kCommands) names.emplace_back(row.name);
+  const std::string best = command.find(' ') == std::string_view::npos ? nearest(command, names) : std::string();
+  return best.empty() ? best : fmt::format("there is no {}; did you mean {}? /help lists all", command, best);
+}
+
+/// The loop around a conversation.
+class Chat {
  public:
-  Conversation(const RunOptions& options, const ChatTemplate& chat_template, Engine& engine, const Tokenizer& tokenizer,
-               Control& control)
-      : options_(options),
-        template_(chat_template),
-        session_(*engine.session),
-        tokenizer_(tokenizer),
+  Chat(const RunOptions& options, Conversation& conversation, Control& control, Engine& engine, RunTotals& totals)
+      : conversation_(conversation),
         control_(control),
-        sampler_(options.sampler) {
-    clear();
-  }
+        engine_(engine),
+        totals_(totals),
+        single_turn_(options.single_turn),
+        messages_(open_messages(control, options.simple_io)) {}
 
-  void clear() {
-    history_.clear();
-    if (!options_.system.empty()) history_.push_back({"system", options_.system});
-    pending_.clear();
-    static_cast<void>(session_.truncate(0));
-  }
-
-  /// Answers one message, showing the answer as it comes.
-  Result<Generation> answer(const std::string& message) {
-    GGUF_FUSE_ASSIGN(std::vector<std::int32_t> prompt, prompt_of({"user", message}));
-    if (options_.verbose_prompt) list_prompt(tokenizer_, prompt);
-    const std::uint32_t size_before = session_.size();
-    GenerateOptions generate_options = options_.generate;
-    generate_options.cancelled = &control_.cancelled;
-    GGUF_FUSE_ASSIGN(Generation generation, generate(session_, tokenizer_, sampler_, prompt, generate_options,
-                                                     [this](std::string_view text) { speak(text, control_); }));
-    if (generation.tokens.empty() && generation.reason == FinishReason::Cancelled) {
-      // as if the message had never been: the session may hold half of it
-      GGUF_FUSE_CHECK(session_.truncate(size_before));
-      return generation;
+  Result<int> run(std::optional<std::string> message) {
+    const bool interactive = messages_->is_interactive();
+    if (message && interactive) put(stderr, fmt::format("> {}\n", *message));
+    while (finish_output()) {
+      if (!message) message = messages_->next();
+      if (!message || command_of(*message) == "/exit") break;
+      GGUF_FUSE_CHECK(take(*message));
+      message.reset();
+      // Ctrl-C ends the answer, another signal the program
+      if (caught_signal() == SIGINT) forget_signal(control_);
+      if (caught_signal() != 0 || (single_turn_ && conversation_.has_answer())) break;
     }
-    history_.push_back({"user", message});
-    history_.push_back({"assistant", generation.text});
-    GGUF_FUSE_CHECK(keep_for_next(generation));
-    return generation;
+    return caught_signal();
   }
 
  private:
-  Result<std::vector<std::int32_t>> prompt_of(const ChatMessage& message) {
-    const bool first = session_.size() == 0;
-    std::string text;
-    if (first) {
-      std::vector<ChatMessage> messages = history_;
-      messages.push_back(message);
-      GGUF_FUSE_ASSIGN(text, format_chat(template_, messages, true));
+  Result<void> take(const std::string& message) {
+    const std::string_view command = command_of(message);
+    if (message.empty()) return {};
+    if (command == "/help") {
+      print_help(messages_->is_interactive());
+    } else if (command == "/clear") {
+      GGUF_FUSE_CHECK(conversation_.clear());
+      put(stderr, "the conversation begins again\n");
+    } else if (command == "/regen" && !conversation_.has_answer()) {
+      put(stderr, "there is no answer yet\n");
+    } else if (command == "/regen") {
+      return finish(conversation_.regenerate());
+    } else if (const std::string unknown = unknown_command(command); !unknown.empty()) {
+      put(stderr, unknown + "\n");
     } else {
-      GGUF_FUSE_ASSIGN(text, format_next_turn(template_, history_, message));
+      return finish(conversation_.answer(message));
     }
-    GGUF_FUSE_ASSIGN(const auto tokens, tokenizer_.tokenize(text, {.add_special = first, .parse_special = true}));
-    std::vector<std::int32_t> prompt = pending_;
-    prompt.insert(prompt.end(), tokens.begin(), tokens.end());
-    return prompt;
-  }
-
-  /// The session lacks the answer's last token, and the end of an answer that was cut off.
-  Result<void> keep_for_next(const Generation& generation) {
-    pending_.clear();
-    if (!generation.tokens.empty()) pending_.push_back(generation.tokens.back());
-    if (generation.reason == FinishReason::EndOfGeneration) return {};
-    GGUF_FUSE_ASSIGN(const auto end, tokenizer_.tokenize(template_.end, {.add_special = false, .parse_special = true}));
-    pending_.insert(pending_.end(), end.begin(), end.end());
     return {};
   }
 
-  const RunOptions& options_;
-  const ChatTemplate& template_;
-  Session& session_;
-  const Tokenizer& tokenizer_;
+  Result<void> finish(const Result<std::optional<Generation>>& answered) {
+    // a message that cannot be sent is no reason to lose the others
+    if (!answered && answered.error().kind() == ErrorKind::Usage) {
+      print_warning("the message was not sent: " + answered.error().message());
+      return {};
+    }
+    GGUF_FUSE_ASSIGN(const auto generation, answered);
+    if (!generation) return {};
+    totals_.add(*generation);
+    if (const std::string text = finish_text(*generation, *engine_.session); !text.empty()) print_warning(text);
+    if (messages_->is_interactive() && finish_output()) put(stderr, "\n");
+    return {};
+  }
+
+  Conversation& conversation_;
   Control& control_;
-  Sampler sampler_;
-  std::vector<ChatMessage> history_;
-  std::vector<std::int32_t> pending_;  // to be evaluated before what comes next
+  Engine& engine_;
+  RunTotals& totals_;
+  bool single_turn_;
+  std::unique_ptr<MessageSource> messages_;
 };
 
 }  // namespace
@@ -160,35 +159,8 @@ Result<const ChatTemplate*> conversation_template(const RunOptions& options, Run
 Result<int> converse(const RunOptions& options, const ChatTemplate& chat_template, Engine& engine, Control& control,
                      RunTotals& totals) {
   GGUF_FUSE_ASSIGN(const Tokenizer* tokenizer, engine.model->tokenizer());
-  Conversation conversation(options, chat_template, engine, *tokenizer, control);
-  const bool interactive = isatty(STDIN_FILENO) != 0;
-  const auto prompt_user = [interactive] {
-    if (interactive) put(stderr, "> ");
-  };
-  LineReader reader;
-  std::optional<std::string> message = options.prompt;
-  if (message && interactive) put(stderr, fmt::format("> {}\n", *message));
-  while (finish_output()) {
-    if (!message) {
-      prompt_user();
-      message = reader.next();
-    }
-    if (!message || *message == "/exit") break;
-    if (*message == "/clear") {
-      conversation.clear();
-    } else if (!message->empty()) {
-      GGUF_FUSE_ASSIGN(const Generation generation, conversation.answer(*message));
-      totals.add(generation);
-      speak("\n", control);
-      if (const std::string text = finish_text(generation, *engine.session); !text.empty()) print_warning(text);
-      // Ctrl-C ends the answer, another signal the program
-      if (caught_signal() == SIGINT) forget_signal(control);
-    }
-    if (caught_signal() != 0) break;
-    message.reset();
-  }
-  if (interactive) put(stderr, "\n");
-  return caught_signal();
+  Conversation conversation(options, chat_template, *engine.session, *tokenizer, control);
+  return Chat(options, conversation, control, engine, totals).run(options.prompt);
 }
 
 }  // namespace gguf_fuse::cli

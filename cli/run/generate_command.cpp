@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "chat.hpp"
+#include "context_shift.hpp"
 #include "print.hpp"
 #include "run_commands.hpp"
 #include "run_report.hpp"
@@ -67,20 +69,70 @@ Result<void> print_json(const RunOptions& options, const std::vector<std::int32_
   return {};
 }
 
+/// A prompt that does not fit is refused before anything is shown.
+Result<void> check_length(const std::vector<std::int32_t>& prompt, const RunOptions& options, const Session& session) {
+  if (prompt.size() <= session.capacity()) return {};
+  return fail(Error{.code = ErrorCode::ContextFull,
+                    .path = options.engine.model,
+                    .subject = "prompt",
+                    .expected = fmt::format("at most {} tokens", session.capacity()),
+                    .actual = std::to_string(prompt.size())});
+}
+
+/// --context-shift, and what it dropped.
+class ContextShift {
+ public:
+  ContextShift(const RunOptions& options, std::size_t prompt_tokens, const Tokenizer& tokenizer) {
+    if (!options.context_shift) return;
+    keep_ = prompt_tokens;
+    // the BOS token is kept besides, as in llama.cpp
+    if (options.keep >= 0) {
+      keep_ = std::min(keep_, static_cast<std::size_t>(options.keep) + (tokenizer.adds_bos() ? 1U : 0U));
+    }
+    on_ = true;
+  }
+  Result<bool> make_room(Session& session) {
+    if (!on_) return false;
+    GGUF_FUSE_ASSIGN(const std::size_t dropped, shift_context(session, keep_));
+    dropped_ += dropped;
+    times_ += dropped > 0 ? 1U : 0U;
+    return dropped > 0;
+  }
+  /// Behind the text, in the middle of which there is no place for it.
+  void tell() const {
+    if (times_ == 0) return;
+    print_warning(fmt::format("the context was full: {} behind the first {} dropped, in {}", plural(dropped_, "token"),
+                              keep_, plural(times_, "shift")));
+  }
+
+ private:
+  bool on_ = false;
+  std::size_t keep_ = 0, dropped_ = 0, times_ = 0;
+};
+
 Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control& control, RunTotals& totals) {
   GGUF_FUSE_ASSIGN(const Tokenizer* tokenizer, engine.model->tokenizer());
   GGUF_FUSE_ASSIGN(const auto prompt, prompt_tokens(*tokenizer, *options.prompt));
+  GGUF_FUSE_CHECK(check_length(prompt, options, *engine.session));
   if (options.verbose_prompt) list_prompt(*tokenizer, prompt);
   const auto show = [&](std::string_view text) {
     if (!options.json) speak(text, control);
   };
-  if (options.display_prompt) show(*options.prompt);
+  const bool display = options.display_prompt && !options.json;
+  if (display) show(*options.prompt);
+  // behind the prompt's own text there is no place for a line that is redrawn
+  std::optional<PromptProgress> progress;
+  if (!display) progress.emplace(prompt.size());
+  ContextShift shift(options, prompt.size(), *tokenizer);
   GenerateOptions generate_options = options.generate;
   generate_options.cancelled = &control.cancelled;
+  if (progress) generate_options.prompt_progress = [&progress](std::uint32_t done) { progress->show(done); };
+  generate_options.make_room = [&](std::span<const std::int32_t>) { return shift.make_room(*engine.session); };
   Sampler sampler(options.sampler);
   const auto generation = generate(*engine.session, *tokenizer, sampler, prompt, generate_options, show);
   show("\n");
   if (!generation) return fail(generation.error());
+  shift.tell();
   if (const std::string text = finish_text(*generation, *engine.session); !text.empty()) print_warning(text);
   totals.add(*generation);
   if (!options.json) return {};
@@ -116,8 +168,8 @@ Result<int> generate_command(const RunOptions& options) {
   RunTotals totals;
   if (chat_template != nullptr) {
     if (!options.conversation) {
-      put(stderr,
-          fmt::format("a conversation, as no -p is given (template: {}); /exit ends it\n", chat_template->name));
+      put(stderr, fmt::format("a conversation, as no -p is given (template: {}); /help says more, Ctrl-D ends it\n",
+                              chat_template->name));
     }
     GGUF_FUSE_CHECK(converse(options, *chat_template, engine, control, totals));
   } else {

@@ -30,6 +30,10 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
     return 0;
   }
   style.json = line.options->json;
+  if (line.options->list_llama_flags) {
+    put(stdout, run_foreign_options().markdown());
+    return 0;
+  }
   if (!line.options->list_devices) return run_command(*line.options);
   if (line.options->json) {
     GGUF_FUSE_ASSIGN(const Json devices, device_json());

@@ -57,6 +57,7 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
              text_into(raw.file))
       .commands = kGenerate | kTokenize;
   table.begin_group("Model and prompt", kGenerate);
+  table.value({"-bf", "--binary-file"}, "FILE", "the same with its last newline", text_into(raw.binary_file));
   table.value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
               text_into(raw.prompt));
   table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
@@ -67,6 +68,9 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
              [&](const std::string&, const std::string& on) { options.conversation = on == "1"; })
       .opposites = {"-no-cnv", "--no-conversation"};
   table.value({"-sys", "--system-prompt"}, "TEXT", "what a conversation begins with", text_into(options.system));
+  table.value({"-sysf", "--system-prompt-file"}, "FILE", "the same from a file", text_into(raw.system_file));
+  table.flag({"-st", "--single-turn"}, "end the conversation after one answer", options.single_turn);
+  table.flag({"--simple-io"}, "read lines as they come, without editing and history", options.simple_io);
   table
       .value({"--chat-template"}, "NAME", "instead of the template that the model's own is recognised as",
              text_into(options.chat_template))
@@ -91,6 +95,15 @@ void add_length_options(OptionTable& table, RunOptions& options) {
                options.context = static_cast<std::uint32_t>(parse_integer(name, text, 0, kMost));
              })
       .environment = "LLAMA_ARG_CTX_SIZE";
+  OptionRow& shift = table.flag({"--context-shift"},
+                                "when the context is full, drop the older half: of a text's tokens, or of a "
+                                "conversation's exchanges (default: no, the text ends)",
+                                options.context_shift);
+  shift.opposites = {"--no-context-shift"};
+  shift.environment = "LLAMA_ARG_CONTEXT_SHIFT";
+  table.value({"--keep"}, "N",
+              "tokens of the beginning that --context-shift does not drop; -1: the whole prompt (default: 0)",
+              integer_into(options.keep, -1));
   table
       .value({"-r", "--reverse-prompt", "--stop"}, "TEXT", "end where the model says this; may be given more than once",
              [&](const std::string&, const std::string& text) { options.generate.stop.push_back(text); })
@@ -104,14 +117,20 @@ void add_sampling_options(OptionTable& table, RunOptions& options, RawRunOptions
   table.begin_group("Sampling, in this order", kGenerate);
   table.value({"-s", "--seed"}, "N", "equal seeds give equal texts; -1: another one each time (default: -1)",
               text_into(raw.seed));
-  table.value({"--repeat-penalty"}, "X", "divides the logits of recent tokens; 1: none (default: 1)",
-              decimal_into(sampler.repeat_penalty, 1e-3, kLargest));
+  table
+      .value({"--repeat-penalty"}, "X", "divides the logits of recent tokens; 1: none (default: 1)",
+             decimal_into(sampler.repeat_penalty, 1e-3, kLargest))
+      .environment = "LLAMA_ARG_REPEAT_PENALTY";
   table.value({"--repeat-last-n"}, "N", "how many tokens are recent; 0: none, -1: all (default: 64)",
               integer_into(sampler.penalty_last, -1));
-  table.value({"--frequency-penalty"}, "X", "subtracted for each time a token came recently (default: 0)",
-              decimal_into(sampler.frequency_penalty, -kLargest, kLargest));
-  table.value({"--presence-penalty"}, "X", "subtracted when a token came recently (default: 0)",
-              decimal_into(sampler.presence_penalty, -kLargest, kLargest));
+  table
+      .value({"--frequency-penalty"}, "X", "subtracted for each time a token came recently (default: 0)",
+             decimal_into(sampler.frequency_penalty, -kLargest, kLargest))
+      .environment = "LLAMA_ARG_FREQUENCY_PENALTY";
+  table
+      .value({"--presence-penalty"}, "X", "subtracted when a token came recently (default: 0)",
+             decimal_into(sampler.presence_penalty, -kLargest, kLargest))
+      .environment = "LLAMA_ARG_PRESENCE_PENALTY";
   table.value({"--top-k"}, "N", "only the N most likely tokens; 0: all (default: 40)", integer_into(sampler.top_k, -1))
       .environment = "LLAMA_ARG_TOP_K";
   table
@@ -156,11 +175,16 @@ void add_output_options(OptionTable& table, RunOptions& options, RawRunOptions& 
       "--no-display-prompt"};
   table.flag({"-sp", "--special"}, "print special tokens", raw.special).commands = kGenerate | kTokenize;
   table.flag({"--verbose-prompt"}, "list the tokens of the prompt on standard error", options.verbose_prompt);
-  table.flag({"--perf"}, "say at the end what took how long (default)", options.report).opposites = {"--no-perf"};
+  OptionRow& perf = table.flag({"--perf"}, "say at the end what took how long (default)", options.report);
+  perf.opposites = {"--no-perf"};
+  perf.environment = "LLAMA_ARG_PERF";
+  OptionRow& timings = table.flag({"--show-timings"}, "the same", options.report);
+  timings.opposites = {"--no-show-timings"};
+  timings.environment = "LLAMA_ARG_SHOW_TIMINGS";
   table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
   table.begin_group("Output", kEngine);
   table.flag({"--profile"}, "time of every kernel, on standard error; slows down", options.engine.profile);
-  table.flag({"-v", "--verbose"}, "say what is decided, and why", options.engine.verbose);
+  table.flag({"-v", "--verbose", "--log-verbose"}, "say what is decided, and why", options.engine.verbose);
 }
 
 void add_other_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
@@ -172,6 +196,8 @@ void add_other_options(OptionTable& table, RunOptions& options, RawRunOptions& r
               });
   table.begin_group("Others", kAll);
   table.flag({"--list-devices"}, "list the OpenCL devices of this machine", options.list_devices);
+  table.flag({"--list-llama-flags"}, "list what the flags of llama-cli and ik_llama.cpp mean here, as a Markdown table",
+             options.list_llama_flags);
   table.flag({"-h", "--help", "--usage"}, "print this help", raw.help);
   table.flag({"--version"}, "print version and licence", raw.version);
 }

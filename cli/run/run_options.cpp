@@ -10,6 +10,7 @@
 #include <random>
 
 #include "gguf_fuse/loader/version.hpp"
+#include "llama_flags.hpp"
 #include "run_option_table.hpp"
 #include "values.hpp"
 
@@ -42,7 +43,7 @@ Result<std::string> read_text_file(const std::string& path) {
   return text;
 }
 
-/// The command is the first word; words behind it are its own.
+/// The command is the first word; words behind it are its own. A file there is the model of a generation.
 Command take_command(std::vector<std::string>& words) {
   if (words.empty()) return Command::Generate;
   for (const CommandRow& row : kCommands) {
@@ -50,6 +51,7 @@ Command take_command(std::vector<std::string>& words) {
     words.erase(words.begin());
     return row.command;
   }
+  if (looks_like_model(words.front())) return Command::Generate;
   throw UsageError(fmt::format("unexpected argument \"{}\": give a prompt with -p, or eval or tokenize",
                                escape_text(words.front())));
 }
@@ -70,14 +72,23 @@ std::vector<std::int32_t> parse_tokens(const std::string& text) {
 }
 
 Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
-  if (raw.prompt && raw.file) throw UsageError("give -p or -f, not both");
+  if (raw.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
+  if (raw.file && raw.binary_file) throw UsageError("give -f or -bf, not both");
+  if (raw.system_file && !options.system.empty()) throw UsageError("give -sys or -sysf, not both");
   const bool piped_model = options.engine.model == "-";
-  if (piped_model && (raw.file == "-" || options.conversation == true)) {
+  const bool piped_text = raw.file == "-" || raw.binary_file == "-" || raw.system_file == "-";
+  if (piped_model && (piped_text || options.conversation == true)) {
     throw UsageError("standard input is the model already; give -p TEXT");
   }
   options.prompt = raw.prompt;
   if (raw.file) {
     GGUF_FUSE_ASSIGN(options.prompt, read_text_file(*raw.file));
+  }
+  if (raw.binary_file) {
+    GGUF_FUSE_ASSIGN(options.prompt, read_whole(*raw.binary_file));
+  }
+  if (raw.system_file) {
+    GGUF_FUSE_ASSIGN(options.system, read_text_file(*raw.system_file));
   }
   if (raw.escape) {
     if (options.prompt) options.prompt = unescape(*options.prompt);
@@ -88,6 +99,33 @@ Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
   if (!options.conversation && !options.system.empty()) options.conversation = true;
   if (options.conversation == true && options.json) throw UsageError("--json goes with a prompt, not with -cnv");
   return {};
+}
+
+/// Options that were given and change nothing in this run.
+std::vector<std::string> idle_options(const RunOptions& options, const GivenArguments& given) {
+  const bool silent = options.conversation == false || (!options.conversation && (options.prompt || options.json));
+  const SamplerOptions& sampler = options.sampler;
+  const bool penalises = sampler.repeat_penalty != 1 || sampler.frequency_penalty != 0 || sampler.presence_penalty != 0;
+  constexpr std::string_view kNoConversation = "the text is continued as it is; -cnv makes it a conversation";
+  struct Row {
+    std::string_view option;
+    bool idle;
+    std::string_view why;
+  };
+  const Row rows[] = {
+      {"--chat-template", silent, kNoConversation},
+      {"-sys", silent, kNoConversation},
+      {"-sysf", silent, kNoConversation},
+      {"-st", silent, kNoConversation},
+      {"--simple-io", silent, kNoConversation},
+      {"--keep", !options.context_shift, "nothing is dropped without --context-shift"},
+      {"--repeat-last-n", !penalises, "no penalty is asked for"},
+  };
+  std::vector<std::string> lines;
+  for (const Row& row : rows) {
+    if (row.idle && given.has(row.option)) lines.push_back(fmt::format("{} has no effect: {}", row.option, row.why));
+  }
+  return lines;
 }
 
 Result<void> finish_tokenize(RunOptions& options, const RawRunOptions& raw, std::vector<std::string>& words) {
@@ -111,6 +149,7 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
   RawRunOptions raw;
   OptionTable table;
   add_run_options(table, options, raw);
+  table.know_others(run_foreign_options());
   GivenArguments given = table.read(arguments);
   if (given.has("--help") || (!given.words.empty() && given.words.front() == "help"))
     return {{.text = run_help(table)}};
@@ -126,9 +165,14 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
   }
   line.warnings = table.apply(given, command, name);
   options.generate.special = raw.special;
-  if (options.list_devices) return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};
+  if (options.list_devices || options.list_llama_flags)
+    return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};
+  if (options.command != Command::Tokenize) take_model(options.engine, given.words);
   if (options.engine.model.empty()) throw UsageError("which model? give -m FILE");
-  if (options.command == Command::Generate) GGUF_FUSE_CHECK(finish_generate(options, raw));
+  if (options.command == Command::Generate) {
+    GGUF_FUSE_CHECK(finish_generate(options, raw));
+    for (std::string& text : idle_options(options, given)) line.warnings.push_back(std::move(text));
+  }
   if (options.command == Command::Eval) options.tokens = parse_tokens(raw.tokens);
   if (options.command == Command::Tokenize) {
     GGUF_FUSE_CHECK(finish_tokenize(options, raw, given.words));
@@ -139,10 +183,12 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
   return line;
 }
 
+ForeignOptions run_foreign_options() { return {"gguf-run", {llama_cli_flags(), ik_llama_flags()}}; }
+
 std::string run_help(const OptionTable& table) {
   constexpr std::string_view kUsage =
       "Usage: gguf-run -m FILE -p TEXT [OPTIONS]\n"
-      "   or: gguf-run -m FILE -cnv [OPTIONS]\n"
+      "   or: gguf-run FILE -cnv [OPTIONS]\n"
       "   or: gguf-run eval -m FILE --tokens N,N [--logits last|all] [OPTIONS]\n"
       "   or: gguf-run tokenize -m FILE TEXT [--special]\n\n"
       "Runs a GGUF model on any OpenCL device, a CPU with PoCL too. The text goes to standard output,\n"
@@ -156,9 +202,12 @@ std::string run_help(const OptionTable& table) {
       "  tokenize  the ids of TEXT (- reads standard input, as it is); with --special BOS and the like are\n"
       "            added, and control tokens in the text recognised\n"
       "\nIn a conversation:\n"
-      "  /exit   ends it, as does Ctrl-D\n"
+      "  /help   lists these\n"
+      "  /regen  gives another answer to the last message\n"
       "  /clear  begins again\n"
-      "  Ctrl-C  ends the answer\n"
+      "  /exit   ends it, as does Ctrl-D\n"
+      "  Ctrl-C  stops the prompt or the answer\n"
+      "  \\       at the end of a line on a terminal: the message goes on in the next one\n"
       "\nExamples:\n"
       "  gguf-run -m model.gguf -p \"The capital of France is\" -n 32\n"
       "      continue a text\n"

@@ -25,6 +25,10 @@ struct RunOptions {
   std::optional<bool> conversation{};   ///< -cnv, -no-cnv
   std::string system{};
   std::string chat_template{};
+  bool single_turn = false;    ///< -st: one answer
+  bool simple_io = false;      ///< no line editor
+  bool context_shift = false;  ///< a full context drops what is old
+  std::int32_t keep = 0;       ///< --keep: tokens of the beginning that are never dropped; -1: the whole prompt
 
   std::vector<std::int32_t> tokens{};  ///< eval
   bool all_logits = false;             ///< eval
@@ -36,6 +40,7 @@ struct RunOptions {
   bool report = true;  ///< timings at the end
   bool json = false;
   bool list_devices = false;
+  bool list_llama_flags = false;
 };
 
 struct RunCommandLine {
@@ -46,6 +51,9 @@ struct RunCommandLine {
 
 /// Reads -f files and the text of tokenize too. Throws UsageError. Errors: OpenFailed, ReadFailed.
 [[nodiscard]] Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& arguments);
+
+/// What gguf-run says to the flags of llama-cli and ik_llama.cpp.
+[[nodiscard]] ForeignOptions run_foreign_options();
 
 /// `gguf-run --help`.
 [[nodiscard]] std::string run_help(const OptionTable& table);

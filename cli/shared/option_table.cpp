@@ -107,11 +107,11 @@ GivenArguments OptionTable::read(const std::vector<std::string>& arguments) cons
 
 void OptionTable::read_option(const std::vector<std::string>& arguments, std::size_t& at, GivenArguments& given) const {
   const std::string& argument = arguments[at];
-  const bool is_long = argument.compare(0, 2, "--") == 0;
-  const std::size_t equals = is_long ? argument.find('=') : std::string::npos;
+  const std::size_t equals = argument.find('=');
   const std::string name = canonical(argument.substr(0, equals));
   const Match match = find(name);
   if (match.row == nullptr) {
+    if (others_ && others_->has(name)) return others_->take(arguments, at, name, given.idle);
     throw UsageError(fmt::format("unknown option {}{}", escape_text(name), did_you_mean(name, all_names())));
   }
   if (match.row->is_flag()) {
@@ -153,6 +153,9 @@ std::vector<std::string> OptionTable::apply(const GivenArguments& given, unsigne
                                             std::string_view command) const {
   std::vector<std::string> warnings;
   apply_environment(given, commands, warnings);
+  std::vector<std::string> idle = given.idle;
+  if (others_) others_->take_environment(idle);
+  if (!idle.empty()) warnings.push_back(fmt::format("no effect here: {}", fmt::join(idle, "; ")));
   std::vector<const OptionRow*> seen;
   for (const GivenOption& option : given.options) {
     if ((option.row->commands & commands) == 0) {

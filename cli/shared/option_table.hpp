@@ -2,9 +2,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "foreign_options.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -35,6 +38,7 @@ struct GivenOption {
 struct GivenArguments {
   std::vector<GivenOption> options{};
   std::vector<std::string> words{};  ///< what is no option
+  std::vector<std::string> idle{};   ///< flags of other programs that have no effect here, with the reason
 
   [[nodiscard]] bool has(std::string_view name) const;
 };
@@ -48,8 +52,11 @@ class OptionTable {
                    std::function<void(const std::string& name, const std::string& value)> set);
   OptionRow& flag(std::vector<std::string> names, std::string help, bool& target);
 
-  /// Splits arguments into options and words: `_` in long names is `-`, --name=value is one argument, `--` ends the
-  /// options. Nothing is set yet. Throws UsageError for unknown options and missing or surplus values.
+  /// Flags that are not in the table, but in those of other programs.
+  void know_others(ForeignOptions others) { others_ = std::move(others); }
+
+  /// Splits arguments into options and words: `_` in long names is `-`, --name=value and -n=value are one argument,
+  /// `--` ends the options. Nothing is set yet. Throws UsageError for unknown options and missing or surplus values.
   [[nodiscard]] GivenArguments read(const std::vector<std::string>& arguments) const;
 
   /// Sets what the environment says, then what was given. Returns warnings. Throws UsageError for wrong values, and for
@@ -72,6 +79,7 @@ class OptionTable {
   std::vector<OptionRow> rows_;
   std::string group_;
   unsigned commands_ = 0;
+  std::optional<ForeignOptions> others_;
 };
 
 }  // namespace gguf_fuse::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/runtime/generate.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "clock.hpp"
@@ -47,6 +48,23 @@ Result<bool> evaluated(Session& session, std::span<const std::int32_t> tokens) {
   return fail(step.error());
 }
 
+/// The same for a prompt, whose progress is told.
+Result<bool> prompt_evaluated(Session& session, std::span<const std::int32_t> prompt, const GenerateOptions& options) {
+  // a prompt that does not fit is refused whole
+  if (!options.prompt_progress || prompt.size() > session.capacity() - session.size()) {
+    return evaluated(session, prompt);
+  }
+  for (std::size_t done = 0; done < prompt.size();) {
+    if (options.cancelled != nullptr && options.cancelled->load()) return false;
+    const auto part = prompt.subspan(done, std::min<std::size_t>(session.micro_batch(), prompt.size() - done));
+    GGUF_FUSE_ASSIGN(const bool whole, evaluated(session, part));
+    if (!whole) return false;
+    done += part.size();
+    options.prompt_progress(static_cast<std::uint32_t>(done));
+  }
+  return true;
+}
+
 class Generator {
  public:
   Generator(Session& session, const Tokenizer& tokenizer, Sampler& sampler, const GenerateOptions& options)
@@ -66,7 +84,12 @@ class Generator {
         return FinishReason::TokenLimit;
       }
       if (options_.cancelled != nullptr && options_.cancelled->load()) return FinishReason::Cancelled;
-      if (session_.size() >= session_.capacity()) return FinishReason::ContextFull;
+      if (session_.size() >= session_.capacity()) {
+        const auto room = options_.make_room ? options_.make_room(tokens) : false;
+        if (!room && room.error().kind() == ErrorKind::Interrupted) return FinishReason::Cancelled;
+        GGUF_FUSE_ASSIGN(const bool made, room);
+        if (!made) return FinishReason::ContextFull;
+      }
       GGUF_FUSE_ASSIGN(const bool whole, evaluated(session_, std::array{token}));
       if (!whole) return FinishReason::Cancelled;
     }
@@ -98,7 +121,7 @@ Result<Generation> generate(Session& session, const Tokenizer& tokenizer, Sample
   const std::uint32_t size_before = session.size();
   const auto prompt_begin = Clock::now();
   if (!prompt.empty()) {
-    GGUF_FUSE_ASSIGN(const bool whole, evaluated(session, prompt));
+    GGUF_FUSE_ASSIGN(const bool whole, prompt_evaluated(session, prompt, options));
     generation.reason = whole ? FinishReason::TokenLimit : FinishReason::Cancelled;
   }
   generation.prompt_seconds = seconds_since(prompt_begin);

@@ -75,6 +75,7 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
                                                state->options.split, state->options.overrides, all_names(info, file)));
   GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
   state->description = describe(file, info, state->hyperparameters, *state->map, path);
+  state->description.idle_overrides = state->places.idle;
   state->description.not_fused = not_fused(state->plan, state->options);
   state->description.notes = left_out_lines(state->map->left_out);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {

@@ -60,10 +60,14 @@ Result<BlockDevices> place_blocks(std::size_t layers, std::size_t devices, std::
                    .actual = std::to_string(override->device)});
     }
     GGUF_FUSE_ASSIGN(const Pattern pattern, Pattern::compile(override->pattern));
+    bool found = false;
     for (const std::string& name : names) {
       std::size_t* const place = place_of(places, name);
-      if (place != nullptr && pattern.found_in(name)) *place = override->device;
+      if (place == nullptr || !pattern.found_in(name)) continue;
+      *place = override->device;
+      found = true;
     }
+    if (!found) places.idle.push_back(static_cast<std::size_t>(overrides.rend() - override) - 1);
   }
   return places;
 }

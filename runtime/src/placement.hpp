@@ -16,6 +16,7 @@ struct BlockDevices {
   std::size_t output = 0;
   std::vector<std::size_t> attention;     ///< a layer each
   std::vector<std::size_t> feed_forward;  ///< a layer each
+  std::vector<std::size_t> idle{};        ///< indices of overrides that found no tensor of a block, in descending order
 };
 
 /// A device for each of `layers` layers: neighbours together, as many as the shares say (equal ones when empty);

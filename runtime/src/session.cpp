@@ -159,6 +159,8 @@ std::uint32_t Session::size() const { return state_->past(); }
 
 std::uint32_t Session::capacity() const { return state_->options.context; }
 
+std::uint32_t Session::micro_batch() const { return state_->max_tokens; }
+
 Result<void> Session::truncate(std::uint32_t tokens) {
   if (tokens > size()) {
     return fail({.code = ErrorCode::InvalidArgument,

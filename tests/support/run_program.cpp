@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -126,14 +127,19 @@ ProgramResult run_program(const std::vector<std::string>& arguments, const RunOp
   return result;
 }
 
-RunningProgram::RunningProgram(const std::vector<std::string>& arguments, Kind kind) {
+RunningProgram::RunningProgram(const std::vector<std::string>& arguments, Kind kind)
+    : RunningProgram(arguments, kind, Options{}) {}
+
+RunningProgram::RunningProgram(const std::vector<std::string>& arguments, Kind kind, const Options& options) {
   std::signal(SIGPIPE, SIG_IGN);
   Pipe in = make_pipe();
   Pipe out;
   const auto argument_pointers = pointers(arguments);
-  const auto environment = whole_environment({"TERM=xterm"});
+  std::vector<std::string> added = options.environment;
+  added.emplace_back("TERM=xterm");
+  const auto environment = whole_environment(added);
   const auto environment_pointers = pointers(environment);
-  winsize size{.ws_row = 25, .ws_col = 100, .ws_xpixel = 0, .ws_ypixel = 0};
+  winsize size{.ws_row = 25, .ws_col = options.columns, .ws_xpixel = 0, .ws_ypixel = 0};
   if (kind == Kind::Pipes) {
     out = make_pipe();
     process_ = fork();
@@ -153,6 +159,9 @@ RunningProgram::RunningProgram(const std::vector<std::string>& arguments, Kind k
   close_end(out.write_end);
   input_ = in.write_end;
   output_ = out.read_end;
+  if (kind != Kind::Terminal) return;
+  close_end(input_);
+  input_ = fcntl(output_, F_DUPFD_CLOEXEC, 0);
 }
 
 RunningProgram::~RunningProgram() {
@@ -165,7 +174,10 @@ RunningProgram::~RunningProgram() {
 
 void RunningProgram::write_input(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t put = write(input_, bytes.data(), bytes.size());
+    // what a terminal shows has to be read, or the program stops reading
+    static_cast<void>(read_some(0));
+    constexpr std::size_t kPart = 512;
+    const ssize_t put = write(input_, bytes.data(), std::min(bytes.size(), kPart));
     if (put < 0 && errno != EINTR) throw_errno("write to the program");
     if (put > 0) bytes.remove_prefix(static_cast<std::size_t>(put));
   }

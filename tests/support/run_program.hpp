@@ -28,11 +28,16 @@ struct RunOptions {
 [[nodiscard]] ProgramResult run_program(const std::vector<std::string>& arguments, const RunOptions& options = {});
 
 /// A program that runs while the test watches: its input is a pipe that the test feeds, its output a pipe, or with
-/// `terminal` both are a terminal of 100 columns.
+/// Terminal both are a terminal, at whose keyboard the test sits.
 class RunningProgram {
  public:
   enum class Kind { Pipes, Terminal, TerminalWithPipedInput };
+  struct Options {
+    unsigned short columns = 100;            ///< of the terminal
+    std::vector<std::string> environment{};  ///< NAME=VALUE, beside the test's own
+  };
   RunningProgram(const std::vector<std::string>& arguments, Kind kind);
+  RunningProgram(const std::vector<std::string>& arguments, Kind kind, const Options& options);
   ~RunningProgram();
   RunningProgram(const RunningProgram&) = delete;
   RunningProgram& operator=(const RunningProgram&) = delete;

@@ -21,6 +21,12 @@ struct GenerateOptions {
   bool special = false;             ///< show special tokens
   /// Looked at between tokens. For a stop within a long prompt, cancel the Control of the model's options.
   const std::atomic<bool>* cancelled = nullptr;
+  /// Told how many tokens of the prompt are evaluated, after each micro-batch. May be empty.
+  std::function<void(std::uint32_t)> prompt_progress{};
+  /// Asked when the session is full, with what was generated; the last token of that is not part of the session yet.
+  /// True when it made room (Session::truncate) and left a session that the last token continues; else the generation
+  /// ends with ContextFull. An interrupted evaluation within it is a reason to finish too. May be empty.
+  std::function<Result<bool>(std::span<const std::int32_t> generated)> make_room{};
 };
 
 enum class FinishReason : std::uint8_t { EndOfGeneration, StopText, TokenLimit, ContextFull, Cancelled };

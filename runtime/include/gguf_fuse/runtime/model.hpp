@@ -83,6 +83,8 @@ struct ModelDescription {
   /// What was found in the file and is not used (tensors that text is computed without, with the reason), or was read
   /// in another way than it says: a line a kind.
   std::vector<std::string> notes{};
+  /// Indices of ModelOptions::overrides whose pattern finds no tensor of a block.
+  std::vector<std::size_t> idle_overrides{};
 };
 
 /// A model whose weights live on devices, in the order the kernels read. Any number of sessions may use it.

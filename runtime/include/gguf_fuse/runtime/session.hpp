@@ -55,6 +55,8 @@ class GGUF_FUSE_EXPORT Session {
   /// How many they are, and how many the sequence can take.
   [[nodiscard]] std::uint32_t size() const;
   [[nodiscard]] std::uint32_t capacity() const;
+  /// The most tokens that are computed at once.
+  [[nodiscard]] std::uint32_t micro_batch() const;
   /// Forgets all but the first `tokens` tokens. Errors: InvalidArgument.
   [[nodiscard]] Result<void> truncate(std::uint32_t tokens);
   /// Runs one token and one batch and forgets them, so that drivers finish their machine code; then saves the programs.

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "gguf_fuse/runtime/chat.hpp"
+#include "gguf_fuse/runtime/tokenizer.hpp"
+
+namespace gguf_fuse::cli {
+
+/// A whole conversation as the model reads it, with the opening of an answer behind it. The one place where messages
+/// become tokens. Errors: those of format_chat and tokenize.
+[[nodiscard]] Result<std::vector<std::int32_t>> conversation_tokens(const ChatTemplate& chat_template,
+                                                                    const Tokenizer& tokenizer,
+                                                                    std::span<const ChatMessage> messages);
+
+}  // namespace gguf_fuse::cli

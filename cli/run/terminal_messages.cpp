@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+#include "terminal_messages.hpp"
+
+#include <histedit.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "message_history.hpp"
+#include "paste_marks.hpp"
+#include "print.hpp"
+#include "signals.hpp"
+#include "terminal_input.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+// What a terminal puts around a pasted text once it was asked to (xterm's bracketed paste mode).
+constexpr std::string_view kPasteOn = "\x1b[?2004h", kPasteOff = "\x1b[?2004l";
+constexpr std::wstring_view kPasteEnd = L"\x1b[201~";
+
+std::string with_newlines(std::string text) {
+  // terminals send what the Enter key sends
+  for (std::size_t at = 0; (at = text.find("\r\n", at)) != std::string::npos;) text.erase(at, 1);
+  std::replace(text.begin(), text.end(), '\r', '\n');
+  return text;
+}
+
+class TerminalMessages final : public MessageSource {
+ public:
+  explicit TerminalMessages(Control& control)
+      : control_(control), editor_(el_init("gguf-run", stdin, stderr, stderr)), history_(history_winit()) {
+    if (!is_open()) return;
+    set_up_editor();
+    for (const std::string& message : file_.load()) remember(message);
+  }
+  ~TerminalMessages() override {
+    if (editor_ != nullptr) el_end(editor_);
+    if (history_ != nullptr) history_wend(history_);
+  }
+  TerminalMessages(const TerminalMessages&) = delete;
+  TerminalMessages& operator=(const TerminalMessages&) = delete;
+
+  [[nodiscard]] bool is_open() const { return editor_ != nullptr && history_ != nullptr; }
+  [[nodiscard]] bool is_interactive() const override { return true; }
+  std::optional<std::string> next() override;
+
+ private:
+  enum class End { Enter, Interrupt, Input };
+  struct Line {
+    End end = End::Input;
+    std::string text{};  ///< as it stands in the editor, with marks
+    bool empty = false;  ///< nothing stood there when it was given up
+  };
+
+  static TerminalMessages& of(EditLine* editor) {
+    void* self = nullptr;
+    el_wget(editor, EL_CLIENTDATA, &self);
+    return *static_cast<TerminalMessages*>(self);
+  }
+  static wchar_t* prompt(EditLine* editor) { return of(editor).prompt_.data(); }
+  static int read_character(EditLine* editor, wchar_t* out) { return of(editor).read_one(out); }
+  static unsigned char insert_paste(EditLine* editor, wint_t) { return of(editor).paste(); }
+
+  void set_up_editor();
+  int read_one(wchar_t* out);
+  unsigned char paste();
+  Line edit_line(std::wstring prompt);
+  void remember(const std::string& message);
+  bool goes_on_after_interrupt(bool empty);
+
+  Control& control_;
+  EditLine* editor_;
+  HistoryW* history_;
+  MessageHistory file_;
+  PasteMarks marks_;
+  TerminalInput input_;
+  std::wstring prompt_;
+  bool asked_to_end_ = false;  // Ctrl-C on an empty line, once
+};
+
+void TerminalMessages::set_up_editor() {
+  el_wset(editor_, EL_CLIENTDATA, this);
+  el_wset(editor_, EL_PROMPT, &TerminalMessages::prompt);
+  el_wset(editor_, EL_GETCFN, &TerminalMessages::read_character);
+  el_wset(editor_, EL_EDITOR, L"emacs");
+  HistEventW event{};
+  history_w(history_, &event, H_SETSIZE, static_cast<int>(MessageHistory::kMostMessages));
+  history_w(history_, &event, H_SETUNIQUE, 1);
+  el_wset(editor_, EL_HIST, history_w, history_);
+  el_wset(editor_, EL_ADDFN, L"insert-paste", L"Takes a pasted text into the line", &TerminalMessages::insert_paste);
+  // what a user's own ~/.editrc says comes later and wins
+  const auto bind = [this](const wchar_t* keys, const wchar_t* function) {
+    el_wset(editor_, EL_BIND, keys, function, nullptr);
+  };
+  bind(L"\\e[200~", L"insert-paste");
+  bind(L"^R", L"em-inc-search-prev");
+  bind(L"\\e[1;5D", L"ed-prev-word");
+  bind(L"\\e[1;5C", L"em-next-word");
+  bind(L"\\e[3~", L"ed-delete-next-char");
+  el_source(editor_, nullptr);
+}
+
+/// For libedit: 1, or 0 at the end of the input, or -1 when the line is given up.
+int TerminalMessages::read_one(wchar_t* out) {
+  for (;;) {
+    const auto character = input_.next();
+    if (!character.stop) {
+      *out = character.value;
+      return 1;
+    }
+    if (*character.stop == TerminalInput::Stop::EndOfInput) return 0;
+    if (*character.stop == TerminalInput::Stop::Signal) {
+      const LineInfoW* line = el_wline(editor_);
+      el_cursor(editor_, static_cast<int>(line->lastchar - line->cursor));
+      el_wset(editor_, EL_REFRESH);
+      return -1;
+    }
+    // a shell that had the terminal meanwhile left it in its own mode
+    el_wset(editor_, EL_PREP_TERM, 0);
+    el_wset(editor_, EL_PREP_TERM, 1);
+    el_resize(editor_);
+    put(stderr, kPasteOn);
+    el_wset(editor_, EL_REFRESH);
+  }
+}
+
+unsigned char TerminalMessages::paste() {
+  std::wstring text;
+  while (!text.ends_with(kPasteEnd)) {
+    wchar_t character = 0;
+    if (read_one(&character) != 1) return CC_ERROR;
+    text += character;
+  }
+  text.resize(text.size() - kPasteEnd.size());
+  std::string pasted = with_newlines(narrow(text));
+  if (!PasteMarks::fits_line(pasted)) pasted = marks_.hold(std::move(pasted));
+  return el_winsertstr(editor_, widen(pasted).c_str()) == 0 ? CC_REFRESH : CC_ERROR;
+}
+
+TerminalMessages::Line TerminalMessages::edit_line(std::wstring prompt) {
+  const TerminalSignals signals;
+  prompt_ = std::move(prompt);
+  el_resize(editor_);
+  // before anything invites to type: the terminal's own editing would take the marks of a paste apart
+  el_wset(editor_, EL_PREP_TERM, 1);
+  put(stderr, kPasteOn);
+  int count = 0;
+  const wchar_t* text = el_wgets(editor_, &count);
+  put(stderr, kPasteOff);
+  if (text == nullptr || count <= 0) {
+    const bool interrupted = caught_signal() == SIGINT;
+    const LineInfoW* line = el_wline(editor_);
+    put(stderr, interrupted ? "^C\n" : "\n");
+    return {.end = interrupted ? End::Interrupt : End::Input, .empty = line->lastchar == line->buffer};
+  }
+  std::wstring_view line(text, static_cast<std::size_t>(count));
+  while (!line.empty() && (line.back() == L'\n' || line.back() == L'\r')) line.remove_suffix(1);
+  return {.end = End::Enter, .text = narrow(line)};
+}
+
+/// As in llama.cpp a backslash at its end continues a line.
+std::optional<std::string> TerminalMessages::next() {
+  std::string message;
+  bool continued = false;
+  for (;;) {
+    Line line = edit_line(continued ? L"... " : L"> ");
+    if (line.end == End::Input) return std::nullopt;
+    if (line.end == End::Interrupt) {
+      if (!goes_on_after_interrupt(line.empty && !continued)) return std::nullopt;
+      message.clear();
+      continued = false;
+      continue;
+    }
+    asked_to_end_ = false;
+    continued = line.text.ends_with('\\');
+    if (continued) line.text.pop_back();
+    message += marks_.expand(line.text);
+    if (continued) {
+      message += '\n';
+      continue;
+    }
+    if (message.find_first_not_of(" \t\n") == std::string::npos) return std::string();
+    remember(message);
+    file_.add(message);
+    return message;
+  }
+}
+
+void TerminalMessages::remember(const std::string& message) {
+  HistEventW event{};
+  const std::wstring line = widen(PasteMarks::fits_line(message) ? message : marks_.hold(message));
+  history_w(history_, &event, H_ENTER, line.c_str());
+}
+
+/// The first Ctrl-C gives a line up; on an empty line it says how to end, and the next one ends.
+bool TerminalMessages::goes_on_after_interrupt(bool empty) {
+  if (empty && asked_to_end_) return false;
+  asked_to_end_ = empty;
+  if (empty) put(stderr, "Ctrl-C again, Ctrl-D or /exit ends the conversation\n");
+  input_.drop();
+  forget_signal(control_);
+  return true;
+}
+
+}  // namespace
+
+std::unique_ptr<MessageSource> open_terminal_messages(Control& control) {
+  const char* terminal = std::getenv("TERM");
+  if (terminal == nullptr || std::string_view(terminal) == "dumb" || isatty(STDERR_FILENO) == 0) return nullptr;
+  use_utf8();
+  auto messages = std::make_unique<TerminalMessages>(control);
+  return messages->is_open() ? std::move(messages) : nullptr;
+}
+
+}  // namespace gguf_fuse::cli
