@@ -213,6 +213,7 @@ TEST(HostileFiles, MoreRowsThanNumbersFor) {
     writer.add_u32(std::string("llama.") + key, 1);
   }
   writer.add_u32("llama.attention.key_length", 2);
+  writer.add_u32("llama.attention.value_length", 2);
   const std::uint64_t rows = (std::uint64_t{1} << 32) + 16;
   support::value_of(writer.add_tensor("token_embd.weight", *find_tensor_type("F16"), 2, {1, rows, 1, 1}));
   const std::string path = dir.file("in.gguf");

@@ -23,6 +23,7 @@ class EditedModel {
 
   [[nodiscard]] const std::vector<TensorSpec>& tensors() const { return tensors_; }
   EditedModel& without_tensor(std::string_view name);
+  EditedModel& with_tensor(TensorSpec spec) { return tensors_.push_back(std::move(spec)), *this; }
 
   /// Writes the file; returns the path.
   std::string write(const std::string& path) const;
