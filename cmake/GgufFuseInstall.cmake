@@ -3,7 +3,7 @@
 include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/gguf_fuse)
-install(TARGETS gguf_fuse_loader gguf_fuse_fuse gguf_fuse_kernels gguf_fuse_runtime EXPORT gguf_fuseTargets FILE_SET HEADERS)
+install(TARGETS gguf_fuse_loader gguf_fuse_fuse gguf_fuse_kernels gguf_fuse_jinja gguf_fuse_runtime EXPORT gguf_fuseTargets FILE_SET HEADERS)
 install(EXPORT gguf_fuseTargets NAMESPACE gguf_fuse:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/gguf_fuse-config.cmake.in ${PROJECT_BINARY_DIR}/gguf_fuse-config.cmake
                               INSTALL_DESTINATION ${package_dir})

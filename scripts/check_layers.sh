@@ -18,15 +18,17 @@ refuse() {
 include='#include *["<](\.\./)*(gguf_fuse/)?'
 # kernels/probe is a program of its own.
 kernels=(kernels/include kernels/src)
-libraries=(loader fuse "${kernels[@]}" runtime)
-refuse "loader includes a room above it" "${include}(fuse|kernels|runtime|cli)/" loader
-refuse "fuse includes a room above it, or OpenCL's" "${include}(kernels|runtime|cli)/" fuse
-refuse "kernels includes a room that it must not know" "${include}(fuse|runtime|cli)/" kernels
+libraries=(loader fuse "${kernels[@]}" jinja runtime)
+refuse "loader includes a room above it" "${include}(fuse|kernels|jinja|runtime|cli)/" loader
+refuse "fuse includes a room above it, or OpenCL's" "${include}(kernels|jinja|runtime|cli)/" fuse
+refuse "kernels includes a room that it must not know" "${include}(fuse|jinja|runtime|cli)/" kernels
+refuse "jinja includes a room that it must not know" "${include}(fuse|kernels|runtime|cli)/" jinja
+refuse "jinja may use the errors of loader, nothing else" "${include}loader/(?!(error|export)\.hpp)" jinja
 refuse "kernels may use the types and errors of loader, nothing else" \
   "${include}loader/(?!(tensor_type|error|export)\.hpp)" kernels
 refuse "runtime includes a room above it" "${include}cli/" runtime
-refuse "the converter includes what runs models" "${include}(kernels|runtime)/" cli/fuse cli/shared
-refuse "OpenCL outside of kernels' sources" '#include *["<](CL|OpenCL)/' loader fuse kernels/include runtime cli
+refuse "the converter includes what runs models" "${include}(kernels|jinja|runtime)/" cli/fuse cli/shared
+refuse "OpenCL outside of kernels' sources" '#include *["<](CL|OpenCL)/' loader fuse kernels/include jinja runtime cli
 refuse "a library includes what only the programs may use" '#include.*(CLI/|nlohmann/)' "${libraries[@]}"
 refuse "a library prints" \
   '#include *<(iostream|print)>|\b(std::)?(f?printf|v?f?puts|putchar|perror)\(|\bfmt::print' "${libraries[@]}"

@@ -10,6 +10,7 @@
 #include <limits>
 #include <map>
 
+#include "gguf_fuse/jinja/template.hpp"
 #include "gguf_fuse/kernels/launch.hpp"
 #include "gguf_fuse/loader/container.hpp"
 #include "gguf_fuse/runtime/chat.hpp"
@@ -147,6 +148,20 @@ Shown unsupported_template() {
 
 Shown bad_hyperparameter() { return model_error(RandomModel(llama()).key_value_heads({0})); }
 
+/// What a chat template says that is run on nothing.
+Shown template_error(std::string_view source) {
+  auto parsed = jinja::Template::parse(source);
+  if (!parsed) return {parsed.error(), "line 1"};
+  jinja::Heap heap;
+  return {error_of(parsed->render(heap, *heap.dict(), {.steps = 1000})), "line 1"};
+}
+
+Shown template_syntax() { return template_error("{% if %}"); }
+
+Shown template_failed() { return template_error("{{ raise_exception('roles must alternate') }}"); }
+
+Shown template_limit() { return template_error("{% for i in range(9999) %}{{ i }}{% endfor %}"); }
+
 Shown missing_tensor() { return model_error(llama().drop("ffn_norm")); }
 
 Shown bad_tensor_shape() {
@@ -187,6 +202,9 @@ Gallery gallery() {
           {UnsupportedTokenizer, unsupported_tokenizer},
           {UnsupportedTemplate, unsupported_template},
           {BadHyperparameter, bad_hyperparameter},
+          {TemplateSyntax, template_syntax},
+          {TemplateFailed, template_failed},
+          {TemplateLimit, template_limit},
           {MissingTensor, missing_tensor},
           {BadTensorShape, bad_tensor_shape},
           {BadToken, bad_token},
