@@ -62,7 +62,6 @@ Result<std::optional<Generation>> Conversation::reply() {
   GGUF_FUSE_ASSIGN(const auto rest, reuse_tokens(session_, *prompt));
   const PromptProgress progress(rest.size());
   GenerateOptions generate_options = options_.generate;
-  generate_options.cancelled = &control_.cancelled;
   generate_options.prompt_progress = [&progress](std::uint32_t done) { progress.show(done); };
   generate_options.make_room = [this](std::span<const std::int32_t> answer) { return make_room(answer); };
   GGUF_FUSE_ASSIGN(Generation generation, generate(session_, tokenizer_, sampler_, rest, generate_options,

@@ -125,7 +125,6 @@ Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control&
   if (!display) progress.emplace(prompt.size());
   ContextShift shift(options, prompt.size(), *tokenizer);
   GenerateOptions generate_options = options.generate;
-  generate_options.cancelled = &control.cancelled;
   if (progress) generate_options.prompt_progress = [&progress](std::uint32_t done) { progress->show(done); };
   generate_options.make_room = [&](std::span<const std::int32_t>) { return shift.make_room(*engine.session); };
   Sampler sampler(options.sampler);

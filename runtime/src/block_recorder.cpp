@@ -23,6 +23,7 @@ BlockRecorder::BlockRecorder(const Session::State& state, const DeviceState& dev
 
 Result<void> BlockRecorder::add(Result<Operation> operation) {
   if (!operation) return fail(std::move(operation).error());
+  if (state_.stop()) return fail(interrupted(state_));  // building programs takes seconds
   operations_.push_back(std::move(*operation));
   return {};
 }

@@ -40,24 +40,23 @@ class Speaker {
   std::string& text_;
 };
 
-/// Whether evaluating came to its end; false when it was interrupted.
-Result<bool> evaluated(Session& session, std::span<const std::int32_t> tokens) {
-  const auto step = session.evaluate(tokens);
-  if (step) return true;
-  if (step.error().kind() == ErrorKind::Interrupted) return false;
-  return fail(step.error());
+/// Whether a computation came to its end; false when it was interrupted.
+template <typename T>
+Result<bool> finished(const Result<T>& result) {
+  if (result) return true;
+  if (result.error().kind() == ErrorKind::Interrupted) return false;
+  return fail(result.error());
 }
 
 /// The same for a prompt, whose progress is told.
 Result<bool> prompt_evaluated(Session& session, std::span<const std::int32_t> prompt, const GenerateOptions& options) {
   // a prompt that does not fit is refused whole
   if (!options.prompt_progress || prompt.size() > session.capacity() - session.size()) {
-    return evaluated(session, prompt);
+    return finished(session.evaluate(prompt));
   }
   for (std::size_t done = 0; done < prompt.size();) {
-    if (options.cancelled != nullptr && options.cancelled->load()) return false;
     const auto part = prompt.subspan(done, std::min<std::size_t>(session.micro_batch(), prompt.size() - done));
-    GGUF_FUSE_ASSIGN(const bool whole, evaluated(session, part));
+    GGUF_FUSE_ASSIGN(const bool whole, finished(session.evaluate(part)));
     if (!whole) return false;
     done += part.size();
     options.prompt_progress(static_cast<std::uint32_t>(done));
@@ -74,7 +73,11 @@ class Generator {
   Result<FinishReason> run(Speaker& speaker, std::vector<std::int32_t>& tokens) {
     if (options_.tokens == 0) return FinishReason::TokenLimit;
     for (;;) {
-      GGUF_FUSE_ASSIGN(const std::int32_t token, sampler_.sample(session_));
+      if (session_.stopped()) return FinishReason::Cancelled;
+      const auto sampled = sampler_.sample(session_);
+      GGUF_FUSE_ASSIGN(const bool is_sampled, finished(sampled));
+      if (!is_sampled) return FinishReason::Cancelled;
+      const std::int32_t token = *sampled;
       tokens.push_back(token);
       const bool end = !options_.ignore_end && tokenizer_.is_end_of_generation(token);
       const bool stopped = !speaker.say(tokenizer_.piece(token, options_.special));
@@ -83,14 +86,14 @@ class Generator {
       if (options_.tokens > 0 && tokens.size() >= static_cast<std::size_t>(options_.tokens)) {
         return FinishReason::TokenLimit;
       }
-      if (options_.cancelled != nullptr && options_.cancelled->load()) return FinishReason::Cancelled;
+      if (session_.stopped()) return FinishReason::Cancelled;
       if (session_.size() >= session_.capacity()) {
         const auto room = options_.make_room ? options_.make_room(tokens) : false;
         if (!room && room.error().kind() == ErrorKind::Interrupted) return FinishReason::Cancelled;
         GGUF_FUSE_ASSIGN(const bool made, room);
         if (!made) return FinishReason::ContextFull;
       }
-      GGUF_FUSE_ASSIGN(const bool whole, evaluated(session_, std::array{token}));
+      GGUF_FUSE_ASSIGN(const bool whole, finished(session_.evaluate(std::array{token})));
       if (!whole) return FinishReason::Cancelled;
     }
   }
@@ -107,7 +110,8 @@ class Generator {
 std::string_view finish_reason_name(FinishReason reason) {
   constexpr std::array<std::string_view, 5> kNames{"end_of_generation", "stop_text", "token_limit", "context_full",
                                                    "cancelled"};
-  return kNames.at(static_cast<std::size_t>(reason));
+  const auto index = static_cast<std::size_t>(reason);
+  return index < kNames.size() ? kNames[index] : "unknown";
 }
 
 Result<Generation> generate(Session& session, const Tokenizer& tokenizer, Sampler& sampler,

@@ -6,11 +6,8 @@
 namespace gguf_fuse {
 namespace {
 
-/// Longer contexts than the original one turn with other factors, where the model has them.
-std::span<const float> rope_factors(const Session::State& state) {
-  const Weights& weights = state.shared().weights();
+std::span<const float> rope_factors(const Weights& weights, bool is_long) {
   if (!weights.rope_factors.empty()) return weights.rope_factors;
-  const bool is_long = state.options.context > state.shared().hyperparameters.rope.original_context;
   return is_long ? weights.rope_factors_long : weights.rope_factors_short;
 }
 
@@ -41,9 +38,16 @@ Result<std::vector<Operation>> record_stage(const Session::State& state, const S
 
 }  // namespace
 
-Result<void> upload_frequencies(Session::State& state) {
+Result<void> choose_frequencies(Session::State& state, std::size_t length) {
   const Hyperparameters& hp = state.shared().hyperparameters;
-  const auto factors = rope_factors(state);
+  const Weights& weights = state.shared().weights();
+  // LongRoPE as transformers computes it (longrope in modeling_rope_utils.py): by the length of the text, and when it
+  // outgrows the original context its beginning is turned anew (prepare_inputs_for_generation of Phi-3).
+  const bool is_long = !weights.rope_factors_long.empty() && static_cast<double>(length) > hp.rope.original_context;
+  if (state.long_factors == is_long) return {};
+  state.long_factors.reset();
+  state.cached = 0;
+  const auto factors = rope_factors(weights, is_long);
   const auto table = rope_frequencies(hp.rope, factors);
   const auto local_table = rope_frequencies(hp.local_rope, factors);
   for (const DeviceState& device : state.devices) {
@@ -52,6 +56,7 @@ Result<void> upload_frequencies(Session::State& state) {
     GGUF_FUSE_CHECK(b.frequencies.write(std::as_bytes(std::span(table))));
     GGUF_FUSE_CHECK(b.local_frequencies.write(std::as_bytes(std::span(local_table))));
   }
+  state.long_factors = is_long;
   return {};
 }
 

@@ -22,8 +22,14 @@ struct LoadInput {
   std::optional<UploadStrategy> upload{};  ///< as ModelOptions::upload
   unsigned threads = 0;                    ///< as ModelOptions::threads
   Control* control = nullptr;
-  std::uint64_t job_bytes = 0;   ///< how much is read at once; 0: what suits the mode
+  const std::atomic<bool>* abandoned = nullptr;  ///< another stop, beside the Control's; may be null
+  std::uint64_t job_bytes = 0;                   ///< how much is read at once; 0: what suits the mode
   std::uint64_t slot_bytes = 0;  ///< how much is uploaded at once; 0: 4 MiB. At least one tile in any case
+
+  [[nodiscard]] bool stopped() const {
+    return control->cancelled.load(std::memory_order_relaxed) ||
+           (abandoned != nullptr && abandoned->load(std::memory_order_relaxed));
+  }
 };
 
 /// Reads all placements from the model's sources, packs them and brings them to their places (docs/loading.md):

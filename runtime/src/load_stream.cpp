@@ -94,7 +94,7 @@ class StreamReader {
       GGUF_FUSE_CHECK(read(position, end));
       position = end;
       if (!hand_over(position)) return {};
-      if (input_.control->cancelled.load(std::memory_order_relaxed)) return fail(interrupted_loading(input_.model));
+      if (input_.stopped()) return fail(interrupted_loading(input_.model));
     }
     GGUF_FUSE_CHECK(read_to_end(position));
     handover_.end();

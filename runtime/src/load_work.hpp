@@ -86,7 +86,7 @@ Result<void> Placer::place(const Batch& batch, BytesOf&& bytes_of, Done&& done) 
   }
   std::uint64_t filled = 0;
   for (const LoadJob& job : batch.jobs()) {
-    if (input_.control->cancelled.load(std::memory_order_relaxed)) return fail(interrupted_loading(input_.model));
+    if (input_.stopped()) return fail(interrupted_loading(input_.model));
     GGUF_FUSE_ASSIGN(const std::span<const std::byte> bytes, bytes_of(job));
     std::byte* out = slot ? slot->bytes().data() + filled : lanes_.host_place(job);
     GGUF_FUSE_CHECK(pack(job, bytes, {out, job.placed}));

@@ -27,7 +27,8 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
                                             .mode = state.report.mode,
                                             .upload = state.options.upload,
                                             .threads = state.options.threads,
-                                            .control = &state.control()}));
+                                            .control = &state.control(),
+                                            .abandoned = &state.abandoned}));
   GGUF_FUSE_CHECK(check_unit_scales(*state.map, state.description.path));
   report.header = state.report.header;
   return report;
@@ -40,7 +41,7 @@ RunnableModel::RunnableModel(std::unique_ptr<State> state) : state_(std::move(st
 RunnableModel::~RunnableModel() {
   using namespace std::chrono_literals;
   if (!state_->loading.valid() || state_->loading.wait_for(0s) == std::future_status::ready) return;
-  state_->control().cancelled = true;
+  state_->abandoned = true;  // and not the caller's Control, which may serve other models
   for (auto& source : state_->file.sources) source->cancel();
   state_->loading.wait();
 }
@@ -49,6 +50,9 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   const auto start = Clock::now();
   if (options.devices.empty()) {
     return fail({.code = ErrorCode::InvalidArgument, .path = path, .expected = "at least one device"});
+  }
+  if (std::find(options.devices.begin(), options.devices.end(), nullptr) != options.devices.end()) {
+    return fail({.code = ErrorCode::InvalidArgument, .path = path, .expected = "devices", .actual = "a null pointer"});
   }
   auto state = std::make_unique<State>();
   state->options = std::move(options);

@@ -14,7 +14,8 @@ namespace gguf_fuse {
 
 struct RunnableModel::State {
   ModelOptions options;
-  Control own_control;  // when the caller gave none
+  Control own_control;                 // when the caller gave none
+  std::atomic<bool> abandoned{false};  // the model goes away while it loads
   Model file;
   Plan plan;
   Hyperparameters hyperparameters;
@@ -28,6 +29,7 @@ struct RunnableModel::State {
   std::shared_future<Result<LoadReport>> loading;
 
   [[nodiscard]] Control& control() { return options.control != nullptr ? *options.control : own_control; }
+  [[nodiscard]] const Control& control() const { return options.control != nullptr ? *options.control : own_control; }
   [[nodiscard]] const Weights& weights() const { return map->weights; }
 };
 

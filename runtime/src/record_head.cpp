@@ -44,6 +44,7 @@ Result<void> record_head(Session::State& state) {
 
   const auto add = [&](Result<Operation> operation) -> Result<void> {
     if (!operation) return fail(std::move(operation).error());
+    if (state.stop()) return fail(interrupted(state));
     head.operations.push_back(std::move(*operation));
     return {};
   };

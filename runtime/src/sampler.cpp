@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/runtime/sampler.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_map>
 
 namespace gguf_fuse {
@@ -48,6 +51,23 @@ void keep_min_p(std::vector<Candidate>& candidates, double p) {
   candidates.resize(static_cast<std::size_t>(cut - weights.begin()));
 }
 
+Result<void> check(const std::vector<Candidate>& candidates) {
+  if (candidates.empty()) {
+    return fail({.code = ErrorCode::InvalidArgument, .expected = "candidates for the next token", .actual = "none"});
+  }
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  bool any = false;
+  for (const Candidate& candidate : candidates) {
+    any = any || candidate.logit != -kInfinity;
+    if (!std::isnan(candidate.logit) && candidate.logit != kInfinity) continue;
+    return fail({.code = ErrorCode::NotFinite,
+                 .expected = "numbers",
+                 .actual = fmt::format("{} for token {}", candidate.logit, candidate.token)});
+  }
+  if (any) return {};
+  return fail({.code = ErrorCode::NotFinite, .expected = "a token that is not forbidden", .actual = "none"});
+}
+
 }  // namespace
 
 Sampler::Sampler(const SamplerOptions& options) : options_(options), random_(options.seed) {}
@@ -71,17 +91,20 @@ std::uint32_t Sampler::candidates() const {
 }
 
 Result<std::int32_t> Sampler::sample(Session& session) {
-  std::vector<Candidate> candidates_of_step;
-  if (const std::uint32_t count = candidates(); count > 0) {
-    GGUF_FUSE_ASSIGN(candidates_of_step, session.top(count));
-  } else {
+  const std::uint32_t count = candidates();
+  GGUF_FUSE_ASSIGN(std::vector<Candidate> found, session.top(count));
+  if (count == 0 || found.size() < count) {
+    // of several rows the last one is the last token's
     GGUF_FUSE_ASSIGN(const std::vector<float> logits, session.logits());
-    candidates_of_step.reserve(logits.size());
-    for (const float logit : logits) {
-      candidates_of_step.push_back({static_cast<std::int32_t>(candidates_of_step.size()), logit});
+    GGUF_FUSE_ASSIGN(const std::vector<RowStatistics> rows, session.statistics());
+    const std::size_t vocabulary = logits.size() / rows.size();
+    found.clear();
+    found.reserve(vocabulary);
+    for (const float logit : std::span(logits).last(vocabulary)) {
+      found.push_back({static_cast<std::int32_t>(found.size()), logit});
     }
   }
-  return choose(std::move(candidates_of_step), session.tokens());
+  return choose(std::move(found), session.tokens());
 }
 
 void Sampler::penalise(std::vector<Candidate>& candidates, std::span<const std::int32_t> sequence) const {
@@ -106,8 +129,9 @@ double Sampler::draw() {
   return static_cast<double>((high << 26U) | low) * 0x1p-53;
 }
 
-std::int32_t Sampler::choose(std::vector<Candidate> candidates, std::span<const std::int32_t> sequence) {
+Result<std::int32_t> Sampler::choose(std::vector<Candidate> candidates, std::span<const std::int32_t> sequence) {
   if (penalises()) penalise(candidates, sequence);
+  GGUF_FUSE_CHECK(check(candidates));
   if (options_.temperature <= 0) return std::min_element(candidates.begin(), candidates.end(), before)->token;
   std::size_t kept = candidates.size();
   if (options_.top_k > 0) kept = std::min(kept, static_cast<std::size_t>(options_.top_k));

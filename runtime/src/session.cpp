@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "clock.hpp"
 #include "session_state.hpp"
@@ -14,60 +15,41 @@ namespace {
 /// With all logits a micro-batch is this small: they take tokens x vocabulary floats.
 constexpr std::uint32_t kMostLogitRows = 64;
 
-Result<void> enqueue(std::vector<Operation>& operations, std::uint32_t tokens, std::uint32_t past) {
-  for (Operation& operation : operations) GGUF_FUSE_CHECK(operation.enqueue(tokens, past));
+/// The model is loaded; what is asked for before waits for it.
+Result<void> wait_until_ready(Session::State& state) {
+  if (state.ready) return {};
+  GGUF_FUSE_CHECK(state.model->wait());
+  state.ready = true;
   return {};
 }
 
-/// Carries the residual stream (and a branch that waits for its norm) from one device to the next.
-Result<void> hand_over(Session::State& state, const DeviceBuffers& from, const DeviceBuffers& to,
-                       std::uint32_t tokens) {
-  const std::size_t count = std::size_t{tokens} * state.shared().hyperparameters.embedding;
-  state.hidden.resize(count);
-  const auto bytes = std::as_writable_bytes(std::span(state.hidden));
-  GGUF_FUSE_CHECK(from.x.read(bytes));
-  GGUF_FUSE_CHECK(to.x.write(bytes));
-  if (!from.branch) return {};
-  GGUF_FUSE_CHECK(from.branch.read(bytes));
-  return to.branch.write(bytes);
+Result<void> check_tokens(const Session::State& state, std::span<const std::int32_t> tokens) {
+  const auto vocabulary = static_cast<std::int32_t>(state.shared().description.vocabulary);
+  const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](auto t) { return t < 0 || t >= vocabulary; });
+  if (bad == tokens.end()) return {};
+  return fail({.code = ErrorCode::BadToken,
+               .path = state.shared().description.path,
+               .expected = fmt::format("0 to {}", vocabulary - 1),
+               .actual = std::to_string(*bad)});
 }
 
-Error not_finite(const Session::State& state, std::uint32_t count) {
-  return {.code = ErrorCode::NotFinite,
-          .path = state.shared().description.path,
-          .expected = "numbers",
-          .actual = fmt::format("{} of {} are NaN or infinite", count, state.shared().description.vocabulary)};
-}
-
-/// Enqueues everything a micro-batch needs, waits for its statistics and candidates.
-Result<void> run_micro_batch(Session::State& state, std::span<const std::int32_t> tokens) {
-  const auto count = static_cast<std::uint32_t>(tokens.size());
-  const std::uint32_t past = state.past();
-  const std::uint32_t step[4] = {past, count, 0, 0};
-  GGUF_FUSE_CHECK(state.tokens.write_later(std::as_bytes(tokens)));
-  for (std::size_t i = 0; i < state.stages.size(); ++i) {
-    StageBlocks& stage = state.stages[i];
-    const DeviceBuffers& buffers = state.devices[stage.device].buffers;
-    GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(step))));
-    if (i == 0) {
-      GGUF_FUSE_CHECK(enqueue(state.embedding, count, past));
-    } else {
-      GGUF_FUSE_CHECK(hand_over(state, state.devices[state.stages[i - 1].device].buffers, buffers, count));
-    }
-    GGUF_FUSE_CHECK(enqueue(count == 1 ? stage.single : stage.batch, count, past));
+/// What a truncate() or a failed evaluate() has lost is computed again from the last token.
+Result<void> have_results(Session::State& state) {
+  if (!state.results.statistics.empty()) return {};
+  if (state.sequence.empty()) {
+    return fail({.code = ErrorCode::InvalidArgument,
+                 .path = state.shared().description.path,
+                 .expected = "a sequence with a token at least",
+                 .actual = "an empty one, which has no logits",
+                 .hint = "evaluate tokens first"});
   }
-  Head& head = state.head;
-  const std::uint32_t rows = state.options.all_logits ? count : 1;
-  GGUF_FUSE_CHECK(enqueue(head.operations, rows, 0));
-  state.statistics.resize(rows);
-  if (!state.options.all_logits && state.options.candidates > 0) {
-    state.candidates.resize(state.options.candidates);
-    GGUF_FUSE_CHECK(head.candidates.read_later(std::as_writable_bytes(std::span(state.candidates))));
-  }
-  GGUF_FUSE_CHECK(head.statistics.read(std::as_writable_bytes(std::span(state.statistics))));
-  for (const RowStatistics& row : state.statistics) {
-    if (row.not_finite > 0) return fail(not_finite(state, row.not_finite));
-  }
+  GGUF_FUSE_CHECK(wait_until_ready(state));
+  const std::uint32_t before = static_cast<std::uint32_t>(state.sequence.size()) - 1;
+  GGUF_FUSE_CHECK(fill_caches(state, before, state.sequence.size()));
+  Results results;
+  GGUF_FUSE_CHECK(run_micro_batch(state, std::span(state.sequence).last(1), before, results));
+  state.cached = before + 1;
+  state.results = std::move(results);
   return {};
 }
 
@@ -83,6 +65,7 @@ Session::~Session() {
 
 Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<RunnableModel> model, const SessionOptions& options) {
   const auto start = Clock::now();
+  if (!model) return fail({.code = ErrorCode::InvalidArgument, .expected = "a model", .actual = "none"});
   auto state = std::make_unique<State>();
   state->model = std::move(model);
   state->options = options;
@@ -104,85 +87,93 @@ Result<std::unique_ptr<Session>> Session::create(std::shared_ptr<RunnableModel> 
 
 Result<StepReport> Session::evaluate(std::span<const std::int32_t> tokens) {
   State& state = *state_;
-  if (!state.ready) {
-    GGUF_FUSE_CHECK(state.model->wait());
-    GGUF_FUSE_CHECK(upload_frequencies(state));
-    state.ready = true;
-  }
-  const std::string& path = state.shared().description.path;
-  const auto vocabulary = static_cast<std::int32_t>(state.shared().description.vocabulary);
-  const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](auto t) { return t < 0 || t >= vocabulary; });
-  if (bad != tokens.end()) {
-    return fail({.code = ErrorCode::BadToken,
-                 .path = path,
-                 .expected = fmt::format("0 to {}", vocabulary - 1),
-                 .actual = std::to_string(*bad)});
-  }
+  GGUF_FUSE_CHECK(wait_until_ready(state));
+  GGUF_FUSE_CHECK(check_tokens(state, tokens));
   if (tokens.size() > capacity() - size()) {
     return fail({.code = ErrorCode::ContextFull,
-                 .path = path,
+                 .path = state.shared().description.path,
                  .expected = fmt::format("at most {} more tokens of {}", capacity() - size(), capacity()),
                  .actual = std::to_string(tokens.size())});
   }
+  if (tokens.empty()) return StepReport{};
+  if (stopped()) return fail(interrupted(state));
   const auto start = Clock::now();
   const auto count = static_cast<std::uint32_t>(tokens.size());
+  const std::size_t length = size() + tokens.size();
+  state.results = {};
+  GGUF_FUSE_CHECK(fill_caches(state, size(), length));
+  Results results;
   while (!tokens.empty()) {
-    if (state.options.cancelled != nullptr && *state.options.cancelled) {
-      return fail(
-          {.code = ErrorCode::Interrupted, .path = path, .hint = "what was evaluated before stays in the context"});
-    }
     const auto part = tokens.first(std::min<std::size_t>(tokens.size(), state.max_tokens));
-    GGUF_FUSE_CHECK(run_micro_batch(state, part));
+    if (!state.options.all_logits) results = {};
+    GGUF_FUSE_CHECK(run_micro_batch(state, part, size(), results));
     state.sequence.insert(state.sequence.end(), part.begin(), part.end());
+    state.cached = size();
     tokens = tokens.subspan(part.size());
   }
+  state.results = std::move(results);
   return StepReport{.seconds = seconds_since(start), .tokens = count};
 }
 
 Result<std::vector<Candidate>> Session::top(std::uint32_t count) {
-  const auto most = std::min<std::size_t>(count, state_->candidates.size());
-  return std::vector<Candidate>(state_->candidates.begin(),
-                                state_->candidates.begin() + static_cast<std::ptrdiff_t>(most));
+  GGUF_FUSE_CHECK(have_results(*state_));
+  const std::span<const Candidate> candidates(state_->results.candidates);
+  const auto first = candidates.first(std::min<std::size_t>(count, candidates.size()));
+  return std::vector<Candidate>(first.begin(), first.end());
 }
 
 Result<std::vector<float>> Session::logits() {
-  std::vector<float> result(state_->statistics.size() * state_->shared().description.vocabulary);
-  if (!result.empty()) GGUF_FUSE_CHECK(state_->head.logits.read(std::as_writable_bytes(std::span(result))));
+  GGUF_FUSE_CHECK(have_results(*state_));
+  if (state_->options.all_logits) return state_->results.logits;
+  std::vector<float> result(state_->shared().description.vocabulary);
+  GGUF_FUSE_CHECK(state_->head.logits.read(std::as_writable_bytes(std::span(result))));
   return result;
 }
 
-Result<std::vector<RowStatistics>> Session::statistics() { return state_->statistics; }
+Result<std::vector<RowStatistics>> Session::statistics() {
+  GGUF_FUSE_CHECK(have_results(*state_));
+  return state_->results.statistics;
+}
 
 std::span<const std::int32_t> Session::tokens() const { return state_->sequence; }
 
-std::uint32_t Session::size() const { return state_->past(); }
+std::uint32_t Session::size() const { return static_cast<std::uint32_t>(state_->sequence.size()); }
 
 std::uint32_t Session::capacity() const { return state_->options.context; }
 
 std::uint32_t Session::micro_batch() const { return state_->max_tokens; }
 
+bool Session::stopped() const { return state_->stop().load(); }
+
 Result<void> Session::truncate(std::uint32_t tokens) {
+  State& state = *state_;
   if (tokens > size()) {
     return fail({.code = ErrorCode::InvalidArgument,
-                 .path = state_->shared().description.path,
+                 .path = state.shared().description.path,
                  .expected = fmt::format("at most {} tokens", size()),
                  .actual = std::to_string(tokens)});
   }
-  state_->sequence.resize(tokens);
-  state_->candidates.clear();
-  state_->statistics.clear();
+  if (tokens == size()) return {};
+  state.sequence.resize(tokens);
+  state.cached = std::min(state.cached, tokens);
+  state.results = {};
   return {};
 }
 
 Result<void> Session::warm_up() {
-  const std::uint32_t before = size();
-  const std::uint32_t batch = std::min({2U, state_->max_tokens, capacity() - before});
-  const std::vector<std::int32_t> tokens(batch, 0);
-  if (batch > 1) GGUF_FUSE_CHECK(evaluate(tokens));
-  GGUF_FUSE_CHECK(truncate(before));
-  if (batch > 0) GGUF_FUSE_CHECK(evaluate(std::span(tokens).first(1)));
-  for (const DeviceState& device : state_->devices) device.device->save_programs();
-  return truncate(before);
+  State& state = *state_;
+  GGUF_FUSE_CHECK(wait_until_ready(state));
+  GGUF_FUSE_CHECK(choose_frequencies(state, size()));
+  state.results = {};
+  constexpr std::array<std::int32_t, 2> kTokens{};
+  for (const std::uint32_t count : {2U, 1U}) {
+    if (count > std::min(state.max_tokens, capacity() - state.cached)) continue;
+    // behind what the caches hold, where nobody reads what they hold then
+    Results unused;
+    GGUF_FUSE_CHECK(run_micro_batch(state, std::span(kTokens).first(count), state.cached, unused));
+  }
+  for (const DeviceState& device : state.devices) device.device->save_programs();
+  return {};
 }
 
 const Session::BuildReport& Session::build_report() const { return state_->build; }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "gguf_fuse/kernels/experts.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
 #include "gguf_fuse/runtime/session.hpp"
 #include "model_state.hpp"
+#include "pace.hpp"
 
 namespace gguf_fuse {
 
@@ -71,6 +73,13 @@ struct Head {
   std::vector<Operation> operations;
 };
 
+/// What comes back from the device behind evaluated tokens.
+struct Results {
+  std::vector<RowStatistics> statistics{};  ///< a row each; none: nothing that is still true
+  std::vector<float> logits{};              ///< of the same rows, with SessionOptions::all_logits only
+  std::vector<Candidate> candidates{};
+};
+
 struct Session::State {
   std::shared_ptr<RunnableModel> model;
   SessionOptions options;
@@ -81,16 +90,18 @@ struct Session::State {
   std::vector<Cache> caches;         ///< one a layer
   std::vector<StageBlocks> stages;   ///< the first one on the embeddings' device, the last one on the output's
   Head head;
-  bool ready = false;                     ///< the model is loaded and what depends on it is on the devices
-  std::vector<std::int32_t> sequence;     ///< whose keys and values the caches hold
-  std::vector<float> hidden;              ///< on its way from device to device
-  std::vector<RowStatistics> statistics;  ///< of the last evaluate()
-  std::vector<Candidate> candidates;
+  bool ready = false;  ///< the model is loaded and what depends on it is on the devices
+  std::vector<std::int32_t> sequence;
+  std::uint32_t cached = 0;          ///< how many tokens of the sequence the caches hold keys and values of
+  std::optional<bool> long_factors;  ///< which rope factors the keys are turned with
+  Pace pace;
+  std::vector<float> hidden;  ///< on its way from device to device
+  Results results;            ///< of the last evaluate()
   BuildReport build;
   std::uint64_t cache_bytes = 0;
 
   [[nodiscard]] const RunnableModel::State& shared() const { return model->state(); }
-  [[nodiscard]] std::uint32_t past() const { return static_cast<std::uint32_t>(sequence.size()); }
+  [[nodiscard]] const std::atomic<bool>& stop() const { return shared().control().cancelled; }
   [[nodiscard]] DeviceState& device_of(const StageBlocks& stage) { return devices[stage.device]; }
 };
 
@@ -103,7 +114,18 @@ struct Session::State {
 /// The operations behind the last layer. Errors: as Session::create.
 [[nodiscard]] Result<void> record_head(Session::State& state);
 
-/// The angles of rotary embedding, whose factors are weights: once the model is loaded. Errors: OpenClFailed.
-[[nodiscard]] Result<void> upload_frequencies(Session::State& state);
+/// The angles of rotary embedding for texts of `length` tokens, whose factors are weights: once the model is loaded.
+/// Where they are others than before, the caches hold nothing any more. Errors: OpenClFailed.
+[[nodiscard]] Result<void> choose_frequencies(Session::State& state, std::size_t length);
+
+/// Computes at most max_tokens tokens behind the first `past` of the sequence, whose keys and values are there, and
+/// appends to `results`. After an error nothing is on its way any more. Errors: as Session::evaluate.
+[[nodiscard]] Result<void> run_micro_batch(Session::State& state, std::span<const std::int32_t> tokens,
+                                           std::uint32_t past, Results& results);
+/// Sees to it that the caches hold the first `count` tokens of the sequence, as they are in a text of `length` tokens.
+/// Errors: as Session::evaluate.
+[[nodiscard]] Result<void> fill_caches(Session::State& state, std::size_t count, std::size_t length);
+
+[[nodiscard]] Error interrupted(const Session::State& state);
 
 }  // namespace gguf_fuse

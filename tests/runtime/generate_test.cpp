@@ -19,11 +19,13 @@ using testing::StartsWith;
 /// A tiny model, which says nonsense but always the same, and a session of some context.
 class Speaking {
  public:
-  explicit Speaking(std::uint32_t context = 64) : model_(open_runnable(reference_path("llama-q8_0"))) {
+  explicit Speaking(std::uint32_t context = 64)
+      : model_(open_runnable(reference_path("llama-q8_0"), {.control = &control_})) {
     session_ = value_of(Session::create(model_, {.context = context, .candidates = 40}));
   }
 
   Session& session() { return *session_; }
+  Control& control() { return control_; }
   const Tokenizer& tokenizer() { return *value_of(model_->tokenizer()); }
 
   Result<Generation> speak(const std::vector<std::int32_t>& prompt, const GenerateOptions& options,
@@ -34,6 +36,7 @@ class Speaking {
   }
 
  private:
+  Control control_;
   std::shared_ptr<RunnableModel> model_;
   std::unique_ptr<Session> session_;
 };
@@ -168,6 +171,28 @@ TEST(Generate, APromptThatDoesNotFitIsAnErrorAndLeavesNothing) {
   EXPECT_EQ(speaking.session().size(), 0U);
 }
 
+TEST(Generate, WithoutAPromptItGoesOnBehindTheLastToken) {
+  Speaking speaking;
+  const auto whole = value_of(speaking.speak(kPrompt, {.tokens = 8})).tokens;
+  // the session was cut, so that the logits of its last token are lost
+  ASSERT_TRUE(speaking.session().truncate(static_cast<std::uint32_t>(kPrompt.size())));
+  EXPECT_EQ(value_of(speaking.speak({}, {.tokens = 8})).tokens, whole);
+  ASSERT_TRUE(speaking.session().truncate(0));
+  EXPECT_EQ(speaking.speak({}, {.tokens = 8}).error().code, ErrorCode::InvalidArgument);
+}
+
+TEST(Generate, NothingIsSampledAfterAStop) {
+  Speaking speaking;
+  value_of(speaking.session().evaluate(kPrompt));  // waits for the model, whose loading is not to be stopped
+  speaking.control().cancelled = true;
+  for (const std::vector<std::int32_t>& prompt : {kPrompt, {}}) {
+    const auto stopped = value_of(speaking.speak(prompt, {.tokens = 8}));
+    EXPECT_EQ(stopped.reason, FinishReason::Cancelled);
+    EXPECT_THAT(stopped.tokens, testing::IsEmpty());
+    EXPECT_EQ(stopped.text, "");
+  }
+}
+
 TEST(Generate, NothingToBeginWithIsAnError) {
   const auto generation = Speaking().speak({}, {});
   ASSERT_FALSE(generation);
@@ -176,13 +201,11 @@ TEST(Generate, NothingToBeginWithIsAnError) {
 
 TEST(Generate, StopsBetweenTokensWhenCancelled) {
   Speaking speaking;
-  std::atomic<bool> cancelled{false};
   std::string shown;
-  const auto generation =
-      value_of(speaking.speak(kPrompt, {.tokens = 50, .cancelled = &cancelled}, [&](std::string_view text) {
-        shown += text;
-        cancelled = true;
-      }));
+  const auto generation = value_of(speaking.speak(kPrompt, {.tokens = 50}, [&](std::string_view text) {
+    shown += text;
+    speaking.control().cancelled = true;
+  }));
   EXPECT_EQ(generation.reason, FinishReason::Cancelled);
   EXPECT_FALSE(shown.empty());
   EXPECT_EQ(shown, generation.text);
@@ -216,6 +239,7 @@ TEST(Generate, EndOfGenerationEndsItUnlessIgnored) {
 TEST(Generate, ReasonsHaveNames) {
   EXPECT_EQ(finish_reason_name(FinishReason::EndOfGeneration), "end_of_generation");
   EXPECT_EQ(finish_reason_name(FinishReason::Cancelled), "cancelled");
+  EXPECT_EQ(finish_reason_name(static_cast<FinishReason>(99)), "unknown");
 }
 
 }  // namespace

@@ -7,11 +7,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
+
+#include "support/value_of.hpp"
 
 namespace gguf_fuse {
 namespace {
 
+using test_support::value_of;
 using testing::ElementsAre;
 
 constexpr int kDraws = 20000;
@@ -30,7 +34,7 @@ std::vector<Candidate> candidates_of(const std::vector<double>& weights) {
 
 std::map<std::int32_t, int> draw_many(Sampler& sampler, const std::vector<Candidate>& candidates) {
   std::map<std::int32_t, int> counts;
-  for (int i = 0; i < kDraws; ++i) ++counts[sampler.choose(candidates)];
+  for (int i = 0; i < kDraws; ++i) ++counts[value_of(sampler.choose(candidates))];
   return counts;
 }
 
@@ -128,8 +132,8 @@ TEST(Sampler, GreedyTakesTheLowestOfEquals) {
     SamplerOptions options = plain();
     options.temperature = temperature;
     Sampler sampler(options);
-    EXPECT_EQ(sampler.choose({{9, 2}, {5, 3}, {3, 3}, {1, 1}}), 3);
-    EXPECT_EQ(sampler.choose({{4, -8}}), 4);
+    EXPECT_EQ(value_of(sampler.choose({{9, 2}, {5, 3}, {3, 3}, {1, 1}})), 3);
+    EXPECT_EQ(value_of(sampler.choose({{4, -8}})), 4);
   }
 }
 
@@ -137,7 +141,7 @@ TEST(Sampler, GreedyTakesTheLowestOfEquals) {
 std::int32_t best(SamplerOptions options, const std::vector<std::int32_t>& history, std::vector<Candidate> candidates) {
   options.temperature = 0;
   Sampler sampler(options);
-  return sampler.choose(std::move(candidates), history);
+  return value_of(sampler.choose(std::move(candidates), history));
 }
 
 TEST(Sampler, RepeatPenaltyDividesPositiveAndMultipliesNegativeLogits) {
@@ -186,7 +190,28 @@ TEST(Sampler, PenaltiesComeBeforeTopK) {
   options.repeat_penalty = 10;
   options.top_k = 1;
   Sampler sampler(options);
-  EXPECT_EQ(sampler.choose({{0, 4}, {1, 3}}, std::vector{0}), 1);
+  EXPECT_EQ(value_of(sampler.choose({{0, 4}, {1, 3}}, std::vector{0})), 1);
+}
+
+TEST(Sampler, CandidatesThatCannotBeChosenFromAreErrors) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float temperature : {0.0F, 1.0F}) {
+    SamplerOptions options = plain();
+    options.temperature = temperature;
+    options.top_k = 2;
+    options.top_p = 0.9F;
+    options.min_p = 0.1F;
+    Sampler sampler(options);
+    EXPECT_EQ(sampler.choose({}).error().code, ErrorCode::InvalidArgument);
+    for (const float bad : {nan, kInfinity}) {
+      EXPECT_EQ(sampler.choose({{0, 1}, {1, bad}, {2, 3}}).error().code, ErrorCode::NotFinite);
+    }
+    EXPECT_EQ(sampler.choose({{0, -kInfinity}, {1, -kInfinity}}).error().code, ErrorCode::NotFinite);
+    EXPECT_EQ(value_of(sampler.choose({{0, -kInfinity}, {1, -5}, {2, -kInfinity}})), 1);  // the others are forbidden
+    options.repeat_penalty = 0;                                                           // 0 / 0
+    EXPECT_EQ(Sampler(options).choose({{0, 0}, {1, 1}}, std::vector{0, 1}).error().code, ErrorCode::NotFinite);
+  }
 }
 
 TEST(Sampler, EqualSeedsGiveEqualTokensEverywhere) {
@@ -196,7 +221,7 @@ TEST(Sampler, EqualSeedsGiveEqualTokensEverywhere) {
     options.seed = seed;
     Sampler sampler(options);
     std::vector<std::int32_t> tokens;
-    for (int i = 0; i < 8; ++i) tokens.push_back(sampler.choose(candidates));
+    for (int i = 0; i < 8; ++i) tokens.push_back(value_of(sampler.choose(candidates)));
     return tokens;
   };
   EXPECT_EQ(tokens_of(1), tokens_of(1));
@@ -249,7 +274,7 @@ TEST(Sampler, FewCandidatesDecideAsAllOfThemDo) {
     });
     best_ones.resize(few.candidates());
     ASSERT_EQ(best_ones.size(), 30U);
-    EXPECT_EQ(few.choose(best_ones, sequence), whole.choose(all, sequence));
+    EXPECT_EQ(value_of(few.choose(best_ones, sequence)), value_of(whole.choose(all, sequence)));
   }
 }
 

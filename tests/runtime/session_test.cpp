@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <atomic>
 
 #include "gguf_fuse/loader/sink.hpp"
 #include "support/file_util.hpp"
@@ -160,14 +159,6 @@ TEST(Session, CandidatesAreTheLargestLogits) {
   for (std::size_t i = 0; i < candidates.size(); ++i) EXPECT_EQ(candidates[i].logit, logits[i]);
 }
 
-TEST(Session, StopsBetweenMicroBatches) {
-  const std::atomic<bool> cancelled{true};
-  SessionOptions options;
-  options.cancelled = &cancelled;
-  const auto session = value_of(Session::create(open_runnable(reference_path("llama-q8_0")), options));
-  EXPECT_EQ(session->evaluate(some_tokens()).error().code, ErrorCode::Interrupted);
-}
-
 // ThreadSanitizer runs what has threads in its name.
 TEST(ModelThreads, AnyNumberReadsAndPacksTheSame) {
   const TempDir dir;
@@ -187,8 +178,17 @@ TEST(Model, LoadingCanBeStopped) {
   options.control = &control;
   const auto model = value_of(RunnableModel::open(reference_path("llama-q8_0"), options));
   EXPECT_EQ(model->wait().error().code, ErrorCode::Interrupted);
+  EXPECT_EQ(Session::create(model).error().code, ErrorCode::Interrupted);
+  control.cancelled = false;  // a loading that was stopped stays so
   const auto session = value_of(Session::create(model));
   EXPECT_EQ(session->evaluate(std::vector{1}).error().code, ErrorCode::Interrupted);
+}
+
+// Other models may load under the same Control.
+TEST(Model, OneThatGoesAwayWhileItLoadsCancelsNothing) {
+  Control control;
+  for (int i = 0; i < 4; ++i) static_cast<void>(open_runnable(reference_path("llama-q8_0"), {.control = &control}));
+  EXPECT_FALSE(control.cancelled);
 }
 
 TEST(Model, WarmUpLeavesNothingBehind) {

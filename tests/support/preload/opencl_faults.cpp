@@ -2,7 +2,8 @@
 // An OpenCL library whose calls fail when GGUF_FUSE_OPENCL_FAULT says so, at the time of the call: "CALL=CODE[,...]",
 // e.g. "clCreateBuffer=-4"; "clCreateBuffer.host=CODE" is of those in memory of the caller's. Every call that is not
 // defined here, and every one that is not to fail, is the real library's, which this one is linked with. To be named by
-// GGUF_FUSE_OPENCL_LIBRARY.
+// GGUF_FUSE_OPENCL_LIBRARY. A test that wants to know of calls finds the pointer gguf_fuse_opencl_watch in it, to a
+// function that is called with the name of each before it is made.
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS  // clCreateCommandQueue
 #include <CL/cl.h>
 #include <dlfcn.h>
@@ -10,10 +11,16 @@
 #include <cstdlib>
 #include <string>
 
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
+EXPORTED void (*gguf_fuse_opencl_watch)(const char* call);
+void (*gguf_fuse_opencl_watch)(const char* call) = nullptr;
+
 namespace {
 
 /// The code that `call` is to fail with; CL_SUCCESS when it is not.
 cl_int fault(const char* call) {
+  if (gguf_fuse_opencl_watch != nullptr) gguf_fuse_opencl_watch(call);
   const char* faults = std::getenv("GGUF_FUSE_OPENCL_FAULT");
   const std::string text = std::string(",") + (faults != nullptr ? faults : "") + ",";
   const std::string wanted = std::string(",") + call + "=";
@@ -28,8 +35,6 @@ Function real(const char* call) {
 }
 
 }  // namespace
-
-#define EXPORTED extern "C" __attribute__((visibility("default")))
 
 /// A call that returns its code.
 #define CALL(name, parameters, arguments)                                  \

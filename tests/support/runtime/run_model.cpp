@@ -43,6 +43,7 @@ std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const Mode
   model.fuse_gate_up = options.fuse_gate_up;
   model.fuse_qkv = options.fuse_qkv;
   model.overrides = options.overrides;
+  model.control = options.control;
   model.activations = options.activations;
   return value_of(RunnableModel::open(path, model));
 }
@@ -53,6 +54,7 @@ std::unique_ptr<Session> open_session(const std::string& path, const ModelSetup&
   session.micro_batch = options.micro_batch;
   session.cache_k = options.cache;
   session.cache_v = options.cache;
+  session.candidates = options.candidates;
   session.all_logits = options.all_logits;
   return value_of(Session::create(open_runnable(path, options), session));
 }

@@ -22,6 +22,7 @@ struct ModelSetup {
   CacheType cache = CacheType::F32;
   std::uint32_t micro_batch = 512;
   std::uint32_t context = 0;
+  std::uint32_t candidates = 40;
   bool all_logits = false;
   std::vector<std::shared_ptr<Device>> devices{};  ///< the first test device by default
   std::vector<double> split{};
@@ -30,6 +31,7 @@ struct ModelSetup {
   bool fuse_gate_up = true;
   bool fuse_qkv = true;
   std::vector<PlacementOverride> overrides{};
+  Control* control = nullptr;
 };
 [[nodiscard]] std::string reference_path(const std::string& name);
 [[nodiscard]] std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options = {});

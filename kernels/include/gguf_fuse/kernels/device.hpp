@@ -79,6 +79,23 @@ struct KernelTiming {
   std::uint64_t nanoseconds = 0;
 };
 
+/// A place in a device's queue.
+class GGUF_FUSE_EXPORT Marker {
+ public:
+  struct State;
+  explicit Marker(std::unique_ptr<State> state);
+  Marker(Marker&& other) noexcept;
+  Marker& operator=(Marker&& other) noexcept;
+  ~Marker();
+
+  /// Waits until everything that was enqueued before it has run; at once for one that was moved from. Errors:
+  /// OpenClFailed.
+  [[nodiscard]] Result<void> wait() const;
+
+ private:
+  std::unique_ptr<State> state_;
+};
+
 /// An open device: a context, one in-order queue, programs and memory. Buffers, programs and launches keep what they
 /// need of it alive. Its functions may be called by several threads.
 class GGUF_FUSE_EXPORT Device {
@@ -119,6 +136,8 @@ class GGUF_FUSE_EXPORT Device {
   [[nodiscard]] Result<void> finish() const;
   /// Sees to it that everything enqueued will run without a finish().
   [[nodiscard]] Result<void> flush() const;
+  /// A flush(), and a place to wait for behind what is enqueued so far. Errors: OpenClFailed.
+  [[nodiscard]] Result<Marker> mark() const;
 
   /// Totals since the device was opened, by kernel name; waits for what is enqueued. Empty unless opened with
   /// profiling.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -19,8 +18,6 @@ struct GenerateOptions {
   std::vector<std::string> stop{};  ///< texts that end it; they are not part of the answer
   bool ignore_end = false;          ///< go on behind end-of-generation tokens
   bool special = false;             ///< show special tokens
-  /// Looked at between tokens. For a stop within a long prompt, cancel the Control of the model's options.
-  const std::atomic<bool>* cancelled = nullptr;
   /// Told how many tokens of the prompt are evaluated, after each micro-batch. May be empty.
   std::function<void(std::uint32_t)> prompt_progress{};
   /// Asked when the session is full, with what was generated; the last token of that is not part of the session yet.
@@ -45,8 +42,9 @@ struct Generation {
 };
 
 /// Evaluates the prompt's tokens, then samples until something ends it. `show` (may be empty) gets the text as it
-/// comes: whole characters only, and nothing that may turn out to be the beginning of a stop text. An interrupted
-/// evaluation is a reason to finish, no error. Errors: InvalidArgument (no prompt in an empty session), those of
+/// comes: whole characters only, and nothing that may turn out to be the beginning of a stop text. Without a prompt it
+/// goes on behind the session's last token. A stop (the Control of the model's options) is a reason to finish, no
+/// error; nothing is sampled after it. Errors: InvalidArgument (no prompt in an empty session), those of
 /// Session::evaluate and Sampler::sample; what was shown and evaluated by then stays.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Generation> generate(Session& session, const Tokenizer& tokenizer,
                                                            Sampler& sampler, std::span<const std::int32_t> prompt,

@@ -34,7 +34,9 @@ struct ModelOptions {
   std::optional<LoadMode> load_mode{};         ///< none: by whether the file is in the page cache
   std::optional<UploadStrategy> upload{};      ///< none: as measured; devices that share the host's memory need none
   unsigned threads = 0;                        ///< that read and pack; 0: as many as there are processors, at most 8
-  Control* control = nullptr;                  ///< progress of loading, and its abort; must outlive the loading
+  /// Progress of loading; and what stops it, and whatever the model's sessions compute, within some launches. Must
+  /// outlive the model. Not cancelled any more, sessions go on computing; a loading that was stopped stays so.
+  Control* control = nullptr;
   Log log{};
 };
 

@@ -29,15 +29,17 @@ class GGUF_FUSE_EXPORT Sampler {
  public:
   explicit Sampler(const SamplerOptions& options);
 
-  /// How many candidates the device has to sort (SessionOptions::candidates has to be at least that), at most 256;
-  /// 0: all logits come back to the host, because more than the best few can be chosen.
+  /// How many candidates decide, at most 256; 0: more than the best few can be chosen. Where the session's devices sort
+  /// fewer (SessionOptions::candidates) all logits come back to the host.
   [[nodiscard]] std::uint32_t candidates() const;
   /// The next token after the session's last one; penalties look back at the session's tokens. Errors: those of
   /// Session::top and logits.
   [[nodiscard]] Result<std::int32_t> sample(Session& session);
-  /// The choice among candidates, at least one, in any order and with finite logits, behind the tokens of a sequence;
-  /// what sample() does once it has them.
-  [[nodiscard]] std::int32_t choose(std::vector<Candidate> candidates, std::span<const std::int32_t> sequence = {});
+  /// The choice among candidates in any order behind the tokens of a sequence; what sample() does once it has them. A
+  /// logit of minus infinity forbids its token. Errors: InvalidArgument (no candidates), NotFinite (a logit that is NaN
+  /// or plus infinity, with the penalties; or all are forbidden).
+  [[nodiscard]] Result<std::int32_t> choose(std::vector<Candidate> candidates,
+                                            std::span<const std::int32_t> sequence = {});
 
  private:
   [[nodiscard]] bool penalises() const;

@@ -32,6 +32,10 @@ class GGUF_FUSE_EXPORT Tokenizer {
   /// .merges of BPE, must be there; docs/vocabulary.md has the defaults of the others. Errors: MissingKey,
   /// WrongValueType, BadHyperparameter (contradictory arrays), UnsupportedTokenizer (another kind or pre-tokenizer).
   [[nodiscard]] static Result<Tokenizer> load(const Metadata& metadata, std::string path);
+  // Moving copies, so that one that was moved from still answers.
+  Tokenizer(const Tokenizer&) = default;
+  Tokenizer& operator=(const Tokenizer&) = default;
+  ~Tokenizer() = default;
 
   /// The text's token ids. Text need not be UTF-8: BPE reads each ill-formed byte as U+FFFD, SentencePiece keeps it as
   /// a byte token. Time is O(n log n). Errors: UnsupportedTokenizer (a file without vocabulary), InvalidArgument (more

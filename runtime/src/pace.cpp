@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "pace.hpp"
+
+#include <algorithm>
+
+namespace gguf_fuse {
+namespace {
+
+// Two portions are what a stop waits for, and a marker costs some microseconds of the device and of the host.
+constexpr double kShortPortion = 0.010;
+constexpr double kLongPortion = 0.025;
+constexpr double kMostOperations = 4096;
+
+}  // namespace
+
+void Pace::begin(std::uint32_t tokens) {
+  learned_ = tokens == 1 ? &single_ : &batch_;
+  // what is learned from few tokens would be too much for many
+  if (tokens > learned_->tokens) learned_->operations *= static_cast<double>(learned_->tokens) / tokens;
+  learned_->operations = std::max(1.0, learned_->operations);
+  learned_->tokens = tokens;
+  before_.reset();
+  enqueued_ = all_ = 0;
+  begin_ = start_ = Clock::now();
+}
+
+void Pace::end() {
+  const double most = all_ * kLongPortion / std::max(seconds_since(start_), 1e-6);
+  learned_->operations = std::clamp(most, 1.0, learned_->operations);
+}
+
+Result<bool> Pace::enqueue(const Device& device, std::vector<Operation>& operations, std::uint32_t tokens,
+                           std::uint32_t past, const std::atomic<bool>& stop) {
+  for (Operation& operation : operations) {
+    if (stop.load(std::memory_order_relaxed)) return false;
+    GGUF_FUSE_CHECK(operation.enqueue(tokens, past));
+    enqueued_ += 1;
+    all_ += 1;
+    if (enqueued_ >= learned_->operations) GGUF_FUSE_CHECK(end_portion(device));
+  }
+  return true;
+}
+
+Result<void> Pace::end_portion(const Device& device) {
+  GGUF_FUSE_ASSIGN(Marker marker, device.mark());
+  if (before_) {
+    GGUF_FUSE_CHECK(before_->wait());
+    const double seconds = seconds_since(begin_);
+    if (seconds < kShortPortion) learned_->operations = std::min(kMostOperations, 2 * learned_->operations);
+    if (seconds > kLongPortion) learned_->operations = std::max(1.0, learned_->operations / 2);
+  }
+  begin_ = Clock::now();
+  before_ = std::move(marker);
+  enqueued_ = 0;
+  return {};
+}
+
+}  // namespace gguf_fuse
