@@ -21,6 +21,7 @@ _gguf_run() {
       COMPREPLY=($(compgen -f -- "$cur")) && return
       ;;
     -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
+    -rea | --reasoning) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
     --fuse) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
     -lm | --load-mode) COMPREPLY=($(compgen -W 'auto mmap dio none' -- "$cur")) && return ;;
     --activations) COMPREPLY=($(compgen -W 'auto q8 f32' -- "$cur")) && return ;;
@@ -31,14 +32,14 @@ _gguf_run() {
     -p | --prompt | -n | --predict | --n-predict | -c | --ctx-size | -s | --seed | -b | --batch-size | -ub | \
       --ubatch-size | -t | --threads | -dev | --device | -ts | --tensor-split | -ot | \
       --override-tensor | -ncmoe | --n-cpu-moe | -r | --reverse-prompt | --stop | \
-      -sys | --system-prompt | --chat-template | --keep | --temp | --temperature | --top-k | --top-p | --min-p | \
+      -sys | --system-prompt | --chat-template | --chat-template-kwargs | --keep | --temp | --temperature | --top-k | --top-p | --min-p | \
       --repeat-penalty | --repeat-last-n | --frequency-penalty | --presence-penalty | --tokens) return ;;
   esac
 
   if [[ $cur == -* ]]; then
     COMPREPLY=($(compgen -W '-m -p -f -n -c -s -b -ub -t -ngl -dev -ts -ot -cmoe -ncmoe -lm -muge -mqkv -ctk -ctv -cnv -no-cnv -sys -sysf -bf -st -r -sp -e -v
       --model --file --prompt --escape --no-escape --conversation --no-conversation --system-prompt --system-prompt-file
-      --binary-file --single-turn --simple-io --chat-template --context-shift --no-context-shift --keep
+      --binary-file --single-turn --simple-io --chat-template --chat-template-file --chat-template-kwargs -rea --reasoning --context-shift --no-context-shift --keep
       --predict --n-predict --ctx-size --reverse-prompt --stop --ignore-eos --seed --repeat-penalty --repeat-last-n
       --frequency-penalty --presence-penalty --top-k --top-p --min-p --temp --temperature --device --tensor-split
       --gpu-layers --n-gpu-layers --override-tensor --cpu-moe --n-cpu-moe --threads

@@ -138,22 +138,12 @@ std::string finish_text(const Generation& generation, const Session& session) {
   return fmt::format("the context is full ({} tokens): the text ends here; a larger -c takes more", session.capacity());
 }
 
-Result<const ChatTemplate*> conversation_template(const RunOptions& options, RunnableModel& model) {
-  if (options.chat_template.empty()) {
-    if (!model.chat_template().empty()) return recognise_chat_template(model.chat_template(), options.engine.model);
-    return fail(Error{.code = ErrorCode::UnsupportedTemplate,
-                      .path = options.engine.model,
-                      .subject = "tokenizer.chat_template",
-                      .expected = "a template",
-                      .actual = "none"});
-  }
-  if (const ChatTemplate* found = find_chat_template(options.chat_template)) return found;
-  std::vector<std::string_view> names;
-  for (const ChatTemplate& one : chat_templates()) names.push_back(one.name);
-  return fail(Error{.code = ErrorCode::InvalidArgument,
-                    .subject = "--chat-template",
-                    .expected = fmt::format("one of {}", fmt::join(names, ", ")),
-                    .actual = options.chat_template});
+Result<ChatTemplate> conversation_template(const RunOptions& options, RunnableModel& model) {
+  if (!options.chat_template.empty()) return ChatTemplate::builtin(options.chat_template);
+  GGUF_FUSE_ASSIGN(const Tokenizer* const tokenizer, model.tokenizer());
+  const auto& file = options.chat_template_source;
+  return ChatTemplate::parse(file ? *file : model.chat_template(), *tokenizer,
+                             file ? "--chat-template-file" : options.engine.model);
 }
 
 Result<int> converse(const RunOptions& options, const ChatTemplate& chat_template, Engine& engine, Control& control,

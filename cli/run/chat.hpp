@@ -7,9 +7,9 @@
 
 namespace gguf_fuse::cli {
 
-/// The template named by --chat-template, or the model's own. Errors: UnsupportedTemplate (a model without one too),
-/// InvalidArgument (an unknown name).
-[[nodiscard]] Result<const ChatTemplate*> conversation_template(const RunOptions& options, RunnableModel& model);
+/// The template named by --chat-template, or the model's own. Errors: those of ChatTemplate::parse and
+/// ChatTemplate::builtin.
+[[nodiscard]] Result<ChatTemplate> conversation_template(const RunOptions& options, RunnableModel& model);
 
 /// Reads messages from standard input and answers them until it ends. Returns the signal that ended it, or 0. Errors:
 /// those of generate and tokenize.

@@ -75,7 +75,7 @@ Result<std::optional<Generation>> Conversation::reply() {
 }
 
 Result<std::vector<std::int32_t>> Conversation::tokens_of(std::span<const ChatMessage> messages) const {
-  return conversation_tokens(template_, tokenizer_, messages);
+  return conversation_tokens(template_, tokenizer_, messages, options_.chat);
 }
 
 /// The tokens of all messages, of which the oldest are dropped with --context-shift until an answer fits behind them;

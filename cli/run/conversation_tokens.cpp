@@ -4,9 +4,10 @@
 namespace gguf_fuse::cli {
 
 Result<std::vector<std::int32_t>> conversation_tokens(const ChatTemplate& chat_template, const Tokenizer& tokenizer,
-                                                      std::span<const ChatMessage> messages) {
-  GGUF_FUSE_ASSIGN(const std::string text, format_chat(chat_template, messages, true));
-  return tokenizer.tokenize(text, {.add_special = true, .parse_special = true});
+                                                      std::span<const ChatMessage> messages,
+                                                      const ChatOptions& options) {
+  GGUF_FUSE_ASSIGN(const RenderedChat chat, chat_template.render(messages, options));
+  return chat_tokens(tokenizer, chat);
 }
 
 }  // namespace gguf_fuse::cli

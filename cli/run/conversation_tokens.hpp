@@ -10,9 +10,10 @@
 namespace gguf_fuse::cli {
 
 /// A whole conversation as the model reads it, with the opening of an answer behind it. The one place where messages
-/// become tokens. Errors: those of format_chat and tokenize.
+/// become tokens. Errors: those of ChatTemplate::render and chat_tokens.
 [[nodiscard]] Result<std::vector<std::int32_t>> conversation_tokens(const ChatTemplate& chat_template,
                                                                     const Tokenizer& tokenizer,
-                                                                    std::span<const ChatMessage> messages);
+                                                                    std::span<const ChatMessage> messages,
+                                                                    const ChatOptions& options);
 
 }  // namespace gguf_fuse::cli

@@ -37,14 +37,14 @@ bool may_talk(const RunOptions& options) {
   return !options.conversation && !options.prompt && !options.json && isatty(STDIN_FILENO) != 0;
 }
 
-/// The template to talk with; null: continue the prompt.
-Result<const ChatTemplate*> choose_template(const RunOptions& options, RunnableModel& model) {
+/// The template to talk with; none: continue the prompt.
+Result<std::optional<ChatTemplate>> choose_template(const RunOptions& options, RunnableModel& model) {
   if (options.conversation == true) return conversation_template(options, model);
   if (may_talk(options)) {
-    if (auto found = conversation_template(options, model)) return found;
+    if (auto found = conversation_template(options, model)) return std::move(*found);
   }
   if (!options.prompt) throw no_prompt();
-  return nullptr;
+  return std::nullopt;
 }
 
 /// A model that adds nothing has to begin somehow.
@@ -157,7 +157,7 @@ Result<int> generate_command(const RunOptions& options) {
   static Control control;  // signal handlers keep a pointer to it
   wait_for_input(options.engine.model);
   cancel_on_signals(control, SecondSignal::Ends);
-  const ChatTemplate* chat_template = nullptr;
+  std::optional<ChatTemplate> chat_template;
   const auto opened = [&](RunnableModel& model) -> Result<void> {
     GGUF_FUSE_ASSIGN(chat_template, choose_template(options, model));
     GGUF_FUSE_CHECK(model.tokenizer());
@@ -165,10 +165,10 @@ Result<int> generate_command(const RunOptions& options) {
   };
   GGUF_FUSE_ASSIGN(Engine engine, start(options, control, opened));
   RunTotals totals;
-  if (chat_template != nullptr) {
+  if (chat_template) {
     if (!options.conversation) {
       put(stderr, fmt::format("a conversation, as no -p is given (template: {}); /help says more, Ctrl-D ends it\n",
-                              chat_template->name));
+                              chat_template->name()));
     }
     GGUF_FUSE_CHECK(converse(options, *chat_template, engine, control, totals));
   } else {

@@ -72,9 +72,24 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
   table.flag({"-st", "--single-turn"}, "end the conversation after one answer", options.single_turn);
   table.flag({"--simple-io"}, "read lines as they come, without editing and history", options.simple_io);
   table
-      .value({"--chat-template"}, "NAME", "instead of the template that the model's own is recognised as",
+      .value({"--chat-template"}, "NAME", "a built-in template instead of the model's own",
              text_into(options.chat_template))
       .environment = "LLAMA_ARG_CHAT_TEMPLATE";
+  table
+      .value({"--chat-template-file"}, "FILE", "a Jinja template instead of the model's own",
+             text_into(raw.template_file))
+      .environment = "LLAMA_ARG_CHAT_TEMPLATE_FILE";
+  table
+      .value({"--chat-template-kwargs"}, "JSON", "an object of more variables for the template",
+             text_into(options.chat.variables))
+      .environment = "LLAMA_ARG_CHAT_TEMPLATE_KWARGS";
+  table
+      .value({"-rea", "--reasoning"}, "MODE", "on, off or auto: tell the template whether to think (default: auto)",
+             [&](const std::string& name, const std::string& text) {
+               const auto choice = parse_choice(name, text, {"auto", "on", "off"});
+               options.chat.reasoning = choice == 0 ? std::nullopt : std::optional(choice == 1);
+             })
+      .environment = "LLAMA_ARG_REASONING";
 }
 
 void add_length_options(OptionTable& table, RunOptions& options) {

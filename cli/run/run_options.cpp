@@ -90,6 +90,9 @@ Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
   if (raw.system_file) {
     GGUF_FUSE_ASSIGN(options.system, read_text_file(*raw.system_file));
   }
+  if (raw.template_file) {
+    GGUF_FUSE_ASSIGN(options.chat_template_source, read_whole(*raw.template_file));
+  }
   if (raw.escape) {
     if (options.prompt) options.prompt = unescape(*options.prompt);
     options.system = unescape(options.system);
@@ -114,6 +117,9 @@ std::vector<std::string> idle_options(const RunOptions& options, const GivenArgu
   };
   const Row rows[] = {
       {"--chat-template", silent, kNoConversation},
+      {"--chat-template-file", silent, kNoConversation},
+      {"--chat-template-kwargs", silent, kNoConversation},
+      {"--reasoning", silent, kNoConversation},
       {"-sys", silent, kNoConversation},
       {"-sysf", silent, kNoConversation},
       {"-st", silent, kNoConversation},

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine_options.hpp"
+#include "gguf_fuse/runtime/chat.hpp"
 #include "gguf_fuse/runtime/generate.hpp"
 
 namespace gguf_fuse::cli {
@@ -25,6 +26,8 @@ struct RunOptions {
   std::optional<bool> conversation{};   ///< -cnv, -no-cnv
   std::string system{};
   std::string chat_template{};
+  std::optional<std::string> chat_template_source{};  ///< of --chat-template-file
+  ChatOptions chat{};
   bool single_turn = false;    ///< -st: one answer
   bool simple_io = false;      ///< no line editor
   bool context_shift = false;  ///< a full context drops what is old

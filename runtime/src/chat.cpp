@@ -1,145 +1,196 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/runtime/chat.hpp"
 
-#include <algorithm>
-#include <array>
 #include <utility>
-#include <vector>
+
+#include "chat_formats.hpp"
+#include "gguf_fuse/jinja/template.hpp"
 
 namespace gguf_fuse {
+
+/// A Jinja text and what was found out about it, or a format.
+struct ChatTemplate::State {
+  const ChatFormat* format = nullptr;
+  std::optional<jinja::Template> jinja{};
+  std::string path{};
+  std::string bos{};
+  std::string eos{};
+  bool parts = false;           ///< content is a list of parts
+  bool system_in_user = false;  ///< as in ChatFormat
+};
+
 namespace {
 
-// A template is the first row's all of whose marks are in the text, and whose foreign mark is not.
-struct MarkRow {
-  std::string_view name;
-  std::array<std::string_view, 3> marks;
-  std::string_view foreign{};
-};
+using jinja::Heap;
+using jinja::Origin;
+using jinja::Value;
 
-constexpr MarkRow kMarks[] = {
-    {"phi4", {"<|im_start|>", "<|im_sep|>"}},
-    {"smollm", {"<|im_start|>", "named SmolLM, trained by Hugging Face"}},
-    {"qwen2.5", {"<|im_start|>", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."}},
-    // SmolVLM opens a text with <|im_start|> and then goes its own way.
-    {"chatml", {"<|im_start|>"}, "<end_of_utterance>"},
-    {"mistral-v7", {"[INST]", "[SYSTEM_PROMPT]"}},
-    {"mistral-v1", {" [INST]", "' [INST] ' + system_message"}},
-    {"mistral-v1", {" [INST]", "[AVAILABLE_TOOLS]"}},
-    {"mistral-v3-tekken", {"\"[INST]\"", "[AVAILABLE_TOOLS]"}},
-    {"mistral-v3", {"[INST]", "[AVAILABLE_TOOLS]"}},
-    {"llama2-sys-strip", {"[INST]", "content.strip()"}},
-    {"llama2-sys-bos", {"[INST]", "bos_token + '[INST]"}},
-    {"llama2-sys", {"[INST]", "<<SYS>>"}},
-    {"llama2", {"[INST]"}},
-    {"phi3", {"<|assistant|>", "<|end|>"}},
-    {"chatglm4", {"[gMASK]<sop>"}},
-    {"zephyr", {"<|user|>", "<|endoftext|>"}, "<|assistant|>"},
-    {"gemma", {"<start_of_turn>"}},
-    {"command-r", {"<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>"}},
-    {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}},
-    {"deepseek2", {"'Assistant: ' + message['content'] + eos_token"}},
-    {"deepseek3", {"<｜Assistant｜>", "<｜User｜>", "<｜end▁of▁sentence｜>"}},
-    {"granite", {"<|start_of_role|>"}},
-    {"llama4", {"<|header_start|>", "<|header_end|>"}},
-    {"gpt-oss", {"<|start|>", "<|channel|>"}},
-};
+Value markup(std::string text) { return {std::move(text), Origin::Template}; }
+Value data(std::string text) { return {std::move(text), Origin::Data}; }
 
-bool matches(const MarkRow& row, std::string_view text) {
-  const auto contains = [text](std::string_view mark) { return text.find(mark) != std::string_view::npos; };
-  return std::all_of(row.marks.begin(), row.marks.end(), contains) && (row.foreign.empty() || !contains(row.foreign));
+Value content_value(Heap& heap, const std::string& content, bool parts) {
+  if (!parts) return data(content);
+  jinja::Dict* const part = heap.dict();
+  part->set("type", markup("text"));
+  part->set("text", data(content));
+  return Value(heap.list({Value(part)}));
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpaces = " \t\n\v\f\r";
-  const std::size_t first = text.find_first_not_of(kSpaces);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpaces) - first + 1);
+Value message_value(Heap& heap, const ChatMessage& message, bool parts) {
+  jinja::Dict* const dict = heap.dict();
+  dict->set("role", markup(message.role));
+  dict->set("content", content_value(heap, message.content, parts));
+  if (!message.reasoning.empty()) dict->set("reasoning_content", data(message.reasoning));
+  return Value(dict);
 }
 
-struct RoleRow {
-  std::string_view name;
-  ChatTurn ChatTemplate::*turn;
-};
-constexpr RoleRow kRoles[] = {
-    {"system", &ChatTemplate::system}, {"user", &ChatTemplate::user}, {"assistant", &ChatTemplate::assistant}};
-
-Result<const RoleRow*> find_role(std::string_view name) {
-  for (const RoleRow& row : kRoles) {
-    if (row.name == name) return &row;
+// A system message becomes the beginning of the user's message behind it.
+std::vector<ChatMessage> without_system(std::span<const ChatMessage> messages) {
+  std::vector<ChatMessage> result;
+  std::string system;
+  for (const ChatMessage& message : messages) {
+    if (message.role == "system") {
+      system += message.content + "\n\n";
+      continue;
+    }
+    result.push_back(message);
+    if (message.role == "user") result.back().content.insert(0, std::exchange(system, {}));
   }
-  return fail(Error{.code = ErrorCode::InvalidArgument,
-                    .subject = "role",
-                    .expected = "system, user or assistant",
-                    .actual = '"' + std::string(name) + '"'});
+  return result;
+}
+
+Result<jinja::Dict*> variables_of(Heap& heap, const ChatOptions& options) {
+  jinja::Dict* variables = heap.dict();
+  // As transformers calls a template: what there is none of is none, and not undefined.
+  variables->set("tools", Value(jinja::None{}));
+  variables->set("documents", Value(jinja::None{}));
+  if (!options.tools.empty()) {
+    GGUF_FUSE_ASSIGN(Value tools, jinja::parse_json(heap, options.tools, Origin::Data));
+    variables->set("tools", std::move(tools));
+  }
+  if (options.reasoning) {
+    variables->set("enable_thinking", Value(*options.reasoning));
+    variables->set("thinking", Value(*options.reasoning));  // DeepSeek's name for it
+  }
+  if (!options.variables.empty()) {
+    GGUF_FUSE_ASSIGN(const Value more, jinja::parse_json(heap, options.variables, Origin::Data));
+    if (more.dict() == nullptr) {
+      return fail(Error{.code = ErrorCode::TemplateFailed,
+                        .subject = "the template's variables",
+                        .expected = "a JSON object",
+                        .actual = escape_text(options.variables)});
+    }
+    for (const auto& [name, value] : more.dict()->entries) variables->set(name.text()->bytes(), value);
+  }
+  return variables;
+}
+
+Result<jinja::Text> render_jinja(const ChatTemplate::State& state, std::span<const ChatMessage> messages,
+                                 const ChatOptions& options) {
+  Heap heap;
+  GGUF_FUSE_ASSIGN(jinja::Dict* const variables, variables_of(heap, options));
+  std::vector<Value> values;
+  values.reserve(messages.size());
+  for (const ChatMessage& message : messages) values.push_back(message_value(heap, message, state.parts));
+  variables->set("messages", Value(heap.list(std::move(values))));
+  variables->set("add_generation_prompt", Value(options.add_generation_prompt));
+  variables->set("bos_token", markup(state.bos));
+  variables->set("eos_token", markup(state.eos));
+  return state.jinja->render(heap, *variables);
+}
+
+// Whether all contents of a conversation come through.
+bool shows(const ChatTemplate::State& state, std::span<const ChatMessage> messages) {
+  const auto text = render_jinja(state, messages, {});
+  if (!text) return false;
+  for (const ChatMessage& message : messages) {
+    if (text->bytes().find(message.content) == std::string::npos) return false;
+  }
+  return true;
+}
+
+// Templates do not say what they can read, so it is tried.
+void probe(ChatTemplate::State& state) {
+  const ChatMessage user{"user", "probe-of-the-user"};
+  const std::vector<ChatMessage> both = {{"system", "probe-of-the-system"}, user};
+  if (!shows(state, {&user, 1})) {
+    state.parts = true;
+    state.parts = shows(state, {&user, 1});
+  }
+  state.system_in_user = shows(state, {&user, 1}) && !shows(state, both);
+}
+
+RenderedChat rendered(const jinja::Text& text) {
+  RenderedChat chat{.text = text.bytes()};
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text.origin(i) != Origin::Template) continue;
+    if (chat.markup.empty() || chat.markup.back().end != i) chat.markup.push_back({i, i});
+    chat.markup.back().end = i + 1;
+  }
+  return chat;
 }
 
 }  // namespace
 
-const ChatTemplate* find_chat_template(std::string_view name) {
-  for (const ChatTemplate& row : chat_templates()) {
-    if (row.name == name) return &row;
+ChatTemplate::ChatTemplate(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+
+Result<ChatTemplate> ChatTemplate::parse(std::string_view text, const Tokenizer& tokenizer, std::string path) {
+  if (text.empty()) {
+    return fail(Error{.code = ErrorCode::UnsupportedTemplate,
+                      .path = std::move(path),
+                      .subject = "tokenizer.chat_template",
+                      .expected = "a template",
+                      .actual = "none"});
   }
-  return nullptr;
+  auto parsed = jinja::Template::parse(text);
+  if (!parsed) {
+    parsed.error().path = std::move(path);
+    return fail(std::move(parsed.error()));
+  }
+  auto state = std::make_shared<State>();
+  state->jinja = std::move(*parsed);
+  state->path = std::move(path);
+  if (tokenizer.bos()) state->bos = tokenizer.piece(*tokenizer.bos(), true);
+  if (tokenizer.eos()) state->eos = tokenizer.piece(*tokenizer.eos(), true);
+  probe(*state);
+  return ChatTemplate(std::move(state));
 }
 
-Result<const ChatTemplate*> recognise_chat_template(std::string_view text, std::string path) {
-  for (const MarkRow& row : kMarks) {
-    if (matches(row, text)) return find_chat_template(row.name);
+Result<ChatTemplate> ChatTemplate::builtin(std::string_view name) {
+  std::string names;
+  for (const ChatFormat& format : chat_formats()) {
+    if (format.name == name) return ChatTemplate(std::make_shared<State>(State{.format = &format}));
+    names += (names.empty() ? "" : ", ") + std::string(format.name);
   }
-  constexpr std::size_t kQuoted = 80;
-  return fail(Error{.code = ErrorCode::UnsupportedTemplate,
-                    .path = std::move(path),
-                    .subject = "tokenizer.chat_template",
-                    .actual = '"' + std::string(text.substr(0, kQuoted)) + (text.size() > kQuoted ? "...\"" : "\"")});
+  return fail(Error{.code = ErrorCode::InvalidArgument,
+                    .subject = "the chat template",
+                    .expected = "one of " + names,
+                    .actual = std::string(name)});
 }
 
-Result<std::string> format_chat(const ChatTemplate& chat, std::span<const ChatMessage> messages,
-                                bool add_generation_prompt) {
-  std::string text(chat.start);
-  std::string_view opening = chat.open_first;
-  std::string system;  // waits for the next user message
-  const auto content_of = [](const ChatTurn& turn, std::string_view content) {
-    return std::string(turn.trim ? trimmed(content) : content);
-  };
-  const auto put = [&](const ChatTurn& turn, std::string_view content) {
-    text += opening;
-    text += turn.before;
-    text += content;
-    text += turn.after;
-    opening = {};
-  };
-  if (!messages.empty() && messages.front().role != "system" && !chat.default_system.empty()) {
-    put(chat.system, chat.default_system);
+std::string_view ChatTemplate::name() const { return state_->format == nullptr ? "jinja" : state_->format->name; }
+
+Result<RenderedChat> ChatTemplate::render(std::span<const ChatMessage> messages, const ChatOptions& options) const {
+  if (state_->format != nullptr) {
+    GGUF_FUSE_ASSIGN(const jinja::Text text, format_chat(*state_->format, messages, options.add_generation_prompt));
+    return rendered(text);
   }
-  for (const ChatMessage& message : messages) {
-    GGUF_FUSE_ASSIGN(const RoleRow* const role, find_role(message.role));
-    const ChatTurn& turn = chat.*(role->turn);
-    std::string content = content_of(turn, message.content);
-    if (role->turn == &ChatTemplate::system && chat.system_in_user) {
-      system += content;
-      continue;
-    }
-    if (role->turn == &ChatTemplate::user && !system.empty()) {
-      system += chat.system.after;
-      content.insert(0, std::exchange(system, {}));
-    }
-    put(turn, content);
-    if (role->turn == &ChatTemplate::assistant) opening = chat.open_again;
+  const std::vector<ChatMessage> merged =
+      state_->system_in_user ? without_system(messages) : std::vector<ChatMessage>{};
+  auto text = render_jinja(*state_, state_->system_in_user ? std::span<const ChatMessage>(merged) : messages, options);
+  if (!text) {
+    text.error().path = state_->path;
+    return fail(std::move(text.error()));
   }
-  if (add_generation_prompt) text += chat.generation;
-  return text;
+  return rendered(*text);
 }
 
-Result<std::string> format_next_turn(const ChatTemplate& chat, std::span<const ChatMessage> history,
-                                     const ChatMessage& next) {
-  std::vector<ChatMessage> messages(history.begin(), history.end());
-  GGUF_FUSE_ASSIGN(const std::string before, format_chat(chat, messages, false));
-  messages.push_back(next);
-  GGUF_FUSE_ASSIGN(const std::string after, format_chat(chat, messages, true));
-  // Conversations only grow at their end; the model said the end token itself, but not what the format has behind it.
-  const bool answered = !history.empty() && history.back().role == "assistant";
-  const std::size_t unsaid = answered ? chat.assistant.after.size() - chat.end.size() : 0;
-  return after.substr(history.empty() ? 0 : before.size() - unsaid);
+Result<std::vector<std::int32_t>> chat_tokens(const Tokenizer& tokenizer, const RenderedChat& chat) {
+  GGUF_FUSE_ASSIGN(std::vector<std::int32_t> tokens, tokenizer.tokenize(chat.text, chat.markup));
+  if (tokenizer.adds_bos() && (tokens.empty() || tokens.front() != *tokenizer.bos())) {
+    tokens.insert(tokens.begin(), *tokenizer.bos());
+  }
+  return tokens;
 }
 
 }  // namespace gguf_fuse

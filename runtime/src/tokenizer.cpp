@@ -148,6 +148,16 @@ Result<Tokenizer> Tokenizer::load(const Metadata& metadata, std::string path) {
 }
 
 Result<std::vector<std::int32_t>> Tokenizer::tokenize(std::string_view text, TokenizeOptions options) const {
+  const TextSpan all{0, text.size()};
+  return tokens_of(text, {&all, options.parse_special ? std::size_t{1} : std::size_t{0}}, options.add_special);
+}
+
+Result<std::vector<std::int32_t>> Tokenizer::tokenize(std::string_view text, std::span<const TextSpan> markup) const {
+  return tokens_of(text, markup, false);
+}
+
+Result<std::vector<std::int32_t>> Tokenizer::tokens_of(std::string_view text, std::span<const TextSpan> markup,
+                                                       bool add_special) const {
   if (std::holds_alternative<std::monostate>(state_->model)) {
     return fail(Error{.code = ErrorCode::UnsupportedTokenizer,
                       .subject = "tokenizer.ggml.model",
@@ -160,9 +170,9 @@ Result<std::vector<std::int32_t>> Tokenizer::tokenize(std::string_view text, Tok
                       .actual = fmt::format("{}", text.size())});
   }
   std::vector<std::int32_t> tokens;
-  if (options.add_special && state_->add_bos) tokens.push_back(state_->roles.bos);
+  if (add_special && state_->add_bos) tokens.push_back(state_->roles.bos);
   bool after_special = true;
-  for (const Fragment& fragment : state_->special.partition(state_->vocabulary, text, options.parse_special)) {
+  for (const Fragment& fragment : state_->special.partition(state_->vocabulary, text, markup)) {
     if (fragment.token >= 0) {
       tokens.push_back(fragment.token);
     } else if (const Spm* const spm = std::get_if<Spm>(&state_->model)) {
@@ -172,7 +182,7 @@ Result<std::vector<std::int32_t>> Tokenizer::tokenize(std::string_view text, Tok
     }
     after_special = fragment.token >= 0;
   }
-  if (options.add_special && state_->add_eos) tokens.push_back(state_->roles.eos);
+  if (add_special && state_->add_eos) tokens.push_back(state_->roles.eos);
   return tokens;
 }
 

@@ -2,6 +2,7 @@
 #include "tokenizer_special.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace gguf_fuse {
 namespace {
@@ -10,6 +11,12 @@ bool is_space(char character) { return character == ' ' || (character >= '\t' &&
 
 // Phi-3 leaves white space behind these.
 bool keeps_space(std::string_view text) { return text == "<unk>" || text == "<s>" || text == "<|endoftext|>"; }
+
+bool lies_in(std::span<const TextSpan> spans, std::size_t begin, std::size_t end) {
+  const auto next = std::upper_bound(spans.begin(), spans.end(), begin,
+                                     [](std::size_t value, const TextSpan& span) { return value < span.begin; });
+  return next != spans.begin() && end <= std::prev(next)->end;
+}
 
 }  // namespace
 
@@ -33,7 +40,7 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocabulary, bool strip_right) {
 // Searching a text for each of thousands of tokens takes long; which ones occur at all is found in one walk, narrowing
 // the sorted texts byte by byte.
 std::vector<bool> SpecialTokens::present(const Vocabulary& vocabulary, std::string_view text,
-                                         bool parse_special) const {
+                                         std::span<const TextSpan> markup) const {
   std::vector<bool> found(entries_.size());
   for (std::size_t at = 0; at < text.size(); ++at) {
     auto first = by_text_.begin();
@@ -49,27 +56,38 @@ std::vector<bool> SpecialTokens::present(const Vocabulary& vocabulary, std::stri
       last = std::upper_bound(first, last, byte, [&](int value, std::size_t entry) { return value < byte_at(entry); });
       if (first == last) break;
       const Entry& shortest = entries_[*first];
-      if (vocabulary.text(shortest.token).size() == depth + 1) found[*first] = shortest.always || parse_special;
+      if (vocabulary.text(shortest.token).size() != depth + 1 || found[*first]) continue;
+      found[*first] = shortest.always || lies_in(markup, at, at + depth + 1);
     }
   }
   return found;
 }
 
 std::vector<Fragment> SpecialTokens::partition(const Vocabulary& vocabulary, std::string_view whole,
-                                               bool parse_special) const {
+                                               std::span<const TextSpan> markup) const {
   std::vector<Fragment> fragments;
   if (!whole.empty()) fragments.push_back({whole});
-  const std::vector<bool> found = present(vocabulary, whole, parse_special);
+  const std::vector<bool> found = present(vocabulary, whole, markup);
   for (std::size_t i = 0; i < entries_.size(); ++i) {
     if (!found[i]) continue;
     const Entry& entry = entries_[i];
     const std::string_view wanted = vocabulary.text(entry.token);
+    // Where it is next written as a token, and not as text that looks like one.
+    const auto find = [&](std::string_view rest) {
+      const auto offset = static_cast<std::size_t>(rest.data() - whole.data());
+      std::size_t at = rest.find(wanted);
+      while (at != std::string_view::npos && !entry.always &&
+             !lies_in(markup, offset + at, offset + at + wanted.size())) {
+        at = rest.find(wanted, at + 1);
+      }
+      return at;
+    };
     std::vector<Fragment> cut;
     cut.reserve(fragments.size() + 2);
     for (const Fragment& fragment : fragments) {
       std::string_view rest = fragment.text;
-      for (std::size_t at = rest.find(wanted); fragment.token < 0 && at != std::string_view::npos;
-           at = rest.find(wanted)) {
+      for (std::size_t at = fragment.token < 0 ? find(rest) : std::string_view::npos; at != std::string_view::npos;
+           at = find(rest)) {
         if (at > 0) cut.push_back({rest.substr(0, at)});
         cut.push_back({{}, entry.token});
         rest.remove_prefix(at + wanted.size());

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/metadata.hpp"
+#include "gguf_fuse/runtime/tokenizer.hpp"
 #include "tokenizer_vocabulary.hpp"
 
 namespace gguf_fuse {
@@ -18,8 +20,8 @@ struct Fragment {
   std::int32_t token = -1;
 };
 
-/// Finds tokens that are recognised in the text itself before anything is tokenized: user-defined ones always, control
-/// and unknown ones on request.
+/// Finds tokens that are recognised in the text itself before anything is tokenized: user-defined ones anywhere,
+/// control and unknown ones within the spans that are markup.
 class SpecialTokens {
  public:
   /// The types must be final. With `strip_right`, white space behind most of them is theirs, as the phi-3 models want.
@@ -27,7 +29,7 @@ class SpecialTokens {
 
   /// Longer tokens are found first, wherever they stand; none overlap. Fragments refer into `text`.
   [[nodiscard]] std::vector<Fragment> partition(const Vocabulary& vocabulary, std::string_view text,
-                                                bool parse_special) const;
+                                                std::span<const TextSpan> markup) const;
 
  private:
   struct Entry {
@@ -36,7 +38,7 @@ class SpecialTokens {
     bool strip_right;
   };
   [[nodiscard]] std::vector<bool> present(const Vocabulary& vocabulary, std::string_view text,
-                                          bool parse_special) const;
+                                          std::span<const TextSpan> markup) const;
 
   std::vector<Entry> entries_;        // longest text first
   std::vector<std::size_t> by_text_;  // indices of entries_ in the order of the texts

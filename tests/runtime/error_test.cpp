@@ -143,7 +143,10 @@ Shown unsupported_tokenizer() {
 }
 
 Shown unsupported_template() {
-  return {error_of(recognise_chat_template("{{ dance(messages) }}", "in.gguf")), "in.gguf"};
+  const auto file = GgufBuilder().string("tokenizer.ggml.model", "none").build();
+  const auto source = memory_source(file, "in.gguf");
+  const auto tokenizer = value_of(Tokenizer::load(value_of(read_container(*source)).metadata, "in.gguf"));
+  return {error_of(ChatTemplate::parse("", tokenizer, "in.gguf")), "in.gguf"};
 }
 
 Shown bad_hyperparameter() { return model_error(RandomModel(llama()).key_value_heads({0})); }

@@ -1,61 +1,70 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/export.hpp"
+#include "gguf_fuse/runtime/tokenizer.hpp"
 
 namespace gguf_fuse {
 
-/// One message of a conversation.
+/// One message of a conversation. Its role is the program's word; everything else is data, whoever wrote it.
 struct ChatMessage {
-  std::string role;  ///< "system", "user" or "assistant"
+  std::string role;  ///< "system", "user" or "assistant"; a template may know more ("tool")
   std::string content;
+  std::string reasoning{};  ///< of an assistant's answer, where it was kept apart: reasoning_content
 };
 
-/// What stands around a message of one role.
-struct ChatTurn {
-  std::string_view before{};
-  std::string_view after{};
-  bool trim = false;  ///< white space around the content is dropped
+/// What a template is told besides the messages. Built-in templates only look at the first.
+struct ChatOptions {
+  bool add_generation_prompt = true;  ///< the opening of an answer behind the messages
+  std::optional<bool> reasoning{};    ///< enable_thinking; none: what the template does by itself
+  std::string tools{};                ///< JSON, a list of functions as OpenAI's API has them
+  std::string variables{};            ///< JSON, an object of more variables (llama.cpp: --chat-template-kwargs)
 };
 
-/// How a family of models was taught to read conversations. BOS is not part of it: tokenize() adds it.
-struct ChatTemplate {
-  std::string_view name;
-  std::string_view start{};       ///< once, before everything
-  std::string_view open_first{};  ///< before the message that opens the first exchange
-  std::string_view open_again{};  ///< before the message that opens a later one; an assistant's message closes one
-  ChatTurn system{};
-  ChatTurn user{};
-  ChatTurn assistant{};
-  std::string_view end{};             ///< what the model says at the end of an answer: the beginning of assistant.after
-  std::string_view generation{};      ///< opens the assistant's answer
-  bool system_in_user = false;        ///< the model knows no system role: it goes into the next user message
-  std::string_view default_system{};  ///< the system message when the conversation begins with none
+/// A conversation as text.
+struct RenderedChat {
+  std::string text{};
+  std::vector<TextSpan> markup{};  ///< what the template itself wrote; in order, none touching the next
 };
 
-[[nodiscard]] GGUF_FUSE_EXPORT std::span<const ChatTemplate> chat_templates();
-/// By name, as in --chat-template (llama.cpp's names, and a few more); nullptr when there is none.
-[[nodiscard]] GGUF_FUSE_EXPORT const ChatTemplate* find_chat_template(std::string_view name);
-/// Recognises the Jinja text of `tokenizer.chat_template` by what is typical of it; no Jinja is run. `path` is for the
-/// message. Errors: UnsupportedTemplate, with the beginning of the text.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<const ChatTemplate*> recognise_chat_template(std::string_view text,
-                                                                                   std::string path);
+/// How a model was taught to read conversations: a Jinja text, or one of the formats that are built in.
+class GGUF_FUSE_EXPORT ChatTemplate {
+ public:
+  /// The Jinja text of `tokenizer.chat_template`. `tokenizer` tells the texts of BOS and EOS; `path` is for messages.
+  /// Tries which form of content the template reads (a text, or a list of parts) and whether it knows a system message;
+  /// where it does not, that is put before the user's first. Errors: UnsupportedTemplate (an empty text),
+  /// TemplateSyntax.
+  [[nodiscard]] static Result<ChatTemplate> parse(std::string_view jinja, const Tokenizer& tokenizer, std::string path);
+  /// By name, as in --chat-template (llama.cpp's names, and a few more). Errors: InvalidArgument, with the names.
+  [[nodiscard]] static Result<ChatTemplate> builtin(std::string_view name);
 
-/// The whole conversation as text, with the opening of an answer behind it on request. Errors: InvalidArgument (a role
-/// that is none of the three).
-[[nodiscard]] GGUF_FUSE_EXPORT Result<std::string> format_chat(const ChatTemplate& chat_template,
-                                                               std::span<const ChatMessage> messages,
-                                                               bool add_generation_prompt);
+  /// "jinja", or the name of one that is built in.
+  [[nodiscard]] std::string_view name() const;
 
-/// What to append for `next` to a context that holds `history` already: as format_chat gave it, its last answer as the
-/// model said it, with its end token. Ends with the opening of the answer. Errors: as format_chat.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<std::string> format_next_turn(const ChatTemplate& chat_template,
-                                                                    std::span<const ChatMessage> history,
-                                                                    const ChatMessage& next);
+  /// The whole conversation. Errors: TemplateFailed (also when `options` are not JSON), TemplateLimit; of built-in
+  /// templates InvalidArgument (a role that they do not know).
+  [[nodiscard]] Result<RenderedChat> render(std::span<const ChatMessage> messages,
+                                            const ChatOptions& options = {}) const;
+
+  struct State;
+
+ private:
+  explicit ChatTemplate(std::shared_ptr<const State> state);
+  std::shared_ptr<const State> state_;
+};
+
+/// The tokens of a conversation: BOS before it where the model wants it and the template did not write it, and control
+/// tokens only where the template wrote them. Errors: those of tokenize.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<std::vector<std::int32_t>> chat_tokens(const Tokenizer& tokenizer,
+                                                                             const RenderedChat& chat);
 
 }  // namespace gguf_fuse

@@ -21,6 +21,12 @@ struct TokenizeOptions {
   bool parse_special = false;  ///< control tokens written out in the text ("<|im_end|>") become those tokens
 };
 
+/// Bytes of a text, `end` not among them.
+struct TextSpan {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
 /// A model's own tokenizer, from the metadata of its file. Copies share one immutable state; any number of threads may
 /// use it at once.
 ///
@@ -41,6 +47,11 @@ class GGUF_FUSE_EXPORT Tokenizer {
   /// a byte token. Time is O(n log n). Errors: UnsupportedTokenizer (a file without vocabulary), InvalidArgument (more
   /// than 1 GiB), SystemFailed.
   [[nodiscard]] Result<std::vector<std::int32_t>> tokenize(std::string_view text, TokenizeOptions options = {}) const;
+
+  /// The same of a text that several have written: control tokens are recognised where all of their bytes lie in one of
+  /// the spans `markup` (in order, none touching the next), and nowhere else. Adds nothing before and behind.
+  [[nodiscard]] Result<std::vector<std::int32_t>> tokenize(std::string_view text,
+                                                           std::span<const TextSpan> markup) const;
 
   /// The bytes a token stands for, possibly only part of a character. Control and unknown tokens are empty unless
   /// `special`; so is every id outside the vocabulary.
@@ -65,6 +76,8 @@ class GGUF_FUSE_EXPORT Tokenizer {
 
  private:
   struct State;
+  [[nodiscard]] Result<std::vector<std::int32_t>> tokens_of(std::string_view text, std::span<const TextSpan> markup,
+                                                            bool add_special) const;
   explicit Tokenizer(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;
 };
