@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "bench_output.hpp"
+#include "driver_watch.hpp"
 #include "frame.hpp"
 #include "placement.hpp"
 #include "print.hpp"
@@ -32,6 +33,7 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
     put(stdout, line.text);
     return 0;
   }
+  watch_drivers(style);
   if (line.options->list_devices) {
     GGUF_FUSE_ASSIGN(const std::string devices, device_table(terminal_width(stdout)));
     put(stdout, devices);

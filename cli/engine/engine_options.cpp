@@ -178,8 +178,8 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
   add_override_options(table, options);
   table
       .value({"-t", "--threads"}, "N",
-             "threads that read and pack weights (default: one per processor, at most 8); kernels run on what the "
-             "device has",
+             "threads that read and pack weights (default: one per processor, at most 8), and compute units that run "
+             "kernels on a CPU device (default: all)",
              [&](const std::string& name, const std::string& text) {
                constexpr std::int64_t kMostThreads = 256;
                // llama.cpp: -1 is as many as fit

@@ -185,7 +185,8 @@ Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& ch
                                                       .dot = options.dot,
                                                       .cache_folder = options.cache_folder,
                                                       .log = log,
-                                                      .profiling = options.profile}));
+                                                      .profiling = options.profile,
+                                                      .compute_units = options.threads}));
     devices.push_back(std::move(device));
   }
   return devices;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "driver_watch.hpp"
 #include "frame.hpp"
 #include "placement.hpp"
 #include "print.hpp"
@@ -34,6 +35,7 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
     put(stdout, run_foreign_options().markdown());
     return 0;
   }
+  watch_drivers(style);
   if (!line.options->list_devices) return run_command(*line.options);
   if (line.options->json) {
     GGUF_FUSE_ASSIGN(const Json devices, device_json());

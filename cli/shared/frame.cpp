@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <new>
+#include <system_error>
 
 #include "failure.hpp"
 #include "print.hpp"
@@ -12,6 +14,12 @@
 
 namespace gguf_fuse::cli {
 namespace {
+
+Error memory_error() {
+  return {.code = ErrorCode::SystemFailed,
+          .actual = "out of memory",
+          .hint = "close other programs, or raise the limit of memory (ulimit -v)"};
+}
 
 int report(const Failure& failure, const ErrorStyle& style) {
   if (style.in_array) {
@@ -45,8 +53,12 @@ int run_framed(std::string_view name, int argc, char** argv, const Body& body) {
     code = result ? *result : report(failure_of(result.error()), style);
   } catch (const UsageError& error) {
     code = report(usage_failure(error.what(), style.help), style);
+  } catch (const std::bad_alloc&) {
+    code = report(command_failure(memory_error(), 0), style);
+  } catch (const std::system_error& error) {
+    code = report(command_failure(system_error(ErrorCode::SystemFailed, {}, error.code().value()), 0), style);
   } catch (const std::exception& error) {
-    // out of memory, or a defect of ours: either way a line and an exit code, not an abort
+    // a defect of ours: a line and an exit code, not an abort
     code = report(internal_failure(error.what()), style);
   }
   if (finish_output()) return code;

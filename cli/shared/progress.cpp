@@ -8,6 +8,7 @@
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
+#include <system_error>
 
 #include "print.hpp"
 
@@ -45,7 +46,10 @@ Progress::Progress(const Control& control, std::vector<std::string> stages, bool
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
+  try {
+    thread_ = std::thread([this] { run(); });
+  } catch (const std::system_error&) {  // no thread to be had: the work is done unseen
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "device_core.hpp"
+#include "invalid.hpp"
 #include "probe.hpp"
 #include "profile_rules.hpp"
 
@@ -23,6 +24,28 @@ std::shared_ptr<std::atomic<std::uint64_t>> allocation_counter(const void* devic
   auto& counter = counters[device_id];
   if (!counter) counter = std::make_shared<std::atomic<std::uint64_t>>(0);
   return counter;
+}
+
+/// Lets only the wanted number of compute units work.
+void divide(DeviceCore& core) {
+  const unsigned wanted = core.options.compute_units;
+  if (wanted == 0 || wanted >= core.info.compute_units || core.info.type != DeviceType::Cpu) return;
+  const cl_device_partition_property by_counts[] = {CL_DEVICE_PARTITION_BY_COUNTS,
+                                                    static_cast<cl_device_partition_property>(wanted),
+                                                    CL_DEVICE_PARTITION_BY_COUNTS_LIST_END, 0};
+  const auto device = static_cast<cl_device_id>(core.info.device_id);
+  cl_device_id part = nullptr;
+  cl_uint parts = 0;
+  const cl_int code = core.cl.clCreateSubDevices(device, by_counts, 1, &part, &parts);
+  if (code != CL_SUCCESS || part == nullptr) {
+    core.log(LogLevel::Warning,
+             fmt::format("{}: the driver runs kernels on all {} compute units, as it cannot be divided "
+                         "(clCreateSubDevices: {}); `taskset` limits the whole process",
+                         core.info.name, core.info.compute_units, opencl_code(code)));
+    return;
+  }
+  core.part = {core.cl, part};
+  core.info.compute_units = wanted;
 }
 
 }  // namespace
@@ -78,10 +101,14 @@ Result<void> DeviceCore::record(std::size_t time_slot, cl_event event) {
 }
 
 Result<std::shared_ptr<Device>> Device::open(const DeviceInfo& info, DeviceOptions options) {
+  if (info.opencl == nullptr || info.device_id == nullptr || info.platform_id == nullptr) {
+    return invalid("a device", "one of list_devices()", "none");
+  }
   const OpenCl& cl = *info.opencl;
   auto core = std::make_shared<DeviceCore>(cl, info, std::move(options));
   core->allocated = allocation_counter(info.device_id);
-  core->profile = decide_profile(info, host_cpu(), core->options,
+  divide(*core);
+  core->profile = decide_profile(core->info, host_cpu(), core->options,
                                  [&](DotProduct dot) { return probe_verdict(info, dot, core->options); });
 
   const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM,

@@ -48,6 +48,7 @@ struct DeviceCore {
   DeviceOptions options;
   DeviceProfile profile{};
   std::shared_ptr<std::atomic<std::uint64_t>> allocated{};  ///< bytes, of all Devices on this device
+  ClOwned<cl_device_id> part{};                             ///< of the device, when not all of it computes
   ClOwned<cl_context> context{};
   ClOwned<cl_command_queue> queue{};
   EventTimes times{};                                ///< after the queue: events go first
@@ -60,14 +61,18 @@ struct DeviceCore {
     return checked(call, code);
   }
 
-  [[nodiscard]] cl_device_id id() const { return static_cast<cl_device_id>(info.device_id); }
+  [[nodiscard]] cl_device_id id() const {
+    return part.get() != nullptr ? part.get() : static_cast<cl_device_id>(info.device_id);
+  }
   void log(LogLevel level, std::string_view text) const {
     if (options.log) options.log(level, text);
   }
   /// Turns a code into a result; `call` is the function that returned it.
   [[nodiscard]] Result<void> checked(std::string_view call, cl_int code) const {
     if (code == CL_SUCCESS) return {};
-    return fail(opencl_error(call, code, info.name));
+    Error error = opencl_error(call, code, info.name);
+    if (cl.lost) error.actual += "; the driver broke off before and cannot be used any more in this process";
+    return fail(std::move(error));
   }
 };
 

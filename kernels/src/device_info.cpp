@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "gguf_fuse/kernels/device.hpp"
+#include "no_device.hpp"
 #include "opencl.hpp"
 
 namespace gguf_fuse {
@@ -67,7 +68,7 @@ Result<std::vector<cl_platform_id>> list_platforms(const OpenCl& cl) {
   cl_uint count = 0;
   const cl_int code = cl.clGetPlatformIDs(0, nullptr, &count);
   if (code == CL_PLATFORM_NOT_FOUND_KHR || (code == CL_SUCCESS && count == 0)) {
-    return fail(Error{.code = ErrorCode::NoDevice, .actual = "there is no OpenCL platform"});
+    return fail(no_platform());
   }
   if (code != CL_SUCCESS) return fail(opencl_error("clGetPlatformIDs", code, {}));
   std::vector<cl_platform_id> platforms(count);
@@ -131,7 +132,7 @@ std::string names_of(std::span<const DeviceInfo> devices) {
   return names;
 }
 
-Error no_device() { return Error{.code = ErrorCode::NoDevice}; }
+Error none_given() { return Error{.code = ErrorCode::NoDevice}; }
 
 }  // namespace
 
@@ -148,18 +149,20 @@ Result<std::vector<DeviceInfo>> list_devices() {
   GGUF_FUSE_ASSIGN(const OpenCl* cl, opencl());
   GGUF_FUSE_ASSIGN(const std::vector<cl_platform_id> platforms, list_platforms(*cl));
   std::vector<DeviceInfo> devices;
+  std::vector<std::string> names;
   cl_int failure = CL_SUCCESS;
   for (cl_platform_id platform : platforms) {
+    names.push_back(text_of(cl->clGetPlatformInfo, platform, CL_PLATFORM_NAME));
     const cl_int code = append_devices(*cl, platform, devices);
     if (failure == CL_SUCCESS) failure = code;
   }
   if (!devices.empty()) return devices;
   if (failure != CL_SUCCESS) return fail(opencl_error("clGetDeviceIDs", failure, {}));
-  return fail(no_device());
+  return fail(no_device(names));
 }
 
 Result<std::vector<DeviceInfo>> select_devices(std::span<const DeviceInfo> devices, std::string_view wanted) {
-  if (devices.empty()) return fail(no_device());
+  if (devices.empty()) return fail(none_given());
   std::vector<DeviceInfo> selected;
   while (true) {
     const std::size_t comma = wanted.find(',');
@@ -183,7 +186,7 @@ Result<std::vector<DeviceInfo>> select_devices(std::span<const DeviceInfo> devic
 }
 
 Result<DeviceInfo> default_device(std::span<const DeviceInfo> devices) {
-  if (devices.empty()) return fail(no_device());
+  if (devices.empty()) return fail(none_given());
   const auto gpu = std::find_if(devices.begin(), devices.end(),
                                 [](const DeviceInfo& device) { return device.type == DeviceType::Gpu; });
   return gpu != devices.end() ? *gpu : devices.front();

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "device_core.hpp"
+#include "invalid.hpp"
 #include "program_state.hpp"
 
 namespace gguf_fuse {
@@ -83,6 +84,7 @@ Launch& Launch::operator=(Launch&& other) noexcept = default;
 Launch::~Launch() = default;
 
 Result<Launch> Launch::make(std::shared_ptr<Program> program, std::string_view kernel) {
+  if (!program) return invalid("a launch", "a program", "none");
   const KernelSignature* signature = program->kernel(kernel);
   DeviceCore& device = *program->device_;
   if (signature == nullptr) {
@@ -124,6 +126,7 @@ Result<Launch> Launch::make(std::shared_ptr<Program> program, std::string_view k
 }
 
 Launch& Launch::set(std::string_view argument, ArgumentValue value) {
+  if (!state_) return *this;  // moved from: check() says so
   State& state = *state_;
   const auto& arguments = state.signature.arguments;
   const auto found = std::find_if(arguments.begin(), arguments.end(),
@@ -162,6 +165,7 @@ Launch& Launch::set(std::string_view argument, ArgumentValue value) {
 }
 
 Launch& Launch::set_grid(Grid grid) {
+  if (!state_) return *this;
   State& state = *state_;
   constexpr std::array<std::size_t, 3> kUnsaid{};
   if (grid.local == kUnsaid) grid.local = state.required_local;
@@ -182,6 +186,7 @@ Launch& Launch::set_grid(Grid grid) {
 }
 
 Result<void> Launch::check() const {
+  if (!state_) return invalid("a launch", "one that was made", "one that was moved from");
   State& state = *state_;
   if (state.error) return fail(*state.error);
   const auto missing = std::find(state.is_set.begin(), state.is_set.end(), false);
@@ -194,6 +199,7 @@ Result<void> Launch::check() const {
 }
 
 Result<void> Launch::enqueue() const {
+  if (!state_) return check();
   const State& state = *state_;
   if (!state.complete || state.error) GGUF_FUSE_CHECK(check());
   if (state.empty) return {};
@@ -211,6 +217,9 @@ Result<void> Launch::enqueue() const {
   return timed ? state.program->device_->record(state.time_slot, event) : Result<void>();
 }
 
-const KernelSignature& Launch::signature() const { return state_->signature; }
+const KernelSignature& Launch::signature() const {
+  static const KernelSignature kNone{};
+  return state_ ? state_->signature : kNone;
+}
 
 }  // namespace gguf_fuse

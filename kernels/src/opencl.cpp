@@ -41,13 +41,14 @@ Result<std::unique_ptr<OpenCl>> load(const std::vector<std::string>& names) {
       continue;
     }
     auto cl = std::make_unique<OpenCl>();
-#define GGUF_FUSE_OPENCL_LOAD(call)                                          \
-  cl->call = reinterpret_cast<decltype(cl->call)>(dlsym(library, #call));    \
-  if (cl->call == nullptr) {                                                 \
-    return fail(Error{.code = ErrorCode::NoOpenCl,                           \
-                      .path = name,                                          \
-                      .actual = fmt::format("the library has no {}", #call), \
-                      .hint = "OpenCL 1.2 is needed"});                      \
+#define GGUF_FUSE_OPENCL_LOAD(call)                                            \
+  if (void* found = dlsym(library, #call)) {                                   \
+    cl->call = {#call, reinterpret_cast<decltype(&::call)>(found), &cl->lost}; \
+  } else {                                                                     \
+    return fail(Error{.code = ErrorCode::NoOpenCl,                             \
+                      .path = name,                                            \
+                      .actual = fmt::format("the library has no {}", #call),   \
+                      .hint = "OpenCL 1.2 is needed"});                        \
   }
     GGUF_FUSE_OPENCL_CALLS(GGUF_FUSE_OPENCL_LOAD)
 #undef GGUF_FUSE_OPENCL_LOAD
@@ -80,9 +81,11 @@ std::string opencl_code(cl_int code) {
 
 Error opencl_error(std::string_view call, cl_int code, const std::string& device) {
   const bool memory = code == CL_MEM_OBJECT_ALLOCATION_FAILURE;
+  const bool host_memory = code == CL_OUT_OF_HOST_MEMORY;
   return Error{.code = memory ? ErrorCode::OutOfDeviceMemory : ErrorCode::OpenClFailed,
                .path = device,
-               .actual = fmt::format("{}: {}", call, opencl_code(code))};
+               .actual = fmt::format("{}: {}", call, opencl_code(code)),
+               .hint = host_memory ? "close other programs, or raise the limit of memory (ulimit -v)" : ""};
 }
 
 }  // namespace gguf_fuse

@@ -8,13 +8,14 @@
 #include <string_view>
 #include <utility>
 
+#include "driver_state.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
 namespace gguf_fuse {
 
 // clang-format off
 #define GGUF_FUSE_OPENCL_CALLS(X) \
-  X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateContext) X(clReleaseContext) \
+  X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateSubDevices) X(clReleaseDevice) X(clCreateContext) X(clReleaseContext) \
   X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish) X(clFlush) \
   X(clCreateBuffer) X(clReleaseMemObject) X(clEnqueueWriteBuffer) X(clEnqueueReadBuffer) X(clEnqueueFillBuffer) \
   X(clEnqueueWriteBufferRect) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) X(clWaitForEvents) X(clEnqueueMarkerWithWaitList) \
@@ -26,9 +27,10 @@ namespace gguf_fuse {
 
 /// The OpenCL library's functions, found at run time.
 struct OpenCl {
-#define GGUF_FUSE_OPENCL_MEMBER(name) decltype(&::name) name = nullptr;
+#define GGUF_FUSE_OPENCL_MEMBER(name) OpenClCall<decltype(::name)> name{};
   GGUF_FUSE_OPENCL_CALLS(GGUF_FUSE_OPENCL_MEMBER)
 #undef GGUF_FUSE_OPENCL_MEMBER
+  DriverLost lost{false};
 };
 
 /// The library that the environment names now; loaded once and never unloaded. Errors: NoOpenCl.
@@ -37,9 +39,11 @@ struct OpenCl {
 /// "CL_INVALID_VALUE (-30)".
 [[nodiscard]] std::string opencl_code(cl_int code);
 
-/// OpenClFailed; OutOfDeviceMemory where the driver says that memory for an object is missing.
+/// OpenClFailed; OutOfDeviceMemory where the driver says that memory for an object is missing. Where the host's is
+/// short, the hint says so.
 [[nodiscard]] Error opencl_error(std::string_view call, cl_int code, const std::string& device);
 
+inline void opencl_release(const OpenCl& cl, cl_device_id handle) { cl.clReleaseDevice(handle); }
 inline void opencl_release(const OpenCl& cl, cl_context handle) { cl.clReleaseContext(handle); }
 inline void opencl_release(const OpenCl& cl, cl_command_queue handle) { cl.clReleaseCommandQueue(handle); }
 inline void opencl_release(const OpenCl& cl, cl_mem handle) { cl.clReleaseMemObject(handle); }

@@ -2,13 +2,16 @@
 #include "probe.hpp"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "disk_cache.hpp"
 #include "gguf_fuse/kernels/launch.hpp"
@@ -27,10 +30,12 @@ struct DefineRow {
   DotProduct dot;
   std::string_view define;  ///< of probe/dot.cl
 };
-constexpr DefineRow kDefines[] = {
-    {DotProduct::VnniAvx512, "DOT_VNNI_AVX512"}, {DotProduct::VnniAvx, "DOT_VNNI_AVX"}, {DotProduct::Dp4a, "DOT_DP4A"}};
+constexpr DefineRow kDefines[] = {{DotProduct::None, "DOT_NONE"},
+                                  {DotProduct::VnniAvx512, "DOT_VNNI_AVX512"},
+                                  {DotProduct::VnniAvx, "DOT_VNNI_AVX"},
+                                  {DotProduct::Dp4a, "DOT_DP4A"}};
 
-/// Without the probe program: drivers with which the path was tried by us.
+/// Without the probe program, or when it could not find out: drivers with which the path was tried by us.
 struct KnownRow {
   std::string_view driver;  ///< start of its version
   DotProduct dot;
@@ -64,8 +69,8 @@ std::string find_probe() {
 }
 
 struct Verdict {
-  std::string fault{};  ///< empty: it works
-  bool certain = false;
+  std::string fault{};   ///< empty: it works
+  bool certain = false;  ///< a property of the machine, not of the moment
 };
 
 Verdict ask_process(const std::string& program, const DeviceInfo& info, DotProduct dot) {
@@ -76,6 +81,36 @@ Verdict ask_process(const std::string& program, const DeviceInfo& info, DotProdu
   return {.fault = (end.failure.empty() ? "the probe failed" : end.failure) + said,
           .certain = end.failure.empty() || end.crashed};
 }
+
+bool works(const Verdict& verdict) { return verdict.certain && verdict.fault.empty(); }
+
+/// Whether this process, and with it a probe, may have less memory than the machine.
+bool memory_is_limited() {
+  for (const auto resource : {RLIMIT_AS, RLIMIT_DATA}) {
+    rlimit limit{};
+    if (::getrlimit(resource, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) return true;
+  }
+  return false;
+}
+
+/// A compiler that runs out of memory, threads or disk ends the process or complains just as one that does not know an
+/// instruction. So a fault is certain only when nothing limits memory, the plain product works, and the fault comes
+/// again after that.
+Verdict ask_carefully(const std::string& program, const DeviceInfo& info, DotProduct dot) {
+  Verdict first = ask_process(program, info, dot);
+  if (!first.certain || first.fault.empty()) return first;
+  first.certain = !memory_is_limited() && works(ask_process(program, info, DotProduct::None));
+  if (!first.certain) return first;
+  return ask_process(program, info, dot);
+}
+
+/// Answers of this process. What is not certain is asked again after a while: not at once, as the next device would
+/// wait for the same timeout.
+struct Answer {
+  std::string fault;
+  std::optional<std::chrono::steady_clock::time_point> until;
+};
+constexpr std::chrono::minutes kUncertainFor{1};
 
 /// Four products each for 16 rows in two steps, with the extremes of both operands: 255 * -128 and 255 * 127.
 struct ProbeData {
@@ -131,22 +166,26 @@ std::string probe_verdict(const DeviceInfo& info, DotProduct dot, const DeviceOp
   const std::string program = find_probe();
   if (program.empty()) return known_verdict(info, dot);
   const DiskCache cache(options.cache_folder, "probes");
-  const std::string key = DiskCache::key(fmt::format("{}\n{}\n{}\n{}\n{}\n{}", info.platform, info.name, info.driver,
+  // 2: before, crashes for want of memory were kept
+  const std::string key = DiskCache::key(fmt::format("2\n{}\n{}\n{}\n{}\n{}\n{}", info.platform, info.name, info.driver,
                                                      info.version, host_cpu().name, dot_product_name(dot)));
   // One question at a time, and each once a process even without a cache folder.
   static std::mutex mutex;
-  static auto& answers = *new std::map<std::string, std::string>;
+  static auto& answers = *new std::map<std::string, Answer>;
   const std::lock_guard lock(mutex);
+  const auto now = std::chrono::steady_clock::now();
   const auto known = answers.find(key);
-  if (known != answers.end()) return known->second;
-  if (const auto stored = cache.load(key)) return answers[key] = *stored;
-  const Verdict verdict = ask_process(program, info, dot);
-  if (verdict.certain) {
-    if (const auto stored = cache.store(key, verdict.fault); !stored && options.log) {
-      options.log(LogLevel::Warning, stored.error().message());
-    }
+  if (known != answers.end() && now < known->second.until.value_or(now + kUncertainFor)) return known->second.fault;
+  if (const auto stored = cache.load(key)) return (answers[key] = {*stored, std::nullopt}).fault;
+  const Verdict verdict = ask_carefully(program, info, dot);
+  if (!verdict.certain) {
+    const std::string fault = known_verdict(info, dot).empty() ? "" : verdict.fault;
+    return (answers[key] = {fault, std::chrono::steady_clock::now() + kUncertainFor}).fault;
   }
-  return answers[key] = verdict.fault;
+  if (const auto stored = cache.store(key, verdict.fault); !stored && options.log) {
+    options.log(LogLevel::Warning, stored.error().message());
+  }
+  return (answers[key] = {verdict.fault, std::nullopt}).fault;
 }
 
 }  // namespace gguf_fuse

@@ -7,8 +7,9 @@
 
 namespace gguf_fuse {
 
-/// Whether `dot` works on the device: empty, or why not. Asked once a process; what is certain is kept in the cache
-/// folder (that a probe timed out, or found no memory, is not).
+/// Whether `dot` works on the device: empty, or why not. Asked once a process; what is a property of the machine is
+/// kept in the cache folder. That a probe timed out, or found too little memory, threads or disk, is not: then what is
+/// known of the driver decides, and the question is put again later.
 ///
 /// A compiler that meets an instruction it cannot handle ends the process, so the question is put to another process.
 /// A library cannot run itself again, and a fork() after the driver has started its threads may hang in the child; so

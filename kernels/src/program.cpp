@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <map>
+#include <system_error>
 #include <thread>
 
 #include "gguf_fuse/kernels/device.hpp"
@@ -111,7 +112,10 @@ Result<std::vector<std::shared_ptr<Program>>> Device::programs(std::span<const P
     std::vector<std::jthread> threads;
     const std::size_t cores = std::max(std::thread::hardware_concurrency(), 1U);
     const std::size_t count = std::min(cores, specs.size());
-    for (std::size_t i = 1; i < count; ++i) threads.emplace_back(work);
+    try {
+      for (std::size_t i = 1; i < count; ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {  // as many as the system allows
+    }
     work();
   }
   std::vector<std::shared_ptr<Program>> programs;

@@ -37,9 +37,11 @@ std::string build_options(const ProgramSpec& spec) {
 /// Everything that the outcome of a build depends on.
 std::string program_identity(const DeviceCore& device, const std::string& source, const std::string& options) {
   const DeviceInfo& info = device.info;
+  // A driver may compile for the number of units: PoCL 3.1 does not, and its part of a device is another device to it.
+  const std::string part = device.part.get() != nullptr ? fmt::format("{} units\n", info.compute_units) : "";
   // Newlines separate: none of the names holds one, and the source comes last.
-  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", info.platform, info.name, info.driver, info.version, host_cpu().name,
-                     options, source);
+  return fmt::format("{}\n{}\n{}\n{}\n{}\n{}{}\n{}", info.platform, info.name, info.driver, info.version,
+                     host_cpu().name, part, options, source);
 }
 
 std::string build_log(const DeviceCore& device, cl_program program) {
@@ -75,16 +77,34 @@ std::string first_errors(std::string_view log) {
   return errors.empty() ? others : errors;
 }
 
+/// What compilers say that lack something else than a better program: the texts of strerror, and LLVM's.
+constexpr std::string_view kShortages[] = {
+    "Cannot allocate memory", "out of memory",       "No space left on device",
+    "Disk quota exceeded",    "Too many open files", "File too large",
+    "Read-only file system",  "Permission denied",   "Resource temporarily unavailable"};
+
+bool is_shortage(std::string_view log) {
+  return std::any_of(std::begin(kShortages), std::end(kShortages),
+                     [&](std::string_view text) { return log.find(text) != std::string_view::npos; });
+}
+
 Result<void> compile(const DeviceCore& device, cl_program program, const ProgramSpec& spec) {
   const cl_device_id id = device.id();
   const std::string options = build_options(spec);
   const cl_int code = device.cl.clBuildProgram(program, 1, &id, options.c_str(), nullptr, nullptr);
   if (code == CL_SUCCESS) return {};
-  const std::string errors = first_errors(build_log(device, program));
+  // nothing is wrong with the program, and a plainer one would fare no better
+  if (code == CL_OUT_OF_HOST_MEMORY) return device.checked("clBuildProgram", code);
+  const std::string log = build_log(device, program);
+  const std::string errors = first_errors(log);
   return fail(Error{.code = ErrorCode::KernelBuildFailed,
                     .path = spec.file,
                     .subject = device.info.name,
-                    .actual = fmt::format("clBuildProgram: {}: {}", opencl_code(code), errors)});
+                    .actual = fmt::format("clBuildProgram: {}: {}", opencl_code(code), errors),
+                    .hint = is_shortage(log)
+                                ? "the compiler needs memory, threads and a folder for its files (~/.cache, "
+                                  "TMPDIR): free some, or raise the limits (ulimit -v, -u, -n, -f)"
+                                : ""});
 }
 
 /// Length of the signatures' text as 8 digits, the text, the binary.
@@ -161,7 +181,12 @@ Result<std::unique_ptr<ProgramState>> build_program(const DeviceCore& device, co
   const std::string key = DiskCache::key(program_identity(device, source, build_options(spec)));
   std::unique_ptr<ProgramState> state = from_cache(device, spec, key);
   if (!state) {
-    GGUF_FUSE_ASSIGN(state, from_source(device, spec, source));
+    BuildCount* count = device.options.builds;
+    if (count != nullptr) ++count->begun;
+    auto built = from_source(device, spec, source);
+    if (count != nullptr) ++count->finished;
+    if (!built) return fail(std::move(built).error());
+    state = std::move(*built);
   }
   state->file = spec.file;
   state->cache_key = key;

@@ -11,6 +11,7 @@
 
 #include "device_core.hpp"
 #include "host_pages.hpp"
+#include "invalid.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -94,7 +95,8 @@ Result<void> Uploader::State::add_slot() {
 }
 
 Result<void> Uploader::State::check(const UploadWrite& write) const {
-  const std::uint64_t in_slot = write.count * write.bytes;
+  const bool small = write.bytes <= slot_bytes && (write.bytes == 0 || write.count <= slot_bytes / write.bytes);
+  const std::uint64_t in_slot = small ? write.count * write.bytes : slot_bytes + 1;
   const std::uint64_t on_device = write.count == 0 ? 0 : (write.count - 1) * write.stride + write.bytes;
   const std::uint64_t size = write.buffer.bytes();
   const bool here = write.buffer && write.buffer.state_->device == device;
@@ -189,6 +191,7 @@ Uploader::Slot::~Slot() {
 }
 
 std::span<std::byte> Uploader::Slot::bytes() const {
+  if (owner_ == nullptr) return {};
   return {owner_->state_->slots[index_].mapped, owner_->state_->slot_bytes};
 }
 
@@ -212,6 +215,7 @@ Result<Uploader::Slot> Uploader::take() {
 
 Result<void> Uploader::send(Slot slot, std::span<const UploadWrite> writes, std::string_view subject) {
   State& state = *state_;
+  if (slot.owner_ != this) return invalid("a slot", "one of this uploader", "none of it");
   Flight flight{.slot = slot.index_, .subject = std::string(subject), .events = {}};
   // Enqueued under the lock: flights must have the queue's order.
   const std::lock_guard lock(state.mutex);

@@ -73,8 +73,9 @@ Result<void> build_graph(Session::State& state) {
                          state.tokens, first.buffers.x, first.buffers.step));
   state.embedding.push_back(std::move(embedding));
 
-  // Building programs takes most of the first start: batches and single tokens side by side.
-  auto single = std::async(std::launch::async, [&]() -> Result<void> {
+  // Building programs takes most of the first start: batches and single tokens side by side; one after the other where
+  // no thread can be started.
+  auto single = std::async(std::launch::async | std::launch::deferred, [&]() -> Result<void> {
     for (StageBlocks& stage : state.stages) {
       GGUF_FUSE_ASSIGN(stage.single, record_stage(state, stage, 1));
     }

@@ -89,7 +89,9 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
 
   State& loading = *state;
   std::shared_ptr<RunnableModel> model(new RunnableModel(std::move(state)));
-  loading.loading = std::async(std::launch::async, [&loading] { return load_weights(loading); }).share();
+  // Where no thread can be started, wait() loads.
+  constexpr auto kThreadOrLater = std::launch::async | std::launch::deferred;
+  loading.loading = std::async(kThreadOrLater, [&loading] { return load_weights(loading); }).share();
   return model;
 }
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: MIT
-// One step of every risky dot product, as the large kernels use it: sums[i] = start + sum over k of a[4 i + k] * b[k],
-// for 16 rows i, a unsigned and b signed.
+// One step of every risky dot product, and of the plain one, which has to work wherever there is memory to compile it, as
+// the large kernels use it: sums[i] = start + sum over k of a[4 i + k] * b[k], for 16 rows i, a unsigned and b signed.
 
-#if defined(DOT_VNNI_AVX512)
+#if defined(DOT_NONE)
+int16 dot_step(int16 sums, uint16 a, global const int *b) {
+  const char4 all = *(global const char4 *)b;
+  sums += convert_int16(a & 255) * all.x + convert_int16(a >> 8 & 255) * all.y;
+  return sums + convert_int16(a >> 16 & 255) * all.z + convert_int16(a >> 24) * all.w;
+}
+#elif defined(DOT_VNNI_AVX512)
 // The memory operand is broadcast to all lanes; {1to16} is AT&T syntax, its braces escaped for the compiler.
 int16 dot_step(int16 sums, uint16 a, global const int *b) {
   __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(a), "m"(*b));

@@ -7,14 +7,16 @@
 // happens ("kill"). GGUF_FUSE_FAULT_LOG=FILE: at exit "CALL COUNT" is appended for every call that
 // happened, and "fired COUNT", so that a test can go through N = 1 .. COUNT.
 //
-// Counted are calls on regular files, folders and pipes other than standard output and error. What the C library and
-// the loader need for themselves (/proc, /etc, /lib, *.so and the like) is left alone. 64-bit variants count under the
-// plain name. With names of their own: opening and reading past the page cache (direct_open, direct_pread), opening a
-// file without a name (tmpfile_open) and fsync of a folder (folder_fsync). madvise counts always.
+// Counted are threads that are started, and calls on regular files, folders and pipes other than standard output and
+// error. What the C library and the loader need for themselves (/proc, /etc, /lib, *.so and the like) is left alone.
+// 64-bit variants count under the plain name. With names of their own: opening and reading past the page cache
+// (direct_open, direct_pread), opening a file without a name (tmpfile_open) and fsync of a folder (folder_fsync).
+// madvise counts always.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -36,7 +38,7 @@
   X(posix_fallocate) X(copy_file_range) X(sync_file_range) X(stat) X(lstat) X(fstat) X(fstatat) \
   X(fstatvfs) X(statvfs) X(fchmod) X(flock) X(lseek) X(mmap) \
   X(direct_open) X(direct_pread) X(tmpfile_open) X(folder_fsync) X(madvise) X(posix_fadvise) \
-  X(fstatfs) X(mincore) X(fchown) X(faccessat)
+  X(fstatfs) X(mincore) X(fchown) X(faccessat) X(pthread_create)
 // clang-format on
 
 enum Call {
@@ -377,6 +379,13 @@ WRAP_RETURNED(posix_fallocate64, posix_fallocate, (int fd, off64_t offset, off64
 WRAP_RETURNED(posix_fadvise, posix_fadvise, (int fd, off_t offset, off_t bytes, int advice), fd, offset, bytes, advice)
 WRAP_RETURNED(posix_fadvise64, posix_fadvise, (int fd, off64_t offset, off64_t bytes, int advice), fd, offset, bytes,
               advice)
+
+EXPORT int pthread_create(pthread_t* restrict thread, const pthread_attr_t* restrict attributes, void* (*start)(void*),
+                          void* restrict argument) {
+  REAL(pthread_create);
+  const int fault = ready ? next_fault(CALL_pthread_create) : NO_FAULT;
+  return fault > 0 ? fault : real(thread, attributes, start, argument);
+}
 
 // Whatever it returns, Linux has closed the descriptor.
 EXPORT int close(int fd) {

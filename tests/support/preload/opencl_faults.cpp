@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An OpenCL library whose calls fail when GGUF_FUSE_OPENCL_FAULT says so, at the time of the call: "CALL=CODE[,...]",
-// e.g. "clCreateBuffer=-4"; "clCreateBuffer.host=CODE" is of those in memory of the caller's. Every call that is not
+// e.g. "clCreateBuffer=-4"; "clCreateBuffer.host=CODE" is of those in memory of the caller's. Or it ends as
+// drivers do that run short: "throw", "abort", "exit", "crash". Every call that is not
 // defined here, and every one that is not to fail, is the real library's, which this one is linked with. To be named by
 // GGUF_FUSE_OPENCL_LIBRARY. A test that wants to know of calls finds the pointer gguf_fuse_opencl_watch in it, to a
 // function that is called with the name of each before it is made.
@@ -8,7 +9,9 @@
 #include <CL/cl.h>
 #include <dlfcn.h>
 
+#include <csignal>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #define EXPORTED extern "C" __attribute__((visibility("default")))
@@ -25,7 +28,13 @@ cl_int fault(const char* call) {
   const std::string text = std::string(",") + (faults != nullptr ? faults : "") + ",";
   const std::string wanted = std::string(",") + call + "=";
   const std::size_t found = text.find(wanted);
-  return found == std::string::npos ? CL_SUCCESS : std::atoi(text.c_str() + found + wanted.size());
+  if (found == std::string::npos) return CL_SUCCESS;
+  const std::string what = text.substr(found + wanted.size());
+  if (what.rfind("throw", 0) == 0) throw std::bad_alloc();
+  if (what.rfind("abort", 0) == 0) std::abort();
+  if (what.rfind("exit", 0) == 0) std::exit(7);
+  if (what.rfind("crash", 0) == 0) std::raise(SIGSEGV);
+  return std::atoi(what.c_str());
 }
 
 template <typename Function>
@@ -55,6 +64,15 @@ Function real(const char* call) {
 CALL(clGetPlatformIDs, (cl_uint room, cl_platform_id* out, cl_uint* count), (room, out, count))
 CALL(clGetDeviceIDs, (cl_platform_id platform, cl_device_type type, cl_uint room, cl_device_id* out, cl_uint* count),
      (platform, type, room, out, count))
+CALL(clBuildProgram,
+     (cl_program program, cl_uint count, const cl_device_id* devices, const char* options,
+      void(CL_CALLBACK* notify)(cl_program, void*), void* data),
+     (program, count, devices, options, notify, data))
+CALL(clReleaseProgram, (cl_program program), (program))
+CALL(clCreateSubDevices,
+     (cl_device_id device, const cl_device_partition_property* properties, cl_uint room, cl_device_id* out,
+      cl_uint* count),
+     (device, properties, room, out, count))
 CALL(clFinish, (cl_command_queue queue), (queue))
 CALL(clSetKernelArg, (cl_kernel kernel, cl_uint index, std::size_t bytes, const void* value),
      (kernel, index, bytes, value))

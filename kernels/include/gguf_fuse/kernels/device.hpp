@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -64,12 +65,22 @@ struct DeviceInfo {
 /// $XDG_CACHE_HOME/gguf-fuse or ~/.cache/gguf-fuse; empty when neither can be told.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string default_cache_folder();
 
+/// How far the compiler is, for whoever shows it; several devices may share one. Programs from the cache do not count.
+struct BuildCount {
+  std::atomic<std::uint32_t> begun{0};     ///< programs that the compiler was given
+  std::atomic<std::uint32_t> finished{0};  ///< of these; the others are being compiled now
+};
+
 struct DeviceOptions {
   std::optional<Style> style{};                       ///< overrides the profile
   std::optional<DotProduct> dot{};                    ///< overrides the profile, and is not probed
   std::string cache_folder = default_cache_folder();  ///< empty: no cache
   Log log{};
   bool profiling = false;  ///< collects timings(), at some cost a launch
+  /// At most so many compute units of a CPU device run kernels, where its driver can divide it (else that is logged);
+  /// 0: all. GPUs are not divided.
+  unsigned compute_units = 0;
+  BuildCount* builds = nullptr;  ///< counted up while programs are built; outlives the device
 };
 
 /// Times of one kernel on the device, without the time in the queue.
@@ -100,7 +111,7 @@ class GGUF_FUSE_EXPORT Marker {
 /// need of it alive. Its functions may be called by several threads.
 class GGUF_FUSE_EXPORT Device {
  public:
-  /// Errors: OpenClFailed.
+  /// `info` comes from list_devices(). Errors: InvalidArgument (it does not), OpenClFailed.
   [[nodiscard]] static Result<std::shared_ptr<Device>> open(const DeviceInfo& info, DeviceOptions options = {});
   explicit Device(std::shared_ptr<DeviceCore> core);
   ~Device();

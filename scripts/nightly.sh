@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# nightly.sh: what takes too long for every change, after a build of the preset release. Now: every program under every
+# shortage of tests/cli/shortage_test.cpp (half an hour).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# shellcheck source=scripts/common.sh
+. scripts/common.sh
+GGUF_FUSE_WHOLE_GRID=1 step "every shortage" build/release/bin/cli_tests --gtest_filter='*Shortage*'
