@@ -21,6 +21,12 @@ using testing::Not;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kSampled{25};
+/// Sanitizers take far more of everything than these limits, and end the process themselves.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
 /// An outcome is to come within this time, on an idle machine.
 constexpr int kMostSeconds = 30;
 
@@ -104,6 +110,7 @@ void expect_an_outcome(const Command& command, const std::string& way) {
 class ShortageTest : public testing::TestWithParam<Shortage> {};
 
 TEST_P(ShortageTest, EndsWithAnAnswer) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer needs more than that";
   std::vector<std::pair<Command, std::string>> grid;
   for (const Command& command : commands()) {
     for (const std::string& way : GetParam().ways) grid.emplace_back(command, way);
@@ -127,6 +134,7 @@ INSTANTIATE_TEST_SUITE_P(Of, ShortageTest, testing::ValuesIn(shortages()),
 
 // The next start, without the shortage, is as fast as ever.
 TEST(Shortage, LeavesNoVerdict) {
+  if (kSanitized) GTEST_SKIP() << "a sanitizer needs more than that";
   const support::TempDir folder;
   const support::RunOptions options{.environment = {"XDG_CACHE_HOME=" + folder.path().string()}};
   const Command run = commands().front();
