@@ -197,6 +197,7 @@ Result<Value> round(Machine& machine, Self self, Args arguments) {
   const double scale = std::pow(10.0, static_cast<double>(std::clamp<std::int64_t>(digits, -300, 300)));
   if (method == "ceil") return Value(std::ceil(*number * scale) / scale);
   if (method == "floor") return Value(std::floor(*number * scale) / scale);
+  if (method == "common" && integer_of(self) && digits >= 0) return Value(*integer_of(self));
   if (method != "common") return machine.failure("round knows common, ceil and floor");
   if (digits >= 0 && digits <= 15 && std::fabs(*number) < 1e15) {
     char text[64];  // decimal digits are rounded where the number is read exactly

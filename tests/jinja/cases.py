@@ -47,7 +47,7 @@ list is sequence, word is sequence, pair is sequence, 1 is sequence, list is ite
 pair is mapping, list is mapping, 3 is odd, 4 is even, 9 is divisibleby 3, 9 is divisibleby(2)
 1 is eq 1, 1 is ne 2, 1 is lt 2, 3 is ge 3, 2 is in [1, 2], 'x' is lower, 'X' is upper, word is sameas word
 range is callable, word is callable, 1 == 1 is true, not 1 is string
-text | trim, text | trim | length, text | length, 'xxaxx' | trim('x'), text | upper, text | lower
+text | trim, text | trim | length, text | length, 'xxaxx' | trim('x'), word | upper, text | lower
 'hello world' | capitalize, 'HELLO wORLD-x (y)' | title, 'hello wORLD it\\'s'.title(), 'ABC' | lower
 'a.b.c' | replace('.', '-'), 'aaa' | replace('a', 'b', 2), 'abc'.replace('', '-'), 'abc' | replace('b', '')
 missing | default('d'), '' | default('d'), '' | default('d', true), none | default('d'), 0 | d(1, boolean=true), missing | default
@@ -67,7 +67,7 @@ list | reverse | list, word | reverse, word | list, pair | list, 'é日' | list
 2.5 | round, 3.5 | round, 2.675 | round(2), 2.1 | round(0, 'ceil'), 2.9 | round(method='floor'), 7 | round, -2.5 | round
 3 | string, 3 | string ~ 4, 2.50 | string, true | string, none | string
 lines | indent, lines | indent(2, true), lines | indent(2, first=false, blank=true), 'a\\nb' | indent('> ')
-html | escape, html | e | length, word | safe
+html | escape | string ~ '', html | e | length, (word | safe) ~ ''
 '%s is %d of %5.2f%%' | format(word, 3, 2.5), '%5s|%-5s|%05d|%+d' | format('a', 'b', 42, 7), '%r' % ('x',), '%s' % 3
 '{} and {}'.format(1, 'b'), '{1}{0}'.format('a', 'b'), '{x}-{{}}'.format(x=none)
 pair | tojson, list | tojson(indent=2), pair | tojson(indent=4), text | tojson, '\\x01é"\\\\/' | tojson, [] | tojson(indent=1)

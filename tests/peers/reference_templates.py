@@ -37,6 +37,8 @@ def environment():
     made = jinja2.sandbox.SandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
     made.filters["tojson"] = tojson
+    # Without autoescape nobody wants `x | safe + y` to escape y, which Jinja2 does; llama.cpp does not.
+    made.filters["safe"] = str
     made.filters["from_json"] = json.loads
     made.globals["raise_exception"] = raise_exception
     made.globals["strftime_now"] = lambda text: datetime.datetime.fromtimestamp(NOW).strftime(text)

@@ -115,4 +115,6 @@ table 'Tokens per second of processor time, one thread, alternating runs:' \
 logits speed "$smollm2" "$work/smollm2.gguf" --label 'SmolLM2 135M Q4_1'
 logits speed "$gemma3" "$work/gemma3.gguf" --label 'Gemma 3 270M Q4_K_M'
 logits speed "$work/granite_swa.gguf" "$work/granite_swa.fused.gguf" --label 'SmolLM2 x 8, granite_swa'
+printf '\nChat templates of other models, rendered here and by Jinja2, over 17 conversations each:\n\n'
+"$python" "$root/tests/peers/templates.py" "$PYTHONPATH/vendor/llama.cpp/models/templates" "$bin/gguf-render-template" || failed=1
 exit "$failed"

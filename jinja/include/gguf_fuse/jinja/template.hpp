@@ -21,8 +21,9 @@ struct Limits {
 
 /// A template in the language of Jinja2, as transformers runs chat templates: trim_blocks and lstrip_blocks, loop
 /// controls, the tags `generation` and `endgeneration` (ignored), and the functions raise_exception, strftime_now,
-/// namespace, range, dict, joiner and cycler. No inheritance, no include, no import, no autoescape. A template cannot
-/// reach anything but the values it is given. Immutable: any number of threads may render it at once.
+/// namespace, range and dict. No inheritance, no include, no import, no autoescape (`safe` changes nothing). Upper and
+/// lower case are those of ASCII. A template cannot reach anything but the values it is given. Immutable: any number of
+/// threads may render it at once.
 class GGUF_FUSE_EXPORT Template {
  public:
   /// Errors: TemplateSyntax, with the line.
