@@ -74,8 +74,9 @@ void OriginalHasher::add(const FileTracks& tracks, std::uint64_t begin, std::spa
     if (stretch.is_block) {
       const auto block = bytes.subspan(at - begin, stop - at);
       const XXH128_hash_t hash = XXH3_128bits_withSeed(block.data(), block.size(), stretch.number);
-      sums_[2 * stretch.tensor].fetch_add(hash.low64, std::memory_order_relaxed);
-      sums_[2 * stretch.tensor + 1].fetch_add(hash.high64, std::memory_order_relaxed);
+      const std::size_t low = std::size_t{2} * stretch.tensor;
+      sums_[low].fetch_add(hash.low64, std::memory_order_relaxed);
+      sums_[low + 1].fetch_add(hash.high64, std::memory_order_relaxed);
     }
     at = stop;
   }

@@ -15,7 +15,6 @@ namespace {
 
 using support::Bytes;
 using support::difference;
-using support::list_folder;
 using support::model_of;
 using support::Pieces;
 using support::RandomModel;

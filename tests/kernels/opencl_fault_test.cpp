@@ -36,6 +36,7 @@ class OpenClFaultTest : public testing::Test {
 };
 
 TEST_F(OpenClFaultTest, NoPlatformsAndNoDevices) {
+  const support::ScopedVariable devices("POCL_DEVICES", "");  // which would be the advice otherwise
   for (const std::string what : {"clGetPlatformIDs=-1001", "clGetDeviceIDs=-1"}) {
     const auto set = fault(what);
     expect_failure(list_devices(), ErrorCode::NoDevice, {"pocl-opencl-icd"});
