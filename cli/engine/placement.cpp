@@ -178,7 +178,7 @@ Activations activations_for(const EngineOptions& options, const std::vector<std:
 }
 
 Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice, const EngineOptions& options,
-                                                          const Log& log) {
+                                                          const Log& log, BuildCount* builds) {
   std::vector<std::shared_ptr<Device>> devices;
   for (const DeviceInfo& info : choice.devices) {
     GGUF_FUSE_ASSIGN(auto device, Device::open(info, {.style = options.style,
@@ -186,7 +186,8 @@ Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& ch
                                                       .cache_folder = options.cache_folder,
                                                       .log = log,
                                                       .profiling = options.profile,
-                                                      .compute_units = options.threads}));
+                                                      .compute_units = options.threads,
+                                                      .builds = builds}));
     devices.push_back(std::move(device));
   }
   return devices;

@@ -35,9 +35,10 @@ struct DeviceChoice {
 [[nodiscard]] Activations activations_for(const EngineOptions& options,
                                           const std::vector<std::shared_ptr<Device>>& devices);
 
-/// Opened, once each. Errors: those of Device::open.
+/// Opened, once each; `builds` counts the programs that are compiled and may be null. Errors: those of Device::open.
 [[nodiscard]] Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice,
-                                                                        const EngineOptions& options, const Log& log);
+                                                                        const EngineOptions& options, const Log& log,
+                                                                        BuildCount* builds);
 
 /// --list-devices. Errors: those of list_devices.
 [[nodiscard]] Result<std::string> device_table(std::size_t width);

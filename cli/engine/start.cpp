@@ -35,6 +35,16 @@ std::string programs_text(const Session::BuildReport& build) {
   return fmt::format("{} built, {} from the cache", plural(build.programs - build.cached, "program"), build.cached);
 }
 
+/// What a first start waits for. How many there will be is known when the last one is built.
+std::string compiling_text(const BuildCount& builds) {
+  const std::uint32_t begun = builds.begun.load();
+  if (begun == 0) return {};
+  const std::uint32_t finished = std::min(builds.finished.load(), begun);
+  if (finished == begun) return fmt::format("compile  {} done, which run for the first time", plural(begun, "program"));
+  return fmt::format("compile  {} done, {} at work; the next start finds them", plural(finished, "program"),
+                     begun - finished);
+}
+
 Result<std::vector<KernelTiming>> sorted_timings(const Device& device) {
   GGUF_FUSE_ASSIGN(std::vector<KernelTiming> timings, device.timings());
   std::sort(timings.begin(), timings.end(),
@@ -65,11 +75,12 @@ Log make_log(bool verbose) {
   };
 }
 
-Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control) {
+Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control,
+                                                     BuildCount* builds) {
   const Log log = make_log(options.verbose);
   GGUF_FUSE_ASSIGN(const DeviceChoice choice, choose_devices(options));
   for (const std::string& note : choice.notes) print_warning(note);
-  GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log));
+  GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log, builds));
   const Activations activations = activations_for(options, devices);
   return RunnableModel::open(options.model, {.devices = std::move(devices),
                                              .split = choice.split,
@@ -86,8 +97,10 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
 Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control) {
   const auto begin = Clock::now();
   Engine engine;
-  const Progress progress(control, {"load"}, start.progress);
-  GGUF_FUSE_ASSIGN(engine.model, open_runnable(options, control));
+  engine.builds = std::make_unique<BuildCount>();
+  const Progress progress(control, {"load"}, start.progress,
+                          [&builds = *engine.builds] { return compiling_text(builds); });
+  GGUF_FUSE_ASSIGN(engine.model, open_runnable(options, control, engine.builds.get()));
   for (const std::string& note : engine.model->description().notes) print_warning(note);
   if (options.tell_unfused) {
     for (const std::string& line : engine.model->description().not_fused) print_warning(line);

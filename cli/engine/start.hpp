@@ -20,6 +20,7 @@ struct StartReport {
 
 /// A model on its devices with one session.
 struct Engine {
+  std::unique_ptr<BuildCount> builds{};  ///< the devices count in it
   std::shared_ptr<RunnableModel> model{};
   std::unique_ptr<Session> session{};
   StartReport report{};
@@ -40,7 +41,9 @@ struct StartOptions {
 void print_warning(std::string_view text);
 
 /// Opens devices and loads the model. Errors: those of choose_devices, open_devices, RunnableModel and Session.
-[[nodiscard]] Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control);
+/// `builds` counts the programs that are compiled; may be null.
+[[nodiscard]] Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& options, Control& control,
+                                                                   BuildCount* builds);
 /// open_runnable, a session on it, and both ready to compute. Errors: those of `opened` too.
 [[nodiscard]] Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control);
 

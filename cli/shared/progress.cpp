@@ -38,8 +38,13 @@ std::string time_left(double seconds) {
 
 }  // namespace
 
-Progress::Progress(const Control& control, std::vector<std::string> stages, bool shown)
-    : control_(control), stages_(std::move(stages)), looked_(Clock::now()), printed_(looked_) {
+Progress::Progress(const Control& control, std::vector<std::string> stages, bool shown,
+                   std::function<std::string()> afterwards)
+    : control_(control),
+      stages_(std::move(stages)),
+      afterwards_(std::move(afterwards)),
+      looked_(Clock::now()),
+      printed_(looked_) {
   if (!shown) return;
   terminal_ = redraws(stderr);
   // signals stay with the main thread, whose system calls they are to interrupt
@@ -93,6 +98,10 @@ void Progress::look() {
 std::string Progress::text(std::size_t width) const {
   const std::string rate = rate_ < 1 ? "" : format_bytes(static_cast<std::uint64_t>(rate_)) + "/s";
   if (total_ == 0) return fmt::format("{:<6}  {:>7}  {}", stages_[stage_], format_bytes(done_), rate);
+  if (done_ >= total_ && afterwards_) {
+    const std::string text = afterwards_();
+    if (!text.empty()) return width == 0 ? text : text.substr(0, width);
+  }
   const double fraction = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
   // all bytes are moved: what takes time now is the disk
   const bool waiting = done_ >= total_;

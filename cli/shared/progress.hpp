@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -18,7 +19,10 @@ namespace gguf_fuse::cli {
 class Progress {
  public:
   /// `stages` names what happens each time the count starts again: copy, verify. Does nothing unless `shown`.
-  Progress(const Control& control, std::vector<std::string> stages, bool shown);
+  /// `afterwards` says what is waited for when every byte is moved; empty texts, like an empty function, leave that to
+  /// the last stage. It is called by another thread.
+  Progress(const Control& control, std::vector<std::string> stages, bool shown,
+           std::function<std::string()> afterwards = {});
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -34,6 +38,7 @@ class Progress {
 
   const Control& control_;
   std::vector<std::string> stages_;
+  std::function<std::string()> afterwards_;
   bool terminal_ = false;
   std::size_t stage_ = 0;
   std::uint64_t done_ = 0;

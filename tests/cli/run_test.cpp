@@ -336,6 +336,16 @@ TEST(RunChat, CtrlCEndsAnAnswerAndAtThePromptTheProgram) {
   EXPECT_THAT(result.out, HasSubstr("generation"));
 }
 
+TEST(RunTerminal, AFirstStartSaysThatItCompiles) {
+  const TempDir folder;
+  RunningProgram program(
+      {"/usr/bin/env", "XDG_CACHE_HOME=" + folder.file("cache"), "POCL_CACHE_DIR=" + folder.file("pocl"),
+       GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-p", "the", "-n", "1"},
+      RunningProgram::Kind::Terminal);
+  EXPECT_TRUE(program.wait_for("compile ", kPatience)) << program.output();
+  EXPECT_TRUE(program.wait_for("at work", kPatience)) << program.output();
+}
+
 TEST(RunTerminal, ProgressIsErased) {
   RunningProgram program({GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-p", "the", "-n", "2", "--no-warmup"},
                          RunningProgram::Kind::Terminal);
