@@ -218,7 +218,9 @@ void add_loading_options(OptionTable& table, EngineOptions& options, unsigned co
           [&](const std::string& name, const std::string& text) {
             static const auto kWords = words_of({LoadMode::Read, LoadMode::Mmap, LoadMode::Direct}, load_mode_name);
             // llama.cpp's other words keep pages in memory; here weights lie in the device's memory
-            const std::string_view mode = text == "mlock" ? "none" : text == "mmap+mlock" ? "mmap" : text;
+            const std::string_view mode = text == "mlock"        ? "none"
+                                          : text == "mmap+mlock" ? "mmap"
+                                                                 : std::string_view(text);
             const std::size_t word = parse_choice(name, mode, kWords);
             options.load_mode = word == 0 ? std::nullopt : std::optional(static_cast<LoadMode>(word - 1));
           })

@@ -14,12 +14,12 @@ namespace {
 std::string beginning(std::string_view text) {
   constexpr std::size_t kCharacters = 16;
   std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(text[i]);
+  for (const char character : text) {
+    const auto byte = static_cast<unsigned char>(character);
     const bool starts = (byte & 0xC0U) != 0x80U;  // not inside a character
     if (starts && display_width(out) == kCharacters) return out + "...";
     if (byte == '\n' && !out.empty()) return out;
-    if (byte >= ' ' && byte != 0x7F && !(out.empty() && byte == ' ')) out += text[i];
+    if (byte >= ' ' && byte != 0x7F && !(out.empty() && byte == ' ')) out += character;
   }
   return out;
 }

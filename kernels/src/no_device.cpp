@@ -64,11 +64,12 @@ Error error_of(std::string actual, std::string_view hint) {
   return {.code = ErrorCode::NoDevice, .actual = std::move(actual), .hint = std::string(hint)};
 }
 
-/// Whether files can be made in `folder`, or it can be made itself: its nearest ancestor decides.
-bool can_write(fs::path folder) {
+/// Whether files can be made in `folder`, which is made where it is not there, as PoCL itself would: permissions of its
+/// parent tell too little (/proc lets nobody make a folder).
+bool can_write(const fs::path& folder) {
   std::error_code error;
-  while (!fs::exists(folder, error) && folder.has_relative_path()) folder = folder.parent_path();
-  return ::access(folder.c_str(), W_OK | X_OK) == 0;
+  fs::create_directories(folder, error);
+  return !error && ::access(folder.c_str(), W_OK | X_OK) == 0;
 }
 
 /// PoCL keeps what it compiled in $POCL_CACHE_DIR, $XDG_CACHE_HOME/pocl/kcache, ~/.cache/pocl/kcache or

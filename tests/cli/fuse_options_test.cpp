@@ -162,7 +162,7 @@ TEST(FuseOptions, GgufBenchHasThemToo) {
   for (const auto& row : parsed(loading.out)) EXPECT_EQ(row.at("load_mode"), "dio");
   const auto wrong = bench({"--fuse", "yes"});
   EXPECT_EQ(wrong.exit_code, 2);
-  EXPECT_THAT(wrong.err, HasSubstr("give one of auto, on, off"));
+  EXPECT_THAT(wrong.out, HasSubstr("give one of auto, on, off"));
 }
 
 }  // namespace

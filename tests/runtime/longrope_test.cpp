@@ -85,7 +85,11 @@ TEST_F(LongRope, TheTextsLengthChoosesAndNotTheContexts) {
       EXPECT_EQ(value_of(session->logits()), expected(length)) << length << " of " << context;
     }
   }
-  EXPECT_GT(difference(expected(8), other_kind(8)), 100 * kTolerance);
+  double most = 0;  // a softmax that sees one token alone hides the angles
+  for (std::size_t length = 2; length < 14; ++length) {
+    most = std::max(most, difference(expected(length), other_kind(length)));
+  }
+  EXPECT_GT(most, 100 * kTolerance);
 }
 
 TEST_F(LongRope, ATextThatGrowsAcrossTheBorderIsReadAnew) {
