@@ -16,8 +16,9 @@ definitions() {
     python3 -c '
 import json, re, sys
 
-def types(signature):  # without the names of the parameters
-    return ",".join(re.sub(r"\s*\b\w+\s*(=.*)?$", "", one) for one in signature.strip("()").split(","))
+def types(signature):  # without the names of the parameters, but with what stands behind them, such as const
+    parameters, _, behind = signature.rpartition(")")
+    return ",".join(re.sub(r"\s*\b\w+\s*(=.*)?$", "", one) for one in parameters.strip("()").split(",")) + behind
 
 for line in sys.stdin:
     tag = json.loads(line)
@@ -56,7 +57,7 @@ echo 'namespace n { namespace { struct Own {}; } class Twice { long b; }; inline
 found=$(unique "the example" "$example" | grep -c 'is defined more than once')
 [ "$found" = 2 ] || { echo "of two names that are defined twice, $found were found: does ctags work?"; exit 1; }
 
-libraries=(loader fuse kernels runtime)
+libraries=(loader fuse kernels jinja runtime)
 unique "gguf-fuse" "${libraries[@]}" cli/shared cli/fuse
 for program in run bench; do
   unique "gguf-$program" "${libraries[@]}" cli/shared cli/engine "cli/$program"

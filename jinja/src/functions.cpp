@@ -13,10 +13,10 @@ namespace {
 using Self = const Value&;
 using Args = const Arguments&;
 
-template <Dict::Kind kind>
+template <Dict::Kind Kind>
 Result<Value> make_dict(Machine& machine, Self, Args arguments) {
   GGUF_FUSE_CHECK(machine.charge(sizeof(Dict) + arguments.named.size() * 4 * sizeof(Value)));
-  Dict* const dict = machine.heap().dict(kind);
+  Dict* const dict = machine.heap().dict(Kind);
   if (!arguments.positional.empty()) {
     const Dict* const source = arguments.positional[0].dict();
     if (source == nullptr || arguments.positional.size() > 1) return machine.failure("a dict is made of a dict");
@@ -81,12 +81,12 @@ Result<Value> get(Machine& machine, Self self, Args arguments) {
 
 enum class Part { Keys, Values, Items };
 
-template <Part part>
+template <Part Wanted>
 Result<Value> entries(Machine& machine, Self self, Args) {
   std::vector<Value> items;
   for (const auto& [key, value] : self.dict()->entries) {
-    if (part != Part::Items) {
-      items.push_back(part == Part::Keys ? key : value);
+    if (Wanted != Part::Items) {
+      items.push_back(Wanted == Part::Keys ? key : value);
       continue;
     }
     GGUF_FUSE_ASSIGN(Value pair, machine.make_list({key, value}, List::Kind::Tuple));
@@ -119,17 +119,17 @@ Result<Value> pop(Machine& machine, Self self, Args arguments) {
   return value;
 }
 
-template <bool counts>
+template <bool Counts>
 Result<Value> position(Machine& machine, Self self, Args arguments) {
   if (arguments.positional.size() != 1) return machine.failure("one value to look for is wanted");
   std::int64_t number = 0;
   const std::vector<Value>& items = self.list()->items;
   for (std::size_t i = 0; i < items.size(); ++i) {
     GGUF_FUSE_ASSIGN(const bool same, equal(machine, items[i], arguments.positional[0]));
-    if (same && !counts) return Value(static_cast<std::int64_t>(i));
+    if (same && !Counts) return Value(static_cast<std::int64_t>(i));
     number += same ? 1 : 0;
   }
-  if (!counts) return machine.failure("a value that is not in the list");
+  if (!Counts) return machine.failure("a value that is not in the list");
   return Value(number);
 }
 

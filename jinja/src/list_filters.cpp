@@ -138,10 +138,10 @@ Result<Value> map(Machine& machine, Self self, Args arguments) {
 }
 
 // select, reject, selectattr and rejectattr.
-template <bool wanted, bool by_attribute>
+template <bool Wanted, bool ByAttribute>
 Result<Value> filtered(Machine& machine, Self self, Args arguments) {
   GGUF_FUSE_ASSIGN(const std::vector<Value> items, elements_or_none(machine, self));
-  constexpr std::size_t kTest = by_attribute ? 1 : 0;
+  constexpr std::size_t kTest = ByAttribute ? 1 : 0;
   const Builtin* test = nullptr;
   Arguments rest;
   if (arguments.positional.size() > kTest) {
@@ -152,11 +152,11 @@ Result<Value> filtered(Machine& machine, Self self, Args arguments) {
   }
   std::vector<Value> kept;
   for (const Value& item : items) {
-    GGUF_FUSE_ASSIGN(Value value, by_path(machine, item, by_attribute ? arguments.get(0, "attribute") : nullptr));
+    GGUF_FUSE_ASSIGN(Value value, by_path(machine, item, ByAttribute ? arguments.get(0, "attribute") : nullptr));
     if (test != nullptr) {
       GGUF_FUSE_ASSIGN(value, machine.call(*test, value, rest));
     }
-    if (is_true(value) == wanted) kept.push_back(item);
+    if (is_true(value) == Wanted) kept.push_back(item);
   }
   return machine.make_list(std::move(kept), List::Kind::Generator);
 }
@@ -226,7 +226,7 @@ Result<Value> unique(Machine& machine, Self self, Args arguments) {
   return machine.make_list(std::move(result), List::Kind::Generator);
 }
 
-template <bool greatest>
+template <bool Greatest>
 Result<Value> extreme(Machine& machine, Self self, Args arguments) {
   GGUF_FUSE_ASSIGN(const std::vector<Value> items, elements_of(machine, self));
   GGUF_FUSE_ASSIGN(const auto keys,
@@ -235,7 +235,7 @@ Result<Value> extreme(Machine& machine, Self self, Args arguments) {
   std::size_t best = 0;
   for (std::size_t i = 1; i < items.size(); ++i) {
     GGUF_FUSE_ASSIGN(const int sign, order(machine, keys[i], keys[best]));
-    if (greatest ? sign > 0 : sign < 0) best = i;
+    if (Greatest ? sign > 0 : sign < 0) best = i;
   }
   return items[best];
 }

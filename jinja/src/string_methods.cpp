@@ -11,15 +11,15 @@ namespace {
 using Self = const Value&;
 using Args = const Arguments&;
 
-template <bool left, bool right>
+template <bool Left, bool Right>
 Result<Value> strip(Machine& machine, Self self, Args arguments) {
-  return stripped(machine, *self.text(), arguments.get(0, "chars"), left, right);
+  return stripped(machine, *self.text(), arguments.get(0, "chars"), Left, Right);
 }
 
-template <Text (*change)(const Text&)>
+template <Text (*Change)(const Text&)>
 Result<Value> changed(Machine& machine, Self self, Args) {
   GGUF_FUSE_CHECK(machine.charge(self.text()->size()));
-  return Value(change(*self.text()));
+  return Value(Change(*self.text()));
 }
 
 // Python's title: a letter behind anything but a letter is large.
@@ -37,6 +37,7 @@ Text titled(const Text& text) {
 Result<Value> list_of(Machine& machine, const Text& text, const std::vector<Range>& parts) {
   GGUF_FUSE_CHECK(machine.charge(text.size() + parts.size() * (sizeof(Value) + sizeof(Text))));
   std::vector<Value> items;
+  items.reserve(parts.size());
   for (const Range& part : parts) items.emplace_back(text.slice(part.begin, part.end));
   return machine.make_list(std::move(items));
 }
@@ -58,7 +59,7 @@ std::vector<Range> words(std::string_view text, std::int64_t most) {
   return parts;
 }
 
-template <bool from_right>
+template <bool FromRight>
 Result<Value> split(Machine& machine, Self self, Args arguments) {
   const Text& text = *self.text();
   const std::string& bytes = text.bytes();
@@ -66,13 +67,13 @@ Result<Value> split(Machine& machine, Self self, Args arguments) {
   const std::int64_t most = given < 0 ? INT64_MAX : given;
   const Value* const separator = arguments.get(0, "sep");
   if (separator == nullptr || separator->is<None>()) {
-    if (from_right && given >= 0) return machine.failure("rsplit at white space knows no limit");
+    if (FromRight && given >= 0) return machine.failure("rsplit at white space knows no limit");
     return list_of(machine, text, words(bytes, most));
   }
   GGUF_FUSE_ASSIGN(const Text* const mark, text_argument(machine, separator, "separators"));
   if (mark->size() == 0) return machine.failure("an empty separator");
   std::vector<Range> parts;
-  if (from_right) {
+  if (FromRight) {
     std::size_t end = bytes.size();
     while (static_cast<std::int64_t>(parts.size()) < most && end >= mark->size()) {
       const std::size_t at = bytes.rfind(mark->bytes(), end - mark->size());
@@ -99,15 +100,15 @@ Result<Value> splitlines(Machine& machine, Self self, Args) {
   return list_of(machine, *self.text(), line_ranges(self.text()->bytes()));
 }
 
-template <bool from_right>
+template <bool FromRight>
 Result<Value> partition(Machine& machine, Self self, Args arguments) {
   GGUF_FUSE_ASSIGN(const Text* const mark, text_argument(machine, arguments.get(0, "sep"), "separators"));
   const Text& text = *self.text();
   GGUF_FUSE_CHECK(machine.charge(text.size()));
-  const std::size_t at = from_right ? text.bytes().rfind(mark->bytes()) : text.bytes().find(mark->bytes());
+  const std::size_t at = FromRight ? text.bytes().rfind(mark->bytes()) : text.bytes().find(mark->bytes());
   if (at == std::string::npos) {
     const Value none{Text()};
-    return machine.make_list(from_right ? std::vector<Value>{none, none, self} : std::vector<Value>{self, none, none},
+    return machine.make_list(FromRight ? std::vector<Value>{none, none, self} : std::vector<Value>{self, none, none},
                              List::Kind::Tuple);
   }
   const std::size_t end = at + mark->size();
@@ -116,7 +117,7 @@ Result<Value> partition(Machine& machine, Self self, Args arguments) {
 }
 
 // The argument of startswith and endswith: one text or a tuple of them.
-template <bool at_end>
+template <bool AtEnd>
 Result<Value> has_affix(Machine& machine, Self self, Args arguments) {
   const Value* const given = arguments.get(0, "prefix");
   std::vector<Value> affixes;
@@ -130,19 +131,19 @@ Result<Value> has_affix(Machine& machine, Self self, Args arguments) {
   bool found = false;
   for (const Value& affix : affixes) {
     GGUF_FUSE_ASSIGN(const Text* const text, text_argument(machine, &affix, "texts to look for"));
-    found = found || (at_end ? bytes.ends_with(text->bytes()) : bytes.starts_with(text->bytes()));
+    found = found || (AtEnd ? bytes.ends_with(text->bytes()) : bytes.starts_with(text->bytes()));
   }
   return Value(found);
 }
 
-template <bool at_end>
+template <bool AtEnd>
 Result<Value> without_affix(Machine& machine, Self self, Args arguments) {
   GGUF_FUSE_ASSIGN(const Text* const affix, text_argument(machine, arguments.get(0, "prefix"), "texts to remove"));
   const Text& text = *self.text();
   const std::string& bytes = text.bytes();
-  if (!(at_end ? bytes.ends_with(affix->bytes()) : bytes.starts_with(affix->bytes()))) return self;
+  if (!(AtEnd ? bytes.ends_with(affix->bytes()) : bytes.starts_with(affix->bytes()))) return self;
   GGUF_FUSE_CHECK(machine.charge(text.size()));
-  return Value(at_end ? text.slice(0, text.size() - affix->size()) : text.slice(affix->size(), text.size()));
+  return Value(AtEnd ? text.slice(0, text.size() - affix->size()) : text.slice(affix->size(), text.size()));
 }
 
 Result<Value> replace(Machine& machine, Self self, Args arguments) {
@@ -154,16 +155,16 @@ Result<Value> replace(Machine& machine, Self self, Args arguments) {
 }
 
 // Where it is, in characters, or -1.
-template <bool from_right, bool fails>
+template <bool FromRight, bool Fails>
 Result<Value> find(Machine& machine, Self self, Args arguments) {
   GGUF_FUSE_ASSIGN(const Text* const wanted, text_argument(machine, arguments.get(0, "sub"), "texts to look for"));
   const std::string& bytes = self.text()->bytes();
   GGUF_FUSE_CHECK(machine.step(bytes.size() / 64));
-  const std::size_t at = from_right ? bytes.rfind(wanted->bytes()) : bytes.find(wanted->bytes());
+  const std::size_t at = FromRight ? bytes.rfind(wanted->bytes()) : bytes.find(wanted->bytes());
   if (at != std::string::npos) {
     return Value(static_cast<std::int64_t>(count_characters(std::string_view(bytes).substr(0, at))));
   }
-  if (fails) return machine.failure("a text that is not there");
+  if (Fails) return machine.failure("a text that is not there");
   return Value(std::int64_t{-1});
 }
 
@@ -192,18 +193,18 @@ Result<Value> format(Machine& machine, Self self, Args arguments) {
   return brace_format(machine, *self.text(), arguments);
 }
 
-template <bool (*holds)(char)>
+template <bool (*Holds)(char)>
 Result<Value> all_are(Machine&, Self self, Args) {
   const std::string& bytes = self.text()->bytes();
-  return Value(!bytes.empty() && std::all_of(bytes.begin(), bytes.end(), holds));
+  return Value(!bytes.empty() && std::all_of(bytes.begin(), bytes.end(), Holds));
 }
 bool is_letter(char c) { return is_upper(c) || is_lower(c) || static_cast<unsigned char>(c) >= 0x80U; }
 bool is_letter_or_digit(char c) { return is_letter(c) || is_digit(c); }
 
-template <bool (*counts)(char), bool (*refused)(char)>
+template <bool (*Counts)(char), bool (*Refused)(char)>
 Result<Value> in_case(Machine&, Self self, Args) {
   const std::string& bytes = self.text()->bytes();
-  return Value(std::any_of(bytes.begin(), bytes.end(), counts) && std::none_of(bytes.begin(), bytes.end(), refused));
+  return Value(std::any_of(bytes.begin(), bytes.end(), Counts) && std::none_of(bytes.begin(), bytes.end(), Refused));
 }
 
 Result<Value> isspace(Machine&, Self self, Args) {

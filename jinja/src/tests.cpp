@@ -10,9 +10,9 @@ namespace {
 using Self = const Value&;
 using Args = const Arguments&;
 
-template <bool (*holds)(const Value&)>
+template <bool (*Holds)(const Value&)>
 Result<Value> simple(Machine&, Self self, Args) {
-  return Value(holds(self));
+  return Value(Holds(self));
 }
 
 bool is_defined(Self self) { return !self.is<Undefined>(); }
@@ -34,11 +34,11 @@ bool is_sequence(Self self) {
   return is_iterable(self) && (self.list() == nullptr || self.list()->kind != List::Kind::Generator);
 }
 
-template <bool (*counts)(char), bool (*refused)(char)>
+template <bool (*Counts)(char), bool (*Refused)(char)>
 bool in_case(Self self) {
   if (self.text() == nullptr) return false;
   const std::string& bytes = self.text()->bytes();
-  return std::any_of(bytes.begin(), bytes.end(), counts) && std::none_of(bytes.begin(), bytes.end(), refused);
+  return std::any_of(bytes.begin(), bytes.end(), Counts) && std::none_of(bytes.begin(), bytes.end(), Refused);
 }
 
 Result<const Value*> only_argument(Machine& machine, Args arguments) {
@@ -52,9 +52,9 @@ Result<Value> divisible(Machine& machine, const Value& self, const Value& by, st
   return Value(same);
 }
 
-template <std::int64_t remainder>
+template <std::int64_t Remainder>
 Result<Value> parity(Machine& machine, Self self, Args) {
-  return divisible(machine, self, Value(std::int64_t{2}), remainder);
+  return divisible(machine, self, Value(std::int64_t{2}), Remainder);
 }
 
 Result<Value> divisibleby(Machine& machine, Self self, Args arguments) {
@@ -64,11 +64,11 @@ Result<Value> divisibleby(Machine& machine, Self self, Args arguments) {
 
 enum class Operator { Equal, Unequal, Less, LessOrEqual, Greater, GreaterOrEqual, In };
 
-template <Operator op>
+template <Operator Op>
 Result<Value> compared(Machine& machine, Self self, Args arguments) {
   constexpr std::string_view kNames[] = {"==", "!=", "<", "<=", ">", ">=", "in"};
   GGUF_FUSE_ASSIGN(const Value* const other, only_argument(machine, arguments));
-  GGUF_FUSE_ASSIGN(const bool found, compare(machine, kNames[static_cast<std::size_t>(op)], self, *other));
+  GGUF_FUSE_ASSIGN(const bool found, compare(machine, kNames[static_cast<std::size_t>(Op)], self, *other));
   return Value(found);
 }
 

@@ -13,11 +13,11 @@ namespace {
 using Self = const Value&;
 using Args = const Arguments&;
 
-template <Text (*change)(const Text&)>
+template <Text (*Change)(const Text&)>
 Result<Value> changed(Machine& machine, Self self, Args) {
   GGUF_FUSE_ASSIGN(const Text text, to_text(machine, self));
   GGUF_FUSE_CHECK(machine.charge(text.size()));
-  return Value(change(text));
+  return Value(Change(text));
 }
 
 Text same(const Text& text) { return text; }
