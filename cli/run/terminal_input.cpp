@@ -44,7 +44,11 @@ Decoded decode_one(std::string_view bytes) {
 
 TerminalInput::Character TerminalInput::next() {
   for (;;) {
-    if (const auto value = decode()) return {.value = *value};
+    while (const auto value = decode()) {
+      // what a terminal makes of a Ctrl-D that came before its own editing was turned off; an editor would quote the
+      // next key for it
+      if (*value != L'\0') return {.value = *value};
+    }
     if (caught_signal() != 0) return {.stop = Stop::Signal};
     if (redraw_wanted.exchange(false)) return {.stop = Stop::Redraw};
     // a signal that comes between the looks above and the wait is seen after this time

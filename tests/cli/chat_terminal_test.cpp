@@ -58,7 +58,9 @@ class Talk {
 
   /// Waits until a line is asked for once more; false when it is not.
   [[nodiscard]] bool asked() {
-    for (int i = 0; i < kPatience / 20; ++i) {
+    // by the clock: an editor shows what is typed character by character
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatience);
+    while (std::chrono::steady_clock::now() < end) {
       const std::string& shown = program_.output(20);
       if (const std::size_t at = shown.find(kAsks, seen_); at != std::string::npos) {
         last_ = shown.substr(seen_, at - seen_);
@@ -216,11 +218,25 @@ TEST(ChatTerminal, CtrlCGivesALineUpAndTwiceEnds) {
   EXPECT_EQ(talk.program().finish().exit_code, 128 + SIGINT);
 }
 
+TEST(ChatTerminal, CtrlDWithinAnAnswerTakesNoKeyAway) {
+  Talk talk({"-n", "-1", "--ignore-eos", "-c", "1500"});
+  ASSERT_TRUE(talk.asked());
+  const std::size_t before = talk.program().output().size();
+  talk.type("the water\r");
+  for (int i = 0; i < 1000 && talk.program().output(20).size() < before + 50; ++i) {
+  }
+  talk.type("\x04");
+  ASSERT_TRUE(talk.asked()) << talk.program().output();  // the answer ends as the context is full
+  EXPECT_THAT(talk.say("/help"), HasSubstr("/regen"));
+  EXPECT_EQ(talk.end().exit_code, 0);
+}
+
 TEST(ChatTerminal, CtrlCStopsAnAnswer) {
   Talk talk({"-n", "-1", "--ignore-eos", "-c", "100000"});
   ASSERT_TRUE(talk.asked());
   talk.type("the water\r");
-  for (int i = 0; i < 200 && talk.program().output(50).size() < 3000; ++i) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatience);
+  while (std::chrono::steady_clock::now() < end && talk.program().output(50).size() < 3000) {
   }
   EXPECT_THAT(talk.press(kCtrlC), Not(HasSubstr("nothing was asked")));
   EXPECT_THAT(talk.say("/help"), HasSubstr("/regen"));  // it goes on
