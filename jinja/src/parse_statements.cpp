@@ -232,19 +232,24 @@ Result<void> Parser::parameters(Node& macro) {
   return expect(")");
 }
 
+// The rest of the opening tag, the body, which is in none of the loops around it, and the closing tag.
+Result<void> Parser::callable_body(Node& node, std::string_view end) {
+  GGUF_FUSE_CHECK(end_block());
+  const unsigned around = std::exchange(loops_, 0);
+  auto block = body({end});
+  loops_ = around;
+  GGUF_FUSE_CHECK(block);
+  node.bodies.push_back(std::move(*block));
+  return end_statement(end);
+}
+
 // named: the parameters, null where they have no default.
 NodeResult Parser::macro_statement() {
   Node* const node = add(NodeKind::Macro);
   advance();
   GGUF_FUSE_ASSIGN(node->name, expect_name());
   GGUF_FUSE_CHECK(parameters(*node));
-  GGUF_FUSE_CHECK(end_block());
-  const unsigned around = std::exchange(loops_, 0);
-  auto block = body({"endmacro"});
-  loops_ = around;
-  GGUF_FUSE_CHECK(block);
-  node->bodies.push_back(std::move(*block));
-  GGUF_FUSE_CHECK(end_statement("endmacro"));
+  GGUF_FUSE_CHECK(callable_body(*node, "endmacro"));
   return node;
 }
 
@@ -256,13 +261,7 @@ NodeResult Parser::call_statement() {
   GGUF_FUSE_ASSIGN(Node* const call, unary(true));
   if (call->kind != NodeKind::Call) return unexpected("a call");
   node->items.push_back(call);
-  GGUF_FUSE_CHECK(end_block());
-  const unsigned around = std::exchange(loops_, 0);
-  auto block = body({"endcall"});
-  loops_ = around;
-  GGUF_FUSE_CHECK(block);
-  node->bodies.push_back(std::move(*block));
-  GGUF_FUSE_CHECK(end_statement("endcall"));
+  GGUF_FUSE_CHECK(callable_body(*node, "endcall"));
   return node;
 }
 

@@ -35,6 +35,7 @@ class Parser {
   NodeResult generation_statement();
   NodeResult loop_control(NodeKind kind);
   Result<void> parameters(Node& macro);
+  Result<void> callable_body(Node& node, std::string_view end);
   NodeResult target(bool tuples);
   Result<void> end_block();
   Result<void> end_statement(std::string_view name);

@@ -113,11 +113,12 @@ bool shows(const ChatTemplate::State& state, std::span<const ChatMessage> messag
 void probe(ChatTemplate::State& state) {
   const ChatMessage user{"user", "probe-of-the-user"};
   const std::vector<ChatMessage> both = {{"system", "probe-of-the-system"}, user};
-  if (!shows(state, {&user, 1})) {
+  bool reads = shows(state, {&user, 1});
+  if (!reads) {
     state.parts = true;
-    state.parts = shows(state, {&user, 1});
+    state.parts = reads = shows(state, {&user, 1});
   }
-  state.system_in_user = shows(state, {&user, 1}) && !shows(state, both);
+  state.system_in_user = reads && !shows(state, both);
 }
 
 RenderedChat rendered(const jinja::Text& text) {
