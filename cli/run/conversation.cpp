@@ -18,6 +18,8 @@ bool is_silent(const Generation& generation) {
   return generation.tokens.empty() && generation.reason == FinishReason::Cancelled;
 }
 
+bool is_answer(const Result<std::optional<Generation>>& reply) { return reply && *reply && !is_silent(**reply); }
+
 }  // namespace
 
 Conversation::Conversation(const RunOptions& options, const ChatTemplate& chat_template, Session& session,
@@ -28,12 +30,16 @@ Conversation::Conversation(const RunOptions& options, const ChatTemplate& chat_t
       tokenizer_(tokenizer),
       control_(control),
       sampler_(options.sampler) {
+  begin();
+}
+
+void Conversation::begin() {
+  messages_.clear();
   if (!options_.system.empty()) messages_.push_back({"system", options_.system});
 }
 
 Result<void> Conversation::clear() {
-  messages_.clear();
-  if (!options_.system.empty()) messages_.push_back({"system", options_.system});
+  begin();
   return session_.truncate(0);
 }
 
@@ -41,16 +47,16 @@ bool Conversation::has_answer() const { return !messages_.empty() && messages_.b
 
 Result<std::optional<Generation>> Conversation::answer(const std::string& message) {
   messages_.push_back({"user", message});
-  GGUF_FUSE_ASSIGN(auto generation, reply());
-  if (!generation || is_silent(*generation)) messages_.pop_back();
+  auto generation = reply();
+  if (!is_answer(generation)) messages_.pop_back();
   return generation;
 }
 
 Result<std::optional<Generation>> Conversation::regenerate() {
   ChatMessage before = std::move(messages_.back());
   messages_.pop_back();
-  GGUF_FUSE_ASSIGN(auto generation, reply());
-  if (!generation || is_silent(*generation)) messages_.push_back(std::move(before));
+  auto generation = reply();
+  if (!is_answer(generation)) messages_.push_back(std::move(before));
   return generation;
 }
 

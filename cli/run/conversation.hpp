@@ -26,14 +26,15 @@ class Conversation {
   [[nodiscard]] bool has_answer() const;
 
   /// Answers a message, showing the answer as it comes. Nothing, and the reason as a warning, when the message is
-  /// refused: it or the conversation with it does not fit into the context. A message that is refused, or whose answer
-  /// is cancelled before its first token, is as if it had never been. Errors: those of generate and
+  /// refused: it or the conversation with it does not fit into the context. A message that is refused or fails, or
+  /// whose answer is cancelled before its first token, is as if it had never been. Errors: those of generate and
   /// conversation_tokens.
   [[nodiscard]] Result<std::optional<Generation>> answer(const std::string& message);
   /// Drops the last answer and gives another one.
   [[nodiscard]] Result<std::optional<Generation>> regenerate();
 
  private:
+  void begin();
   [[nodiscard]] Result<std::optional<Generation>> reply();
   [[nodiscard]] Result<std::vector<std::int32_t>> tokens_of(std::span<const ChatMessage> messages) const;
   [[nodiscard]] Result<std::optional<std::vector<std::int32_t>>> fitting_prompt();
