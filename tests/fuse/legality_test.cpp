@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <array>
 #include <functional>
 
@@ -146,37 +148,44 @@ std::vector<Write> array_values(const std::string& key) {
           nullptr};
 }
 
+class PerLayerValue : public testing::TestWithParam<const char*> {};
+
 // Whatever a model says about its layers, the copy is right: what a rule does not understand stays as it is.
-TEST(Legality, NoPerLayerValueOfAnyArchitectureStopsACopy) {
-  constexpr const char* kKeys[] = {
-      "attention.head_count",       "attention.head_count_kv", "feed_forward_length", "attention.key_length",
-      "attention.shared_kv_layers", "attention.rope_pattern",  "embedding_length",    "block_count"};
+TEST_P(PerLayerValue, OfAnyArchitectureStopsNoCopy) {
   std::size_t kept = 0, fused = 0;
   for (const ArchitectureRow& row : architectures()) {
     const auto file = RandomModel(std::string(row.name)).layers(3).build();
-    for (const char* name : kKeys) {
-      const std::string key = std::string(row.name) + "." + name;
-      for (const Write& write : array_values(key)) {
-        SCOPED_TRACE(key);
-        const auto changed = support::with_key(file, key, write);
-        Model model = model_of(changed);
-        const auto plan = plan_fuse(model.info);
-        ASSERT_TRUE(plan) << plan.error().message();
-        const auto files = support::run_plan(*plan, model);
-        Model copy = model_of(files);
-        if (plan->fused_count() == 0) {
-          EXPECT_EQ(files.front(), changed);
-          ++kept;
-          continue;
-        }
-        ++fused;
-        EXPECT_EQ(support::run_plan(support::value_of(plan_unfuse(copy.info)), copy).front(), changed);
+    const std::string key = std::string(row.name) + "." + GetParam();
+    for (const Write& write : array_values(key)) {
+      SCOPED_TRACE(key);
+      const auto changed = support::with_key(file, key, write);
+      Model model = model_of(changed);
+      const auto plan = plan_fuse(model.info);
+      ASSERT_TRUE(plan) << plan.error().message();
+      const auto files = support::run_plan(*plan, model);
+      Model copy = model_of(files);
+      if (plan->fused_count() == 0) {
+        EXPECT_EQ(files.front(), changed);
+        ++kept;
+        continue;
       }
+      ++fused;
+      EXPECT_EQ(support::run_plan(support::value_of(plan_unfuse(copy.info)), copy).front(), changed);
     }
   }
-  EXPECT_GT(kept, 1000U);
-  EXPECT_GT(fused, 5000U);
+  EXPECT_GT(kept, 300U);
+  EXPECT_GT(fused, 700U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Of, PerLayerValue,
+                         testing::Values("attention.head_count", "attention.head_count_kv", "feed_forward_length",
+                                         "attention.key_length", "attention.shared_kv_layers", "attention.rope_pattern",
+                                         "embedding_length", "block_count"),
+                         [](const auto& instance) {
+                           std::string name = instance.param;
+                           std::replace(name.begin(), name.end(), '.', '_');
+                           return name;
+                         });
 
 // The way back without a record meets the same values.
 TEST(Legality, NoPerLayerValueStopsTakingApart) {
