@@ -59,6 +59,7 @@ Result<void> Bpe::load_merges(const Metadata& metadata, const Vocabulary& vocabu
       if (left_out++ == 0) first_left_out = line.substr(0, 80);
       continue;
     }
+    if (vocabulary.find_data(vocabulary.text(rule.result)) < 0) continue;
     const auto rank = static_cast<std::int32_t>(rules_.size());
     rules_.push_back(rule);
     const auto same = [&](std::int32_t other) {
@@ -88,9 +89,9 @@ Merge Bpe::find(const Symbol& left, const Symbol& right) const {
 std::int32_t Bpe::whole_word(const Vocabulary& vocabulary, std::string_view word) const {
   if (row_->characters) {
     // Runs of line feeds are tokens that no merge makes.
-    return word.front() == '\n' ? vocabulary.find(word) : -1;
+    return word.front() == '\n' ? vocabulary.find_data(word) : -1;
   }
-  return row_->ignore_merges ? vocabulary.find(byte_characters(word)) : -1;
+  return row_->ignore_merges ? vocabulary.find_data(byte_characters(word)) : -1;
 }
 
 void Bpe::encode_word(const Vocabulary& vocabulary, std::string_view word, std::vector<std::int32_t>& tokens) const {
@@ -101,8 +102,8 @@ void Bpe::encode_word(const Vocabulary& vocabulary, std::string_view word, std::
   std::vector<Symbol> symbols;
   for (std::size_t at = 0; at < word.size();) {
     const std::size_t bytes = row_->characters ? utf8_step(word.substr(at)).bytes : 1;
-    const std::int32_t id =
-        row_->characters ? vocabulary.find(word.substr(at, bytes)) : byte_tokens_[static_cast<unsigned char>(word[at])];
+    const std::int32_t id = row_->characters ? vocabulary.find_data(word.substr(at, bytes))
+                                             : byte_tokens_[static_cast<unsigned char>(word[at])];
     symbols.push_back({static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(bytes), id});
     at += bytes;
   }

@@ -38,7 +38,7 @@ Result<Spm> Spm::load(const Metadata& metadata, const Vocabulary& vocabulary, st
   for (unsigned byte = 0; byte < 256; ++byte) {
     const auto value = static_cast<unsigned char>(byte);
     const std::int32_t named = vocabulary.find_byte(value);
-    const std::int32_t itself = vocabulary.find(std::string(1, static_cast<char>(value)));
+    const std::int32_t itself = vocabulary.find_data(std::string(1, static_cast<char>(value)));
     spm.byte_tokens_[byte] = named >= 0 ? named : itself >= 0 ? itself : unknown;
   }
   return spm;
@@ -52,12 +52,12 @@ void Spm::encode(const Vocabulary& vocabulary, std::string_view raw, bool after_
   std::vector<Symbol> symbols;
   for (std::size_t at = 0; at < view.size();) {
     const std::size_t bytes = std::min(announced_bytes(view[at]), view.size() - at);
-    symbols.push_back(
-        {static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(bytes), vocabulary.find(view.substr(at, bytes))});
+    symbols.push_back({static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(bytes),
+                       vocabulary.find_data(view.substr(at, bytes))});
     at += bytes;
   }
   merge_symbols(symbols, [&](const Symbol& left, const Symbol& right) -> Merge {
-    const std::int32_t id = vocabulary.find(view.substr(left.begin, left.bytes + right.bytes));
+    const std::int32_t id = vocabulary.find_data(view.substr(left.begin, left.bytes + right.bytes));
     if (id < 0) return {};
     return {id, -static_cast<double>(scores_[static_cast<std::size_t>(id)])};
   });

@@ -121,6 +121,7 @@ Result<Tokenizer> Tokenizer::load(const Metadata& metadata, std::string path) {
   if (row->kind == Kind::Bpe) state->roles.bos = state->roles.eos = falcon_token(state->vocabulary);
   std::vector<std::string>& notes = state->notes;
   GGUF_FUSE_CHECK(read_token_roles(metadata, state->vocabulary, path, state->roles, notes));
+  complete_token_roles(state->vocabulary, state->roles);
 
   AddBos add_bos = AddBos::Yes;
   if (row->kind == Kind::Spm) {
@@ -142,7 +143,6 @@ Result<Tokenizer> Tokenizer::load(const Metadata& metadata, std::string path) {
   GGUF_FUSE_ASSIGN(state->add_eos, addition(metadata, "eos", false, state->roles.eos, path, notes));
   state->add_bos = state->add_bos || (add_bos == AddBos::Always && state->roles.bos >= 0);
 
-  complete_token_roles(state->vocabulary, state->roles);
   state->special = SpecialTokens(state->vocabulary, is_phi3(metadata));
   return Tokenizer(std::move(state));
 }

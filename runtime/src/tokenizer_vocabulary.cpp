@@ -107,6 +107,13 @@ std::int32_t Vocabulary::find(std::string_view wanted) const {
                        [&](std::int32_t token) { return text(token) == wanted; });
 }
 
+std::int32_t Vocabulary::find_data(std::string_view wanted) const {
+  const std::int32_t token = find(wanted);
+  if (token < 0) return token;
+  const TokenType as = type(token);
+  return as == TokenType::Control || as == TokenType::Unknown || as == TokenType::Byte ? -1 : token;
+}
+
 std::int32_t Vocabulary::find_byte(unsigned char byte) const { return find(fmt::format("<0x{:02X}>", byte)); }
 
 std::optional<char> byte_of_token_text(std::string_view text) {

@@ -33,6 +33,9 @@ class Vocabulary {
   void set_type(std::int32_t token, TokenType type) { types_[static_cast<std::size_t>(token)] = type; }
   /// The token with this text, whatever its type; -1 when there is none.
   [[nodiscard]] std::int32_t find(std::string_view text) const;
+  /// The same for text that is only text: tokens that stand for something else (control tokens, the unknown one, bytes)
+  /// do not count, however they are written.
+  [[nodiscard]] std::int32_t find_data(std::string_view text) const;
   /// The token "<0xHH>" of a byte; -1 when there is none.
   [[nodiscard]] std::int32_t find_byte(unsigned char byte) const;
 

@@ -138,5 +138,28 @@ TEST(Tokenizer, OldNamesOfFillInTheMiddleTokensCount) {
   EXPECT_TRUE(load(vocab).is_control(text));
 }
 
+// What a user writes is never a token of another kind, whichever way the text could be put together.
+TEST(Tokenizer, TextIsNoTokenThatStandsForSomethingElse) {
+  for (const std::int32_t type : {kControl, kUnknown, kByte}) {
+    SCOPED_TRACE(type);
+    Vocab bpe = byte_vocab("llama-bpe");  // takes whole words, too
+    const std::int32_t word = bpe.add("cd", type);
+    bpe.merges.emplace_back("c d");
+    EXPECT_EQ(ids_of(load(bpe), "cd abcd"), (Ids{'c', 'd', 32, 256, 'c', 'd'})) << word;
+    // With the field's parts of "</s>", as Llama 2's vocabulary has them.
+    Vocab spm = byte_vocab("");
+    spm.model = "llama";
+    spm.flags = {{"add_space_prefix", false}, {"add_bos_token", false}};
+    const std::int32_t open = spm.add("</");
+    spm.add("s>");
+    spm.add("</s>", type);
+    spm.add("\u2205", type);
+    spm.scores.assign(spm.tokens.size(), 0.0F);
+    spm.scores[static_cast<std::size_t>(open)] = 1.0F;
+    EXPECT_EQ(ids_of(load(spm), "</s>"), (Ids{open, open + 1}));
+    for (const std::int32_t id : ids_of(load(spm), "\u2205")) EXPECT_NE(id, open + 3);
+  }
+}
+
 }  // namespace
 }  // namespace gguf_fuse
