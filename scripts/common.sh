@@ -9,6 +9,9 @@ jobs=$(nproc)
 logs=${logs:-build/logs}
 mkdir -p "$logs"
 
+# With paths relative to this checkout, a compiler cache serves every checkout.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
 # step NAME COMMAND...: one line with the outcome and the time; everything the command prints goes to a log, whose end
 # is shown when the command fails.
 step() {

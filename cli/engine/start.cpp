@@ -56,8 +56,11 @@ Result<std::vector<KernelTiming>> sorted_timings(const Device& device) {
 
 void print_warning(std::string_view text) {
   // a progress bar may stand in this line
-  const std::string_view clear = terminal_width(stderr) > 0 ? "\r\x1b[K" : "";
-  put(stderr, fmt::format("{}{} {}\n", clear, coloured(stderr, Colour::Yellow, "warning:"), escape_text(text)));
+  const std::size_t width = terminal_width(stderr);
+  const std::string whole = "warning: " + escape_text(text);
+  std::string lines = width > 0 ? fmt::format("{}", fmt::join(wrap(whole, width), "\n")) : whole;
+  lines.replace(0, 8, coloured(stderr, Colour::Yellow, "warning:"));
+  put(stderr, (width > 0 ? "\r\x1b[K" : "") + lines + "\n");
 }
 
 Log make_log(bool verbose) {

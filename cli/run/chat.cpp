@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <memory>
 
@@ -26,13 +27,16 @@ constexpr CommandRow kCommands[] = {
     {"/exit", "ends the conversation, as does Ctrl-D"},
 };
 
-void print_help(bool interactive) {
+void print_help(bool interactive, bool edits) {
   Table table({{""}, {""}});
   for (const CommandRow& row : kCommands) table.add({std::string(row.name), std::string(row.help)});
   if (interactive) {
     table.add({"\\", "at the end of a line: the message goes on in the next one"});
     table.add({"Ctrl-C", "stops an answer, or gives up the line"});
+  }
+  if (edits) {
     table.add({"arrow up, Ctrl-R", "messages of before, and a search among them"});
+    table.add({"[#1 \"...\", 9 lines]", "stands for a pasted text"});
   }
   put(stderr, table.render(terminal_width(stderr), "  "));
 }
@@ -42,12 +46,20 @@ std::string_view command_of(std::string_view message) {
   return message.starts_with('/') ? message.substr(0, end + 1) : std::string_view();
 }
 
-/// What looks like a command and is none; other texts that begin with a slash are messages.
-std::string unknown_command(std::string_view command) {
+/// What is wrong with a message that looks like a command and is none: a word with a slash before it, or a command with
+/// more behind it. Other texts that begin with a slash are messages.
+std::string wrong_command(std::string_view command) {
+  const std::string_view word = command.substr(0, command.find(' '));
   std::vector<std::string> names;
   for (const CommandRow& row : kCommands) names.emplace_back(row.name);
-  const std::string best = command.find(' ') == std::string_view::npos ? nearest(command, names) : std::string();
-  return best.empty() ? best : fmt::format("there is no {}; did you mean {}? /help lists all", command, best);
+  const bool known = std::find(names.begin(), names.end(), word) != names.end();
+  if (known && word.size() < command.size()) {
+    return fmt::format("{} has nothing behind it, so nothing was done; a space before it makes it a message", word);
+  }
+  if (word.size() < 2 || word.size() < command.size() || word.find('/', 1) != std::string_view::npos) return {};
+  const std::string best = nearest(command, names);
+  const std::string guess = best.empty() ? std::string() : fmt::format("did you mean {}? ", best);
+  return fmt::format("there is no {}; {}/help lists all, and a space before it makes it a message", command, guess);
 }
 
 /// The loop around a conversation.
@@ -63,6 +75,7 @@ class Chat {
 
   Result<int> run(std::optional<std::string> message) {
     const bool interactive = messages_->is_interactive();
+    if (interactive) put(stderr, "/help lists commands; Ctrl-D ends the conversation\n");
     if (message && interactive) put(stderr, fmt::format("> {}\n", *message));
     while (finish_output()) {
       if (!message) message = messages_->next();
@@ -81,7 +94,7 @@ class Chat {
     const std::string_view command = command_of(message);
     if (message.empty()) return {};
     if (command == "/help") {
-      print_help(messages_->is_interactive());
+      print_help(messages_->is_interactive(), messages_->edits());
     } else if (command == "/clear") {
       GGUF_FUSE_CHECK(conversation_.clear());
       put(stderr, "the conversation begins again\n");
@@ -89,8 +102,8 @@ class Chat {
       put(stderr, "there is no answer yet\n");
     } else if (command == "/regen") {
       return finish(conversation_.regenerate());
-    } else if (const std::string unknown = unknown_command(command); !unknown.empty()) {
-      put(stderr, unknown + "\n");
+    } else if (const std::string wrong = wrong_command(command); !command.empty() && !wrong.empty()) {
+      put(stderr, wrong + "\n");
     } else {
       return finish(conversation_.answer(message));
     }
@@ -106,6 +119,9 @@ class Chat {
     GGUF_FUSE_ASSIGN(const auto generation, answered);
     if (!generation) return {};
     totals_.add(*generation);
+    if (messages_->is_interactive() && generation->reason == FinishReason::Cancelled && generation->tokens.empty()) {
+      put(stderr, "^C: there is no answer, and the message is not part of the conversation\n");
+    }
     if (const std::string text = finish_text(*generation, *engine_.session); !text.empty()) print_warning(text);
     if (messages_->is_interactive() && finish_output()) put(stderr, "\n");
     return {};

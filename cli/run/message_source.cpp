@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <utility>
 
 #include "print.hpp"
@@ -17,15 +18,19 @@ namespace {
 /// Lines of standard input, of any length. Not stdio: a signal has to end the waiting.
 class Lines final : public MessageSource {
  public:
+  explicit Lines(Control& control) : control_(control) {}
+
   std::optional<std::string> next() override {
-    if (terminal_) put(stderr, "> ");
+    ask();
     for (;;) {
       if (const std::size_t end = buffer_.find('\n', searched_); end != std::string::npos) {
         std::string line = buffer_.substr(0, end);
         buffer_.erase(0, end + 1);
         searched_ = 0;
-        warn_of_cut(line);
-        return line;
+        asked_to_end_ = false;
+        if (!was_cut(line)) return line;
+        ask();
+        continue;
       }
       searched_ = buffer_.size();
       char bytes[4096];
@@ -34,7 +39,7 @@ class Lines final : public MessageSource {
         buffer_.append(bytes, static_cast<std::size_t>(count));
         continue;
       }
-      if (count < 0 && errno == EINTR && caught_signal() == 0) continue;  // the window's size changed, say
+      if (count < 0 && errno == EINTR && (caught_signal() == 0 || goes_on_after_interrupt())) continue;
       if (count < 0 || buffer_.empty()) return std::nullopt;
       searched_ = 0;
       return std::exchange(buffer_, {});
@@ -43,12 +48,31 @@ class Lines final : public MessageSource {
   [[nodiscard]] bool is_interactive() const override { return terminal_; }
 
  private:
-  /// A terminal that does its own editing gives no longer lines and says nothing.
-  void warn_of_cut(const std::string& line) const {
-    constexpr std::size_t kLongest = 4095;
-    if (terminal_ && line.size() >= kLongest) print_warning("the terminal cut this line after 4,095 bytes");
+  void ask() const {
+    if (terminal_) put(stderr, "> ");
   }
 
+  /// A terminal that does its own editing gives no longer lines and says nothing.
+  [[nodiscard]] bool was_cut(const std::string& line) const {
+    constexpr std::size_t kLongest = 4095;
+    if (!terminal_ || line.size() < kLongest) return false;
+    print_warning(
+        "the terminal cut this line after 4,095 bytes, and it was not sent; -f reads a longer prompt from a file");
+    return true;
+  }
+
+  /// As in the editor, but for that the terminal does not say whether something stood in the line.
+  [[nodiscard]] bool goes_on_after_interrupt() {
+    if (!terminal_ || caught_signal() != SIGINT || asked_to_end_) return false;
+    asked_to_end_ = true;
+    put(stderr, "\nCtrl-C again, Ctrl-D or /exit ends the conversation\n");
+    forget_signal(control_);
+    ask();
+    return true;
+  }
+
+  Control& control_;
+  bool asked_to_end_ = false;
   std::string buffer_;
   std::size_t searched_ = 0;  // bytes of it that hold no newline
   bool terminal_ = isatty(STDIN_FILENO) != 0;
@@ -60,7 +84,7 @@ std::unique_ptr<MessageSource> open_messages(Control& control, bool simple) {
   if (!simple && isatty(STDIN_FILENO) != 0) {
     if (auto editor = open_terminal_messages(control)) return editor;
   }
-  return std::make_unique<Lines>();
+  return std::make_unique<Lines>(control);
 }
 
 }  // namespace gguf_fuse::cli

@@ -22,6 +22,8 @@ class MessageSource {
   [[nodiscard]] virtual std::optional<std::string> next() = 0;
   /// Whether a person types: then a signal that ended an answer is over, and what there is to know is told.
   [[nodiscard]] virtual bool is_interactive() const = 0;
+  /// Whether lines are edited here, with a history.
+  [[nodiscard]] virtual bool edits() const { return false; }
 };
 
 /// Standard input: a line editor with a history where it is a terminal, else its lines. Signals that only end a line

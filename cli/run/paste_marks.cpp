@@ -27,7 +27,7 @@ std::string beginning(std::string_view text) {
 }  // namespace
 
 bool PasteMarks::fits_line(std::string_view text) {
-  constexpr std::size_t kLongest = 160;  // two or three rows: one can still read and edit it
+  constexpr std::size_t kLongest = 1000;  // some rows: one can still read and edit it
   return text.size() <= kLongest && std::none_of(text.begin(), text.end(), [](char byte) {
            return static_cast<unsigned char>(byte) < ' ' || byte == 0x7F;
          });
@@ -59,6 +59,27 @@ std::string PasteMarks::expand(std::string_view line) const {
     }
   }
   return out;
+}
+
+std::size_t PasteMarks::mark_at_end(std::string_view line) const {
+  const auto ends = [line](const Held& held) { return line.ends_with(held.mark); };
+  const auto found = std::find_if(held_.begin(), held_.end(), ends);
+  return found == held_.end() ? 0 : found->mark.size();
+}
+
+const std::string* PasteMarks::damaged(std::string_view line) const {
+  std::string rest(line);
+  for (const Held& held : held_) {
+    for (std::size_t at = 0; (at = rest.find(held.mark, at)) != std::string::npos;) rest.erase(at, held.mark.size());
+  }
+  // One edit leaves one half as it was.
+  const auto half_there = [&rest](const Held& held) {
+    const std::string_view mark = held.mark;
+    return rest.find(mark.substr(0, mark.size() / 2)) != std::string::npos ||
+           rest.find(mark.substr(mark.size() / 2)) != std::string::npos;
+  };
+  const auto found = std::find_if(held_.begin(), held_.end(), half_there);
+  return found == held_.end() ? nullptr : &found->text;
 }
 
 }  // namespace gguf_fuse::cli

@@ -18,6 +18,10 @@ class PasteMarks {
   [[nodiscard]] std::string hold(std::string text);
   /// The line with texts for their marks.
   [[nodiscard]] std::string expand(std::string_view line) const;
+  /// How many bytes of the line's end are a mark; 0 when it does not end with one.
+  [[nodiscard]] std::size_t mark_at_end(std::string_view line) const;
+  /// The text whose mark was edited, so that what is left in the line stands for nothing; none: nullptr.
+  [[nodiscard]] const std::string* damaged(std::string_view line) const;
 
  private:
   struct Held {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "terminal_messages.hpp"
 
+#include <fmt/format.h>
 #include <histedit.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "paste_marks.hpp"
 #include "print.hpp"
 #include "signals.hpp"
+#include "start.hpp"
 #include "terminal_input.hpp"
 
 namespace gguf_fuse::cli {
@@ -19,6 +21,8 @@ namespace {
 // What a terminal puts around a pasted text once it was asked to (xterm's bracketed paste mode).
 constexpr std::string_view kPasteOn = "\x1b[?2004h", kPasteOff = "\x1b[?2004l";
 constexpr std::wstring_view kPasteEnd = L"\x1b[201~";
+// A key that no keyboard sends while Ctrl-C is a signal.
+constexpr const wchar_t* kGiveUp = L"\x03";
 
 std::string with_newlines(std::string text) {
   // terminals send what the Enter key sends
@@ -44,6 +48,7 @@ class TerminalMessages final : public MessageSource {
 
   [[nodiscard]] bool is_open() const { return editor_ != nullptr && history_ != nullptr; }
   [[nodiscard]] bool is_interactive() const override { return true; }
+  [[nodiscard]] bool edits() const override { return true; }
   std::optional<std::string> next() override;
 
  private:
@@ -62,10 +67,14 @@ class TerminalMessages final : public MessageSource {
   static wchar_t* prompt(EditLine* editor) { return of(editor).prompt_.data(); }
   static int read_character(EditLine* editor, wchar_t* out) { return of(editor).read_one(out); }
   static unsigned char insert_paste(EditLine* editor, wint_t) { return of(editor).paste(); }
+  static unsigned char delete_before(EditLine* editor, wint_t) { return of(editor).erase(); }
+  static unsigned char go_to_end(EditLine* editor, wint_t);
 
   void set_up_editor();
   int read_one(wchar_t* out);
   unsigned char paste();
+  unsigned char erase();
+  void draw_again();
   Line edit_line(std::wstring prompt);
   void remember(const std::string& message);
   bool goes_on_after_interrupt(bool empty);
@@ -77,6 +86,8 @@ class TerminalMessages final : public MessageSource {
   PasteMarks marks_;
   TerminalInput input_;
   std::wstring prompt_;
+  std::size_t columns_ = 0;    // of the window, as the line was drawn
+  bool giving_up_ = false;     // Ctrl-C came, and the cursor goes behind the line
   bool asked_to_end_ = false;  // Ctrl-C on an empty line, once
 };
 
@@ -94,7 +105,12 @@ void TerminalMessages::set_up_editor() {
   const auto bind = [this](const wchar_t* keys, const wchar_t* function) {
     el_wset(editor_, EL_BIND, keys, function, nullptr);
   };
+  el_wset(editor_, EL_ADDFN, L"delete-before", L"Deletes a character or a mark", &TerminalMessages::delete_before);
+  el_wset(editor_, EL_ADDFN, L"go-to-end", L"Goes behind the line", &TerminalMessages::go_to_end);
   bind(L"\\e[200~", L"insert-paste");
+  bind(L"^?", L"delete-before");
+  bind(L"^H", L"delete-before");
+  bind(kGiveUp, L"go-to-end");
   bind(L"^R", L"em-inc-search-prev");
   bind(L"\\e[1;5D", L"ed-prev-word");
   bind(L"\\e[1;5C", L"em-next-word");
@@ -112,18 +128,49 @@ int TerminalMessages::read_one(wchar_t* out) {
     }
     if (*character.stop == TerminalInput::Stop::EndOfInput) return 0;
     if (*character.stop == TerminalInput::Stop::Signal) {
-      const LineInfoW* line = el_wline(editor_);
-      el_cursor(editor_, static_cast<int>(line->lastchar - line->cursor));
-      el_wset(editor_, EL_REFRESH);
-      return -1;
+      if (giving_up_) return -1;
+      giving_up_ = true;
+      *out = *kGiveUp;
+      return 1;
     }
-    // a shell that had the terminal meanwhile left it in its own mode
-    el_wset(editor_, EL_PREP_TERM, 0);
-    el_wset(editor_, EL_PREP_TERM, 1);
-    el_resize(editor_);
-    put(stderr, kPasteOn);
-    el_wset(editor_, EL_REFRESH);
+    draw_again();
   }
+}
+
+unsigned char TerminalMessages::go_to_end(EditLine* editor, wint_t) {
+  const LineInfoW* line = el_wline(editor);
+  el_cursor(editor, static_cast<int>(line->lastchar - line->cursor));
+  return CC_REFRESH;
+}
+
+/// After the window's size changed, or after another program had the terminal.
+void TerminalMessages::draw_again() {
+  // a shell that had the terminal meanwhile left it in its own mode
+  el_wset(editor_, EL_PREP_TERM, 0);
+  el_wset(editor_, EL_PREP_TERM, 1);
+  const std::size_t columns = terminal_width(stderr);
+  if (columns != columns_ && columns > 0) {
+    // terminals break the rows anew: up to the first one, and away with them all
+    const LineInfoW* line = el_wline(editor_);
+    const std::wstring before = prompt_ + std::wstring(line->buffer, line->cursor);
+    const std::size_t rows = display_width(narrow(before)) / columns;
+    put(stderr, rows > 0 ? fmt::format("\r\x1b[{}A\x1b[J", rows) : "\r\x1b[J");
+  }
+  columns_ = columns;
+  el_resize(editor_);
+  put(stderr, kPasteOn);
+  el_wset(editor_, EL_REFRESH);
+}
+
+/// Deletes what stands before the cursor: a mark as a whole, for it means nothing without one of its characters.
+unsigned char TerminalMessages::erase() {
+  const LineInfoW* line = el_wline(editor_);
+  const std::string before =
+      narrow(std::wstring_view(line->buffer, static_cast<std::size_t>(line->cursor - line->buffer)));
+  if (before.empty()) return CC_ERROR;
+  const std::size_t mark = marks_.mark_at_end(before);
+  el_wdeletestr(editor_, mark == 0 ? 1 : static_cast<int>(widen(before.substr(before.size() - mark)).size()));
+  return CC_REFRESH;
 }
 
 unsigned char TerminalMessages::paste() {
@@ -135,6 +182,9 @@ unsigned char TerminalMessages::paste() {
   }
   text.resize(text.size() - kPasteEnd.size());
   std::string pasted = with_newlines(narrow(text));
+  // what is copied from a terminal ends with a newline
+  const std::string_view line = std::string_view(pasted).substr(0, pasted.size() - (pasted.ends_with('\n') ? 1 : 0));
+  if (PasteMarks::fits_line(line)) pasted.resize(line.size());
   if (!PasteMarks::fits_line(pasted)) pasted = marks_.hold(std::move(pasted));
   return el_winsertstr(editor_, widen(pasted).c_str()) == 0 ? CC_REFRESH : CC_ERROR;
 }
@@ -142,6 +192,8 @@ unsigned char TerminalMessages::paste() {
 TerminalMessages::Line TerminalMessages::edit_line(std::wstring prompt) {
   const TerminalSignals signals;
   prompt_ = std::move(prompt);
+  giving_up_ = false;
+  columns_ = terminal_width(stderr);
   el_resize(editor_);
   // before anything invites to type: the terminal's own editing would take the marks of a paste apart
   el_wset(editor_, EL_PREP_TERM, 1);
@@ -174,6 +226,13 @@ std::optional<std::string> TerminalMessages::next() {
       continue;
     }
     asked_to_end_ = false;
+    if (const std::string* const text = marks_.damaged(line.text)) {
+      remember(*text);
+      print_warning(
+          "the mark of a pasted text was changed and no longer stands for it: the line was not sent; arrow up "
+          "brings the text back");
+      continue;
+    }
     continued = line.text.ends_with('\\');
     if (continued) line.text.pop_back();
     message += marks_.expand(line.text);

@@ -22,7 +22,14 @@ std::string three_digits(double value) {
   return fmt::format("{:.0f}", value);
 }
 
-/// Cuts `text` into lines of at most `width` columns, at spaces where there are any.
+std::string padded(const std::string& text, std::size_t width, Align align) {
+  const std::size_t own = display_width(text);
+  const std::string space(width > own ? width - own : 0, ' ');
+  return align == Align::Left ? text + space : space + text;
+}
+
+}  // namespace
+
 std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   std::string line;
@@ -38,14 +45,6 @@ std::vector<std::string> wrap(std::string_view text, std::size_t width) {
   lines.push_back(line);
   return lines;
 }
-
-std::string padded(const std::string& text, std::size_t width, Align align) {
-  const std::size_t own = display_width(text);
-  const std::string space(width > own ? width - own : 0, ' ');
-  return align == Align::Left ? text + space : space + text;
-}
-
-}  // namespace
 
 std::string format_bytes(std::uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} B", bytes);

@@ -31,6 +31,8 @@ namespace gguf_fuse::cli {
 
 /// Columns on a terminal for `text`, taking every code point as one.
 [[nodiscard]] std::size_t display_width(std::string_view text);
+/// `text` in lines of at most `width` columns, cut at spaces where there are any.
+[[nodiscard]] std::vector<std::string> wrap(std::string_view text, std::size_t width);
 /// Columns of the terminal behind `stream`; 0 when it is none.
 [[nodiscard]] std::size_t terminal_width(std::FILE* stream);
 /// A terminal whose user did not ask for plain text (NO_COLOR, TERM=dumb).

@@ -30,9 +30,14 @@ static inline uint tile_bytes(uint kind, uint tile, uint groups) {
   return groups * tile * (kind == ACTIVATIONS_Q8 ? 48 : GROUP_COLUMNS * 4);
 }
 
-// Scale of a group: 0 when all values are (nearly) 0; not finite when one is not.
+// Scale of a group: 0 when all values are (nearly) 0, NaN when one is not finite. max() does not see a NaN, but the sum
+// of the rounded values is one then, as it is for infinities, whose inverse is 0. It is looked at as bits: compilers that
+// take floats to be finite make x * 0 a 0.
 static inline float q8_inverse(float most) { return most > 1e-36f ? 127.0f / most : 0.0f; }
-static inline float q8_scale(float most, float inverse) { return inverse == 0.0f ? most * 0.0f : most / 127.0f; }
+static inline float q8_scale(float most, float inverse, float sum) {
+  if ((as_uint(sum) & 0x7f800000u) == 0x7f800000u) return NAN;
+  return inverse == 0.0f ? 0.0f : most / 127.0f;
+}
 
 static inline void store_sums(global float *sums, uint tile, float scale, float first_half, float second_half) {
   sums[0] = scale;

@@ -35,7 +35,7 @@ static inline void quantise(local const float *values, uint lane, global uchar *
   if (lane != 0) return;
   float halves[2] = {0.0f, 0.0f};
   for (uint i = 0; i < GROUP_COLUMNS; ++i) halves[i / 16] += fma(values[i], inverse, ROUNDING) - ROUNDING;
-  store_sums(sums, tile, q8_scale(most, inverse) + 0.0f * (halves[0] + halves[1]), halves[0], halves[1]);
+  store_sums(sums, tile, q8_scale(most, inverse, halves[0] + halves[1]), halves[0], halves[1]);
 }
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_ARGUMENTS) {

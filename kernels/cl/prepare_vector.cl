@@ -54,8 +54,7 @@ static inline void quantise(float16 first, float16 second, global uchar *values,
   ((global char16 *)values)[0] = convert_char16(as_int16(a));
   ((global char16 *)values)[1] = convert_char16(as_int16(b));
   const float low = sum16(a - ROUNDING), high = sum16(b - ROUNDING);
-  // A NaN is not seen by max(), but it is in the sums.
-  store_sums(sums, tile, q8_scale(most, inverse) + 0.0f * (low + high), low, high);
+  store_sums(sums, tile, q8_scale(most, inverse, low + high), low, high);
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUMENTS) {

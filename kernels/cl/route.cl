@@ -24,7 +24,7 @@
 #define KEY_NONE ((int)0x80000000)
 #define KEY_NAN (KEY_NONE + 1)
 static inline int key_of(float value) {
-  const int bits = as_int(value + 0.0f);
+  const int bits = value == 0.0f ? 0 : as_int(value);
   return isnan(value) ? KEY_NAN : bits ^ ((bits >> 31) & 0x7fffffff);
 }
 static inline float value_of(int key) { return key == KEY_NAN ? NAN : as_float(key ^ ((key >> 31) & 0x7fffffff)); }

@@ -10,7 +10,7 @@ static inline float16 load_some(global const float *from, uint i, uint count, fl
 }
 
 static inline int16 keys_of(float16 values) {
-  const int16 bits = as_int16(values + 0.0f);
+  const int16 bits = select(as_int16(values), (int16)(0), values == 0.0f);
   return select(bits ^ ((bits >> 31) & 0x7fffffff), (int16)(KEY_NAN), isnan(values));
 }
 

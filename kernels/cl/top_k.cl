@@ -3,8 +3,8 @@
 // first: the value in the upper half, made comparable as an integer, the token's complement in the lower, so that of
 // equal values the lower token comes first. No two keys are equal. Missing entries are 0.
 static inline ulong key_of(float value, uint token) {
-  // -0 becomes 0; NaN comes after everything.
-  const uint bits = as_uint(value + 0.0f);
+  // -0 becomes 0 (compilers may drop an addition of 0); NaN comes after everything.
+  const uint bits = value == 0.0f ? 0u : as_uint(value);
   const uint ordered = isnan(value) ? 1u : bits & 0x80000000u ? ~bits : bits | 0x80000000u;
   return (ulong)ordered << 32 | ~token;
 }

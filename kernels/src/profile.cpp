@@ -17,7 +17,10 @@ struct StyleRow {
   std::string_view reason;
 };
 
+bool mesa_on_cpu(const DeviceInfo& info) { return info.type == DeviceType::Cpu && info.platform == "rusticl"; }
+
 constexpr StyleRow kStyles[] = {
+    {Style::Group, "group", mesa_on_cpu, "Mesa runs work-items side by side, in the lanes of a vector"},
     {Style::Vector, "vector", [](const DeviceInfo& info) { return info.type == DeviceType::Cpu; },
      "CPU compilers do not vectorise across work-items that hold loops"},
     {Style::Group, "group", [](const DeviceInfo&) { return true; }, "lanes run side by side and share loads"},

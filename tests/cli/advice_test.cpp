@@ -11,6 +11,7 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "run_test.hpp"
 #include "support/gguf_builder.hpp"
+#include "support/paths.hpp"
 #include "support/random_model.hpp"
 
 namespace gguf_fuse::test_support {
@@ -73,7 +74,7 @@ Provoke run_with_tensor(const std::string& architecture, const std::string& tens
 Provoke convert_with(const std::string& fault) {
   return [fault](const Place& place) {
     return gguf_fuse({"convert", llama(), place.folder.file("out.gguf")},
-                     {.environment = {"LD_PRELOAD=" GGUF_FUSE_FAULTS_LIBRARY, "GGUF_FUSE_FAULT=" + fault,
+                     {.environment = {"LD_PRELOAD=" + built("libgguf_fuse_faults.so"), "GGUF_FUSE_FAULT=" + fault,
                                       "ASAN_OPTIONS=verify_asan_link_order=0"}});
   };
 }
@@ -220,7 +221,7 @@ std::string trimmed(const std::string& text) {
 
 /// The rows between the markers in docs/errors.md.
 std::vector<Row> documented() {
-  std::istringstream lines(read_text(GGUF_FUSE_TEST_DATA "/../../docs/errors.md"));
+  std::istringstream lines(read_text(test_data("../../docs/errors.md")));
   std::vector<Row> rows;
   bool inside = false;
   for (std::string line; std::getline(lines, line);) {

@@ -6,6 +6,7 @@
 #include <regex>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -15,7 +16,7 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 ProgramResult gguf_bench(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), GGUF_FUSE_BENCH_PROGRAM);
+  arguments.insert(arguments.begin(), built("gguf-bench"));
   return run_program(arguments);
 }
 
@@ -178,7 +179,7 @@ TEST(BenchHelp, IsOnStandardOutputAndCompletionKnowsIt) {
   const auto help = gguf_bench({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_THAT(help.out, StartsWith("Usage: gguf-bench "));
-  const auto script = read_text(std::filesystem::path(GGUF_FUSE_TEST_DATA) / "../../cli/completion/gguf-bench.bash");
+  const auto script = read_text(std::filesystem::path(test_data()) / "../../cli/completion/gguf-bench.bash");
   const std::regex option("--[a-z][a-z-]+");
   for (std::sregex_iterator it(help.out.begin(), help.out.end(), option), end; it != end; ++it) {
     EXPECT_THAT(script, HasSubstr(it->str()));

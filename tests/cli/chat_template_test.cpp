@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 #include "support/temp_dir.hpp"
 
 namespace gguf_fuse::test_support {
@@ -23,7 +24,7 @@ ProgramResult talk(std::string_view source, const std::string& message, const st
   const support::TempDir dir;
   const auto path = dir.file("chat.jinja");
   std::ofstream(path) << source;
-  std::vector<std::string> arguments{GGUF_FUSE_RUN_PROGRAM,
+  std::vector<std::string> arguments{built("gguf-run"),
                                      "-m",
                                      llama(),
                                      "-cnv",

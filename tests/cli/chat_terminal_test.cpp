@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -23,8 +24,8 @@ constexpr const char* kUp = "\x1b[A";
 constexpr const char* kCtrlC = "\x03";
 
 std::vector<std::string> chat_arguments(const std::vector<std::string>& more) {
-  std::vector<std::string> arguments{
-      GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-cnv", "--chat-template", "chatml", "--temp", "0", "-n", "6", "--no-perf"};
+  std::vector<std::string> arguments{built("gguf-run"), "-m", llama(), "-cnv", "--chat-template", "chatml",
+                                     "--temp",          "0",  "-n",    "6",    "--no-perf"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -135,6 +136,45 @@ TEST(ChatTerminal, APastedTextIsOneMessage) {
   }
 }
 
+// A mark is one thing to the Backspace key, and never sent when only some of it is left.
+TEST(ChatTerminal, AMarkIsDeletedWholeAndADamagedOneIsNotSent) {
+  const std::vector<std::string> room{"-c", "16384"};
+  const std::string paste = "\x1b[200~" + fifty_lines("\r") + "\x1b[201~";
+  Talk talk(room, 200);
+  ASSERT_TRUE(talk.asked());
+  talk.type(paste + "\x7f");
+  EXPECT_THAT(talk.say("the water"), HasSubstr(answers({"the water"}, room).at(0)));
+  EXPECT_THAT(talk.say("/clear"), HasSubstr("begins again"));
+  constexpr const char* kLeft = "\x1b[D";
+  EXPECT_THAT(talk.say(paste + kLeft + kLeft + "x"), HasSubstr("the line was not sent"));
+  EXPECT_THAT(talk.say(kUp), HasSubstr(answers({fifty_lines("\n")}, room).at(0)));
+  EXPECT_EQ(talk.end().exit_code, 0);
+}
+
+// What is copied from a terminal ends with a newline, and is no text of several lines for that.
+TEST(ChatTerminal, APastedLineStaysALine) {
+  Talk talk;
+  ASSERT_TRUE(talk.asked());
+  const std::string shown = talk.paste("the water\r");
+  EXPECT_THAT(shown, Not(HasSubstr("[#")));
+  EXPECT_THAT(shown, HasSubstr(answers({"the water"}).at(0)));
+}
+
+TEST(ChatTerminal, WithoutAnEditorALineThatWasCutIsNotSentAndCtrlCIsAskedTwice) {
+  Talk talk({"--simple-io"});
+  ASSERT_TRUE(talk.shows("> "));
+  talk.type(six_thousand_characters() + "\r");
+  ASSERT_TRUE(talk.shows("it was not sent"));
+  talk.type("the ti");
+  talk.type(kCtrlC);
+  ASSERT_TRUE(talk.shows("Ctrl-C again"));
+  talk.type("the water\r");
+  ASSERT_TRUE(talk.shows(answers({"the water"}).at(0)));
+  talk.type(kCtrlC);
+  talk.type(kCtrlC);
+  EXPECT_EQ(talk.program().finish().exit_code, 128 + SIGINT);
+}
+
 TEST(ChatTerminal, ATypedLineMayBeLongerThanTheTerminalsOwn) {
   const std::vector<std::string> room{"-c", "16384"};
   std::string line = six_thousand_characters();
@@ -209,7 +249,9 @@ TEST(ChatTerminal, CtrlCGivesALineUpAndTwiceEnds) {
   Talk talk;
   ASSERT_TRUE(talk.asked());
   talk.type("the time");
-  EXPECT_THAT(talk.press(kCtrlC), HasSubstr("^C"));
+  const std::string shown = talk.press(kCtrlC);
+  EXPECT_THAT(shown, HasSubstr("^C"));
+  EXPECT_EQ(shown.find("the time"), shown.rfind("the time")) << "drawn twice";
   EXPECT_THAT(talk.say("the water"), HasSubstr(answers({"the water"}).at(0)));
   EXPECT_THAT(talk.press(kCtrlC), HasSubstr("Ctrl-C again"));
   EXPECT_THAT(talk.say("/clear"), HasSubstr("begins again"));  // so it was not again
@@ -251,7 +293,7 @@ TEST(ChatTerminal, CtrlCStopsAPromptAndTheMessageWasNeverSaid) {
   for (int i = 0; i < 10; ++i) text += six_thousand_characters();
   talk.type("\x1b[200~" + text + "\x1b[201~\r");
   ASSERT_TRUE(talk.shows(" tokens\x1b[K")) << talk.program().output();  // how much of the prompt is computed
-  EXPECT_THAT(talk.press(kCtrlC), Not(HasSubstr("nothing was asked")));
+  EXPECT_THAT(talk.press(kCtrlC), HasSubstr("not part of the conversation"));
   EXPECT_THAT(talk.say("the water"), HasSubstr(answers({"the water"}, slow).at(0)));
 }
 
@@ -276,6 +318,10 @@ TEST(ChatTerminal, CommandsAnswer) {
     EXPECT_THAT(talk.say("the time"), HasSubstr(expected.at(1)));
     EXPECT_THAT(talk.say("/clear "), HasSubstr("the conversation begins again"));
     EXPECT_THAT(talk.say("/claer"), HasSubstr("did you mean /clear?"));
+    EXPECT_THAT(talk.say("/nonsense"), HasSubstr("there is no /nonsense"));
+    EXPECT_THAT(talk.say("/clear now"), HasSubstr("nothing was done"));
+    EXPECT_THAT(talk.say("/a/b is"), Not(HasSubstr("there is no")));
+    EXPECT_THAT(talk.say(" /help"), Not(HasSubstr("this list")));
     const std::string help = talk.say("/help");
     for (const char* command : {"/help", "/regen", "/clear", "/exit", "Ctrl-C"}) {
       EXPECT_THAT(help, HasSubstr(command));

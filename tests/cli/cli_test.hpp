@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/file_util.hpp"
+#include "support/paths.hpp"
 #include "support/run_program.hpp"
 #include "support/temp_dir.hpp"
 
@@ -15,12 +16,12 @@ namespace gguf_fuse::test_support {
 
 /// Runs gguf-fuse.
 inline ProgramResult gguf_fuse(std::vector<std::string> arguments, const RunOptions& options = {}) {
-  arguments.insert(arguments.begin(), GGUF_FUSE_PROGRAM);
+  arguments.insert(arguments.begin(), built("gguf-fuse"));
   return run_program(arguments, options);
 }
 
 /// A model of tests/data/models.
-inline std::string model(const std::string& name) { return std::string(GGUF_FUSE_TEST_DATA) + "/models/" + name; }
+inline std::string model(const std::string& name) { return test_data("models/") + name; }
 
 /// Q, K and V of one type in both layers.
 inline std::string llama() { return model("llama-q8_0.gguf"); }

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -52,7 +53,7 @@ class DriverEndTest : public testing::TestWithParam<const char*> {};
 TEST_P(DriverEndTest, IsToldWithItsCall) {
   const support::TempDir folder;
   const std::vector<std::string> environment{
-      std::string("GGUF_FUSE_OPENCL_LIBRARY=") + GGUF_FUSE_TOOLS + "/libgguf_fuse_opencl_faults.so",
+      "GGUF_FUSE_OPENCL_LIBRARY=" + test_support::built("libgguf_fuse_opencl_faults.so"),
       std::string("GGUF_FUSE_OPENCL_FAULT=clBuildProgram=") + GetParam(), "XDG_CACHE_HOME=" + folder.path().string()};
   expect_advice(run_with(environment, {"--dot", "none"}),
                 {"error: an OpenCL call failed: clBuildProgram: the driver", "free some of the disk"});

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -85,7 +86,7 @@ TEST(ExitCode, FiveForWeightsThatDiffer) {
 }
 
 TEST(ExitCode, OneWhenTheResultCannotBePrinted) {
-  const auto result = run_program({"/bin/sh", "-c", std::string(GGUF_FUSE_PROGRAM) + " targets > /dev/full"});
+  const auto result = run_program({"/bin/sh", "-c", built("gguf-fuse") + " targets > /dev/full"});
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.err, HasSubstr("standard output: does not fit"));
 }
@@ -93,7 +94,7 @@ TEST(ExitCode, OneWhenTheResultCannotBePrinted) {
 TEST(ExitCode, ClosedPipeIsNoAccident) {
   // `true` is gone before the table is printed; the pipe's reader decided that, so nothing is said
   const auto result =
-      run_program({"/bin/bash", "-c", "{ sleep 0.2; " GGUF_FUSE_PROGRAM " targets; echo code $? >&2; } | true"});
+      run_program({"/bin/bash", "-c", "{ sleep 0.2; " + built("gguf-fuse") + " targets; echo code $? >&2; } | true"});
   EXPECT_EQ(result.err, "code 1\n");
 }
 

@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
 #include "support/random_model.hpp"
 
 namespace gguf_fuse::test_support {
@@ -23,7 +24,7 @@ class Fault : public ::testing::Test {
   }
 
   [[nodiscard]] static std::vector<std::string> environment(const std::string& fault, const std::string& log = {}) {
-    std::vector<std::string> variables = {"LD_PRELOAD=" GGUF_FUSE_FAULTS_LIBRARY, "GGUF_FUSE_FAULT=" + fault,
+    std::vector<std::string> variables = {"LD_PRELOAD=" + built("libgguf_fuse_faults.so"), "GGUF_FUSE_FAULT=" + fault,
                                           // The sanitizer's runtime wants to be first and does well as second.
                                           "ASAN_OPTIONS=verify_asan_link_order=0"};
     if (!log.empty()) variables.push_back("GGUF_FUSE_FAULT_LOG=" + log);
@@ -114,7 +115,7 @@ TEST_F(Fault, KilledAtAnyMomentTheOutputIsWholeOrAbsent) {
   int absent = 0;
   for (int round = 0; round < 200; ++round) {
     std::filesystem::remove(output);
-    RunningProgram program({GGUF_FUSE_PROGRAM, "convert", large, output}, RunningProgram::Kind::Pipes);
+    RunningProgram program({built("gguf-fuse"), "convert", large, output}, RunningProgram::Kind::Pipes);
     usleep(static_cast<useconds_t>(random() % 40000));
     program.send_signal(SIGKILL);
     (void)program.finish();
@@ -145,7 +146,7 @@ TEST_F(Fault, AFullDiskLeavesNothing) {
 
 TEST_F(Fault, AFileSizeLimitIsNamed) {
   const std::string output = folder_.file("out.gguf");
-  const std::string command = "ulimit -f 100; exec " GGUF_FUSE_PROGRAM " convert " + input_ + " " + output;
+  const std::string command = "ulimit -f 100; exec " + built("gguf-fuse") + " convert " + input_ + " " + output;
   const ProgramResult result = run_program({"/bin/sh", "-c", command});
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_NE(result.err.find("larger than the system allows"), std::string::npos) << result.err;

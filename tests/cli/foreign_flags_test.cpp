@@ -7,6 +7,7 @@
 
 #include "llama_flags.hpp"
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -26,14 +27,12 @@ struct Program {
 };
 
 std::vector<Program> programs() {
-  return {{GGUF_FUSE_RUN_PROGRAM,
-           "gguf-run",
-           {"-m", "/nonexistent/a", "-p", "x"},
-           {cli::llama_cli_flags(), cli::ik_llama_flags()}},
-          {GGUF_FUSE_BENCH_PROGRAM,
-           "gguf-bench",
-           {"-m", "/nonexistent/a"},
-           {cli::llama_bench_flags(), cli::ik_llama_flags()}}};
+  return {
+      {built("gguf-run"),
+       "gguf-run",
+       {"-m", "/nonexistent/a", "-p", "x"},
+       {cli::llama_cli_flags(), cli::ik_llama_flags()}},
+      {built("gguf-bench"), "gguf-bench", {"-m", "/nonexistent/a"}, {cli::llama_bench_flags(), cli::ik_llama_flags()}}};
 }
 
 ProgramResult run(const Program& program, const std::vector<std::string>& more, const RunOptions& options = {}) {
@@ -129,7 +128,7 @@ TEST(ForeignFlags, WhatIsNotThereSaysWhatInstead) {
 }
 
 TEST(ForeignFlags, AllOfLlamaCppAreKnown) {
-  const auto flags = parsed(read_text(std::string(GGUF_FUSE_TEST_DATA) + "/llama_flags.json"));
+  const auto flags = parsed(read_text(test_data("llama_flags.json")));
   const auto known = [](const cli::ForeignTable& table) {
     std::set<std::string> names;
     for (const ForeignRow& row : table.rows) {
@@ -205,7 +204,7 @@ TEST(ForeignFlags, AModelMayStandAlone) {
   EXPECT_EQ(alone.out, expected.out);
   EXPECT_THAT(gguf_run({"none.gguf", "-p", "x"}).err, HasSubstr("none.gguf"));
   EXPECT_EQ(gguf_run({"-m", "a.gguf", "b.gguf", "-p", "x"}).exit_code, 2);
-  EXPECT_EQ(run_program({GGUF_FUSE_BENCH_PROGRAM, "none.gguf"}).exit_code, 1);
+  EXPECT_EQ(run_program({built("gguf-bench"), "none.gguf"}).exit_code, 1);
 }
 
 TEST(ForeignFlags, OptionsWithoutEffectSaySo) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -146,8 +147,7 @@ TEST(OverrideOptions, MistakesAreNamed) {
 
 TEST(FuseOptions, GgufBenchHasThemToo) {
   const auto bench = [](std::vector<std::string> more) {
-    more.insert(more.begin(),
-                {GGUF_FUSE_BENCH_PROGRAM, "-m", mixture(), "-p", "4", "-n", "0", "-r", "1", "-o", "json"});
+    more.insert(more.begin(), {built("gguf-bench"), "-m", mixture(), "-p", "4", "-n", "0", "-r", "1", "-o", "json"});
     return run_program(more);
   };
   for (const std::vector<std::string>& options :
@@ -156,8 +156,8 @@ TEST(FuseOptions, GgufBenchHasThemToo) {
     EXPECT_EQ(result.exit_code, 0) << testing::PrintToString(options) << result.err;
     EXPECT_EQ(parsed(result.out).size(), 1U);
   }
-  const auto loading = run_program({GGUF_FUSE_BENCH_PROGRAM, "-m", mixture(), "-p", "0", "-n", "0", "-r", "1", "--load",
-                                    "-lm", "dio", "-o", "json"});
+  const auto loading = run_program(
+      {built("gguf-bench"), "-m", mixture(), "-p", "0", "-n", "0", "-r", "1", "--load", "-lm", "dio", "-o", "json"});
   ASSERT_EQ(loading.exit_code, 0) << loading.err;
   for (const auto& row : parsed(loading.out)) EXPECT_EQ(row.at("load_mode"), "dio");
   const auto wrong = bench({"--fuse", "yes"});

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
 #include "support/random_model.hpp"
 
 namespace gguf_fuse::test_support {
@@ -31,7 +32,7 @@ std::size_t columns_of(std::string_view line) {
 /// The plan of a model on a terminal of so many columns.
 std::string on_terminal(const std::string& path, int columns, const std::string& environment) {
   const std::string script = "stty cols " + std::to_string(columns) + " && " + environment + " exec \"$0\" plan \"$1\"";
-  RunningProgram program({"/bin/sh", "-c", script, GGUF_FUSE_PROGRAM, path}, RunningProgram::Kind::Terminal);
+  RunningProgram program({"/bin/sh", "-c", script, built("gguf-fuse"), path}, RunningProgram::Kind::Terminal);
   static_cast<void>(program.wait_for("next:", kPatience));
   const auto result = program.finish();
   EXPECT_EQ(result.exit_code, 0) << result.out;
@@ -99,7 +100,7 @@ TEST(PlanView, TheNextCommandIsTheOneThatWasPlanned) {
   const std::string command = next({path}).substr(7);
   const auto run =
       run_program({"/bin/sh", "-c",
-                   "PATH=" + std::filesystem::path(GGUF_FUSE_PROGRAM).parent_path().string() + ":$PATH; " + command});
+                   "PATH=" + std::filesystem::path(built("gguf-fuse")).parent_path().string() + ":$PATH; " + command});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_TRUE(std::filesystem::exists(folder.file("a model-fused.gguf")));
 }

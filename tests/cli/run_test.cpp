@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -251,7 +252,7 @@ TEST(RunGenerate, LayersOnAGpuNeedAGpu) {
 TEST(RunGenerate, AReaderThatGoesEndsItQuietly) {
   RunningProgram program(
       {"/bin/bash", "-c",
-       std::string(GGUF_FUSE_RUN_PROGRAM) + " -m " + llama() +
+       built("gguf-run") + " -m " + llama() +
            " -p 'the water' --ignore-eos -c 200000 --no-perf | head -c 10; code=${PIPESTATUS[0]}; echo; echo $code"},
       RunningProgram::Kind::Pipes);
   const auto result = program.finish();
@@ -262,7 +263,7 @@ TEST(RunGenerate, AReaderThatGoesEndsItQuietly) {
 
 TEST(RunSignals, TheFirstEndsTheTextAndTheReportStillComes) {
   for (const int number : {SIGINT, SIGTERM}) {
-    RunningProgram program({GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-p", "the water", "--ignore-eos", "-c", "100000"},
+    RunningProgram program({built("gguf-run"), "-m", llama(), "-p", "the water", "--ignore-eos", "-c", "100000"},
                            RunningProgram::Kind::Pipes);
     ASSERT_TRUE(program.wait_for("the water", kPatience)) << program.output();
     static_cast<void>(program.output(50));
@@ -276,8 +277,8 @@ TEST(RunSignals, TheFirstEndsTheTextAndTheReportStillComes) {
 }
 
 std::vector<std::string> chat_arguments(const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments{
-      GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-cnv", "--chat-template", "chatml", "--temp", "0", "-n", "6", "--no-perf"};
+  std::vector<std::string> arguments{built("gguf-run"), "-m", llama(), "-cnv", "--chat-template", "chatml",
+                                     "--temp",          "0",  "-n",    "6",    "--no-perf"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -308,9 +309,8 @@ TEST(RunChat, NeedsATemplateThatIsKnown) {
 }
 
 TEST(RunChat, CtrlCEndsAnAnswerAndAtThePromptTheProgram) {
-  const std::vector<std::string> endless{
-      GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-cnv", "--chat-template", "chatml", "-c", "100000", "--ignore-eos",
-      "--no-display-prompt"};
+  const std::vector<std::string> endless{built("gguf-run"), "-m", llama(),  "-cnv",         "--chat-template",
+                                         "chatml",          "-c", "100000", "--ignore-eos", "--no-display-prompt"};
   RunningProgram program(endless, RunningProgram::Kind::Pipes);
   ASSERT_TRUE(program.wait_for("trained with", kPatience));  // the warning about -c, before the model is loaded
   const std::size_t begin = program.output().size();
@@ -340,14 +340,14 @@ TEST(RunTerminal, AFirstStartSaysThatItCompiles) {
   const TempDir folder;
   RunningProgram program(
       {"/usr/bin/env", "XDG_CACHE_HOME=" + folder.file("cache"), "POCL_CACHE_DIR=" + folder.file("pocl"),
-       GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-p", "the", "-n", "1"},
+       built("gguf-run"), "-m", llama(), "-p", "the", "-n", "1"},
       RunningProgram::Kind::Terminal);
   EXPECT_TRUE(program.wait_for("compile ", kPatience)) << program.output();
   EXPECT_TRUE(program.wait_for("at work", kPatience)) << program.output();
 }
 
 TEST(RunTerminal, ProgressIsErased) {
-  RunningProgram program({GGUF_FUSE_RUN_PROGRAM, "-m", llama(), "-p", "the", "-n", "2", "--no-warmup"},
+  RunningProgram program({built("gguf-run"), "-m", llama(), "-p", "the", "-n", "2", "--no-warmup"},
                          RunningProgram::Kind::Terminal);
   const auto result = program.finish();
   EXPECT_EQ(result.exit_code, 0);

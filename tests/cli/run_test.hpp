@@ -2,12 +2,13 @@
 #pragma once
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 
 /// Runs gguf-run.
 inline ProgramResult gguf_run(std::vector<std::string> arguments, const RunOptions& options = {}) {
-  arguments.insert(arguments.begin(), GGUF_FUSE_RUN_PROGRAM);
+  arguments.insert(arguments.begin(), built("gguf-run"));
   return run_program(arguments, options);
 }
 

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "run_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -326,7 +327,7 @@ TEST(RunHelp, IsOnStandardOutputAndFits) {
 }
 
 TEST(RunHelp, CompletionKnowsEveryOption) {
-  const auto script = read_text(std::filesystem::path(GGUF_FUSE_TEST_DATA) / "../../cli/completion/gguf-run.bash");
+  const auto script = read_text(std::filesystem::path(test_data()) / "../../cli/completion/gguf-run.bash");
   for (const std::string& option : options_in(gguf_run({"--help"}).out)) EXPECT_THAT(script, HasSubstr(option));
 }
 

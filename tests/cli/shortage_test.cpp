@@ -12,6 +12,8 @@
 #include <random>
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
+#include "support/sanitized.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -22,11 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kSampled{25};
 /// Sanitizers take far more of everything than these limits, and end the process themselves.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#else
-constexpr bool kSanitized = false;
-#endif
+constexpr bool kSanitized = GGUF_FUSE_SANITIZED != 0;
 /// An outcome is to come within this time, on an idle machine.
 constexpr int kMostSeconds = 30;
 
@@ -38,9 +36,9 @@ struct Command {
 /// OUT is a file in the case's own folder.
 std::vector<Command> commands() {
   const std::string model = support::llama();
-  return {{"gguf-run", {GGUF_FUSE_RUN_PROGRAM, "-m", model, "-p", "the cat", "-n", "4", "--temp", "0"}},
-          {"gguf-bench", {GGUF_FUSE_BENCH_PROGRAM, "-m", model, "-p", "8", "-n", "2", "-r", "1"}},
-          {"gguf-fuse", {GGUF_FUSE_PROGRAM, "convert", model, "OUT"}}};
+  return {{"gguf-run", {test_support::built("gguf-run"), "-m", model, "-p", "the cat", "-n", "4", "--temp", "0"}},
+          {"gguf-bench", {test_support::built("gguf-bench"), "-m", model, "-p", "8", "-n", "2", "-r", "1"}},
+          {"gguf-fuse", {test_support::built("gguf-fuse"), "convert", model, "OUT"}}};
 }
 
 /// A shell's way to run short of something, before "exec PROGRAM".
@@ -50,7 +48,7 @@ struct Shortage {
 };
 
 std::string fault(const std::string& what) {
-  return fmt::format("export LD_PRELOAD={} GGUF_FUSE_FAULT={}", GGUF_FUSE_FAULTS_LIBRARY, what);
+  return fmt::format("export LD_PRELOAD={} GGUF_FUSE_FAULT={}", test_support::built("libgguf_fuse_faults.so"), what);
 }
 
 std::vector<Shortage> shortages() {

@@ -5,6 +5,7 @@
 #include <csignal>
 
 #include "cli_test.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -19,7 +20,7 @@ constexpr int kPatience = 20000;  // milliseconds: the machine may be busy
 class HalfWay {
  public:
   explicit HalfWay(RunningProgram::Kind kind)
-      : program_({GGUF_FUSE_PROGRAM, "convert", "-", folder_.file("out.gguf")}, kind), bytes_(read_text(llama())) {
+      : program_({built("gguf-fuse"), "convert", "-", folder_.file("out.gguf")}, kind), bytes_(read_text(llama())) {
     program_.write_input(std::string_view(bytes_).substr(0, bytes_.size() / 2));
   }
   RunningProgram& program() { return program_; }
@@ -86,7 +87,7 @@ TEST(Signals, RemoveTheOutputAndTellWhich) {
 TEST(Signals, EndAProgramThatWaitsForItsFirstByte) {
   for (const std::vector<std::string>& arguments :
        {std::vector<std::string>{"inspect", "-"}, {"hash", "-"}, {"convert", "-", "/dev/null/x"}}) {
-    std::vector<std::string> whole{GGUF_FUSE_PROGRAM};
+    std::vector<std::string> whole{built("gguf-fuse")};
     whole.insert(whole.end(), arguments.begin(), arguments.end());
     RunningProgram program(whole, RunningProgram::Kind::Pipes);
     static_cast<void>(program.output(300));
@@ -96,7 +97,7 @@ TEST(Signals, EndAProgramThatWaitsForItsFirstByte) {
 }
 
 TEST(Terminal, OutputToATerminalIsRefused) {
-  RunningProgram program({GGUF_FUSE_PROGRAM, "convert", llama(), "-"}, RunningProgram::Kind::Terminal);
+  RunningProgram program({built("gguf-fuse"), "convert", llama(), "-"}, RunningProgram::Kind::Terminal);
   const auto result = program.finish();
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_THAT(result.out, HasSubstr("is a terminal"));

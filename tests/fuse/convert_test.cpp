@@ -8,6 +8,7 @@
 
 #include "support/file_util.hpp"
 #include "support/memory_sink.hpp"
+#include "support/paths.hpp"
 #include "support/random_model.hpp"
 #include "support/temp_dir.hpp"
 
@@ -187,7 +188,7 @@ TEST_F(Convert, DryRunWritesNothing) {
 
 TEST_F(Convert, FilesFusedElsewhereAreTakenApartByTheRules) {
   for (const char* name : {"llama-q8_0", "granite_swa-merged-q4_1", "gemma4-moe-q8_0", "qwen35moe-q8_0"}) {
-    const std::string models = std::string(GGUF_FUSE_TEST_DATA) + "/models/";
+    const std::string models = test_support::test_data("models/");
     const std::string fused = models + name + ".fused.gguf";
     ConvertRequest wanted = request(fused, path("back.gguf"), Direction::Unfuse);
     wanted.replace = true;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "gguf_fuse/fuse/targets.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 // What the engines' sources were found to do, kept apart from the table in the library.
 std::map<std::string, std::vector<std::string>> engine_facts() {
   std::map<std::string, std::vector<std::string>> facts;
-  std::ifstream file(GGUF_FUSE_TEST_DATA "/engines.tsv");
+  std::ifstream file(test_support::test_data("engines.tsv"));
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with('#')) continue;
     std::istringstream words(line);

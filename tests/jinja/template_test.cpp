@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Templates against tests/data/jinja_cases.json: what Python's Jinja2 makes of them (tests/jinja/cases.py).
 #include "gguf_fuse/jinja/template.hpp"
+#include "support/paths.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -44,8 +45,7 @@ std::string error_of(std::string_view source, const std::string& context = "{}",
 }
 
 TEST(JinjaTemplate, RendersAsPythonDoes) {
-  const auto recorded =
-      nlohmann::ordered_json::parse(std::ifstream(std::string(GGUF_FUSE_TEST_DATA) + "/jinja_cases.json"));
+  const auto recorded = nlohmann::ordered_json::parse(std::ifstream(test_support::test_data("jinja_cases.json")));
   const std::string context = recorded.at("context").dump();
   ASSERT_GT(recorded.at("cases").size(), 150U);
   for (const auto& one : recorded.at("cases")) {
@@ -84,8 +84,8 @@ TEST(JinjaTemplate, WhatDoesNotEndIsGivenUp) {
       "{{ 'a' | indent(9000000000) }}",
       "{{ '%999s' * 999999 }}",
       "{% set ns = namespace(l=[1]) %}{% for i in range(99) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}",
-      "{% set ns = namespace(l=[1], k=[1]) %}{% for i in range(99) %}{% set ns.l = [ns.l, ns.l] %}"
-      "{% set ns.k = [ns.k, ns.k] %}{% endfor %}{{ ns.l == ns.k }}",
+      ("{% set ns = namespace(l=[1], k=[1]) %}{% for i in range(99) %}{% set ns.l = [ns.l, ns.l] %}"
+       "{% set ns.k = [ns.k, ns.k] %}{% endfor %}{{ ns.l == ns.k }}"),
       "{% set l = [] %}{% set _ = l.append(l) %}{{ l }}",
       "{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}",
       "{% set ns = namespace() %}{% set ns.self = ns %}{{ ns }}",

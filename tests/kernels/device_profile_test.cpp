@@ -14,6 +14,7 @@ const HostCpu kBoth{.name = {}, .vnni_avx512 = true, .vnni_avx = true};
 
 const DeviceInfo kPocl{.platform = "Portable Computing Language", .name = "pthread", .compute_units = 2};
 const DeviceInfo kIntel{.platform = "Intel(R) OpenCL", .name = "Xeon", .packed_dot_product = true};
+const DeviceInfo kMesa{.platform = "rusticl", .name = "llvmpipe (LLVM 15.0.6, 256 bits)", .compute_units = 8};
 const DeviceInfo kNvidia{
     .platform = "NVIDIA CUDA", .name = "H200", .vendor = "NVIDIA Corporation", .type = DeviceType::Gpu};
 const DeviceInfo kArc{.platform = "Intel(R) OpenCL Graphics",
@@ -37,6 +38,7 @@ TEST(DeviceProfile, FollowsTheTable) {
       {"PoCL, AVX-VNNI", kPocl, {.vnni_avx = true}, Style::Vector, DotProduct::VnniAvx, true},
       {"PoCL, old CPU", kPocl, {}, Style::Vector, DotProduct::None, true},
       {"Intel's CPU runtime", kIntel, kBoth, Style::Vector, DotProduct::None, false},
+      {"Mesa on a CPU", kMesa, kBoth, Style::Group, DotProduct::None, false},
       {"NVIDIA", kNvidia, kBoth, Style::Group, DotProduct::Dp4a, true},
       {"Intel's GPU", kArc, kBoth, Style::Group, DotProduct::KhrInteger, true},
   };
@@ -45,7 +47,7 @@ TEST(DeviceProfile, FollowsTheTable) {
     EXPECT_EQ(profile.style, test.style) << test.name;
     EXPECT_EQ(profile.dot, test.dot) << test.name;
     EXPECT_EQ(profile.eight_bit, test.eight_bit) << test.name;
-    EXPECT_EQ(profile.prefetch, test.info.type == DeviceType::Cpu) << test.name;
+    EXPECT_EQ(profile.prefetch, test.style == Style::Vector) << test.name;
     EXPECT_THAT(profile.reason, HasSubstr(std::string(dot_product_name(test.dot)))) << test.name;
   }
 }

@@ -17,6 +17,7 @@
 #include "shared_device.hpp"
 #include "support/file_util.hpp"
 #include "support/opencl_device.hpp"
+#include "support/paths.hpp"
 #include "support/random.hpp"
 
 namespace gguf_fuse::test_support {
@@ -68,7 +69,7 @@ struct FileMatrix {
 };
 
 inline std::filesystem::path quant_file(std::string_view type, std::string_view suffix) {
-  return std::filesystem::path(GGUF_FUSE_TEST_DATA) / "quant" / (std::string(type) + std::string(suffix));
+  return std::filesystem::path(test_data()) / "quant" / (std::string(type) + std::string(suffix));
 }
 
 /// Random blocks out of the reference files (real ones and random bits with sane scales); F32: random numbers.

@@ -16,18 +16,8 @@
 #include "support/file_util.hpp"
 #include "support/hostile_rows.hpp"
 #include "support/memory_sink.hpp"
+#include "support/sanitized.hpp"
 #include "support/temp_dir.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GGUF_FUSE_COUNT_ALLOCATIONS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define GGUF_FUSE_COUNT_ALLOCATIONS 0
-#endif
-#endif
-#ifndef GGUF_FUSE_COUNT_ALLOCATIONS
-#define GGUF_FUSE_COUNT_ALLOCATIONS 1
-#endif
 
 namespace {
 
@@ -36,7 +26,7 @@ std::atomic<std::size_t> most_allocated{0};
 
 }  // namespace
 
-#if GGUF_FUSE_COUNT_ALLOCATIONS
+#if !GGUF_FUSE_SANITIZED
 // Everything the library allocates passes here, so that its appetite can be measured. Sanitizers bring operators of
 // their own.
 void* operator new(std::size_t bytes) {
@@ -77,7 +67,7 @@ class Meter {
   Meter() { most_allocated = allocated.load(); }
   void expect_modest(std::uint64_t file_bytes) const {
     // Instrumented code is several times as slow; there is nothing to measure then.
-    if (GGUF_FUSE_COUNT_ALLOCATIONS == 0) return;
+    if (GGUF_FUSE_SANITIZED) return;
     EXPECT_LT(std::clock() - start_, CLOCKS_PER_SEC);
     EXPECT_LE(most_allocated - before_, (std::uint64_t{64} << 20) + 4 * file_bytes);
   }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/loader/tensor_type.hpp"
+#include "support/paths.hpp"
 
 #include <gtest/gtest.h>
 
@@ -12,8 +13,7 @@ namespace {
 
 // Numbers from elsewhere: the engines' sources, and rows that their quantizers wrote.
 const nlohmann::json& facts() {
-  static const nlohmann::json kFacts =
-      nlohmann::json::parse(std::ifstream(std::string(GGUF_FUSE_TEST_DATA) + "/types.json"));
+  static const nlohmann::json kFacts = nlohmann::json::parse(std::ifstream(test_support::test_data("types.json")));
   return kFacts;
 }
 

@@ -7,6 +7,7 @@
 #include "../cli/run_test.hpp"
 #include "gguf_fuse/fuse/convert.hpp"
 #include "speech.hpp"
+#include "support/paths.hpp"
 #include "support/upcycle.hpp"
 
 namespace gguf_fuse {
@@ -162,10 +163,10 @@ TEST_P(SpeakingFiles, TheProgramReadsThemThroughPipesAndGzip) {
   EXPECT_EQ(said(with({"-m", mixture_, "-cmoe", "-lm", "dio"})), expected);
   const std::string prompt = golden(kSmolLM2).at(1).at("prompt");
   const std::string words = std::to_string(kWords);
-  const auto piped =
-      test_support::run_program({"/bin/bash", "-c",
-                                 "set -o pipefail; cat '" + mixture_ + "' | '" GGUF_FUSE_RUN_PROGRAM "' -m - -p '" +
-                                     prompt + "' -n " + words + " --temp 0 -c 256 --json --no-warmup -muge -mqkv"});
+  const auto piped = test_support::run_program({"/bin/bash", "-c",
+                                                "set -o pipefail; cat '" + mixture_ + "' | '" +
+                                                    test_support::built("gguf-run") + "' -m - -p '" + prompt + "' -n " +
+                                                    words + " --temp 0 -c 256 --json --no-warmup -muge -mqkv"});
   ASSERT_EQ(piped.exit_code, 0) << piped.err;
   EXPECT_EQ(test_support::parsed(piped.out).at("tokens"), expected);
   if (GetParam().kind == MixtureKind::Llama) return;  // once: compressing takes longest

@@ -8,6 +8,7 @@
 #include "../cli/cli_test.hpp"
 #include "gguf_fuse/fuse/convert.hpp"
 #include "support/memory_sink.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -26,7 +27,7 @@ class Real : public ::testing::Test {
 
   std::string mixture(const std::string& architecture, int experts) {
     std::string path = folder_.file(architecture + ".gguf");
-    const ProgramResult made = run_program({GGUF_FUSE_TOOLS "/gguf-upcycle", find_model(kSmolLM2), path, "--experts",
+    const ProgramResult made = run_program({built("gguf-upcycle"), find_model(kSmolLM2), path, "--experts",
                                             std::to_string(experts), "--arch", architecture});
     EXPECT_EQ(made.exit_code, 0) << made.err;
     return path;
@@ -69,7 +70,7 @@ TEST_F(Real, SmolLM2ThroughGzipAndPipes) {
   value_of(convert({.input = input, .output = zipped}));
   value_of(convert({.input = zipped, .output = back, .direction = Direction::Unfuse}));
   EXPECT_EQ(difference(input, back), "");
-  const std::string program = GGUF_FUSE_PROGRAM;
+  const std::string program = built("gguf-fuse");
   const std::string command =
       "cat '" + input + "' | '" + program + "' convert - - | '" + program + "' unfuse - - | cmp - '" + input + "'";
   const ProgramResult piped = run_program({"/bin/bash", "-c", "set -o pipefail; " + command});

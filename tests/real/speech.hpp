@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"
 
 namespace gguf_fuse {
@@ -29,7 +30,7 @@ inline std::string model_path(const std::string& name) {
 
 /// What llama.cpp says to each prompt.
 inline nlohmann::json golden(const std::string& name) {
-  std::ifstream file(std::string(GGUF_FUSE_TEST_DATA) + "/golden/" + name + ".json");
+  std::ifstream file(test_support::test_data("golden/") + name + ".json");
   return nlohmann::json::parse(file).at("results");
 }
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "support/edited_model.hpp"
+#include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
@@ -43,7 +44,7 @@ TensorSpec make_bias(const EditedModel& model, const std::string& name, std::siz
 
 TEST(Biases, GiveLlamaCppsLogits) {
   const support::TempDir dir;
-  std::ifstream file(std::string(GGUF_FUSE_TEST_DATA) + "/biases.json");
+  std::ifstream file(test_support::test_data("biases.json"));
   const auto data = nlohmann::json::parse(file);
   ASSERT_EQ(data.size(), 2U);
   for (const auto& [name, row] : data.items()) {

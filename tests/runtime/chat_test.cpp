@@ -14,6 +14,7 @@
 
 #include "gguf_fuse/loader/container.hpp"
 #include "support/gguf_builder.hpp"
+#include "support/paths.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -23,7 +24,7 @@ using Ids = std::vector<std::int32_t>;
 using Messages = std::vector<ChatMessage>;
 
 nlohmann::json reference() {
-  return nlohmann::json::parse(std::ifstream(std::string(GGUF_FUSE_TEST_DATA) + "/vocab/chat_formats.json"));
+  return nlohmann::json::parse(std::ifstream(test_support::test_data("vocab/chat_formats.json")));
 }
 
 Messages messages_of(const nlohmann::json& recorded) {
@@ -265,8 +266,8 @@ TEST(Chat, MarksInMessagesAreText) {
     for (const std::string_view source : {kZephyr, kVicuna, kGemma, kParts, kThinking}) {
       templates.emplace_back(source.substr(0, 60), jinja(source));
     }
-    for (const auto& [name, chat] : templates) {
-      const auto conversation = [&](const std::string& content) {
+    for (const auto& [name, chat_template] : templates) {
+      const auto conversation = [&chat = chat_template](const std::string& content) {
         return chat
             .render(Messages{
                 {"system", "s" + content}, {"user", "u" + content}, {"assistant", "a" + content}, {"user", content}})

@@ -12,6 +12,7 @@
 #include "../../runtime/src/hyperparameter_table.hpp"
 #include "gguf_fuse/runtime/architecture.hpp"
 #include "support/edited_model.hpp"
+#include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
@@ -28,7 +29,7 @@ struct Row {
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> all = [] {
-    std::ifstream file(std::string(GGUF_FUSE_TEST_DATA) + "/missing_keys.tsv");
+    std::ifstream file(test_support::test_data("missing_keys.tsv"));
     std::vector<Row> read;
     for (std::string line; std::getline(file, line);) {
       if (line.starts_with('#')) continue;

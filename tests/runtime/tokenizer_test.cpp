@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gguf_fuse/loader/model.hpp"
+#include "support/paths.hpp"
 #include "support/random.hpp"
 
 namespace gguf_fuse {
@@ -19,7 +20,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 using support::Random;
 
-const std::filesystem::path kModels = std::filesystem::path(GGUF_FUSE_TEST_DATA) / "models";
+const std::filesystem::path kModels = std::filesystem::path(test_support::test_data()) / "models";
 
 Result<Tokenizer> try_load(const std::string& name) {
   const std::string path = (kModels / (name + ".gguf")).string();

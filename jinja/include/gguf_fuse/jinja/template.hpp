@@ -14,7 +14,7 @@ namespace gguf_fuse::jinja {
 
 /// Beyond them a rendering is given up with an error.
 struct Limits {
-  std::uint64_t steps = 20'000'000;                ///< nodes evaluated and elements looked at; some seconds
+  std::uint64_t steps = 5'000'000;                 ///< nodes evaluated and elements looked at; about a second
   std::uint64_t bytes = std::uint64_t{512} << 20;  ///< of all texts and containers made on the way, together
   unsigned depth = 250;                            ///< of expressions, statements and macro calls inside each other
 };
