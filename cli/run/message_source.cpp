@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "message_source.hpp"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
+#include <span>
 #include <utility>
 
 #include "print.hpp"
@@ -14,6 +16,18 @@
 
 namespace gguf_fuse::cli {
 namespace {
+
+/// What comes next on standard input; below 0 (EINTR) when a signal came, also before the waiting began.
+ssize_t read_some(std::span<char> bytes) {
+  constexpr int kMilliseconds = 200;
+  pollfd descriptor{STDIN_FILENO, POLLIN, 0};
+  do {
+    if (caught_signal() == 0) continue;
+    errno = EINTR;
+    return -1;
+  } while (poll(&descriptor, 1, kMilliseconds) <= 0);
+  return read(STDIN_FILENO, bytes.data(), bytes.size());
+}
 
 /// Lines of standard input, of any length. Not stdio: a signal has to end the waiting.
 class Lines final : public MessageSource {
@@ -34,7 +48,7 @@ class Lines final : public MessageSource {
       }
       searched_ = buffer_.size();
       char bytes[4096];
-      const ssize_t count = read(STDIN_FILENO, bytes, sizeof bytes);
+      const ssize_t count = read_some(bytes);
       if (count > 0) {
         buffer_.append(bytes, static_cast<std::size_t>(count));
         continue;
@@ -65,8 +79,8 @@ class Lines final : public MessageSource {
   [[nodiscard]] bool goes_on_after_interrupt() {
     if (!terminal_ || caught_signal() != SIGINT || asked_to_end_) return false;
     asked_to_end_ = true;
+    forget_signal(control_);  // before it is said: the next one counts
     put(stderr, "\nCtrl-C again, Ctrl-D or /exit ends the conversation\n");
-    forget_signal(control_);
     ask();
     return true;
   }

@@ -257,9 +257,9 @@ void TerminalMessages::remember(const std::string& message) {
 bool TerminalMessages::goes_on_after_interrupt(bool empty) {
   if (empty && asked_to_end_) return false;
   asked_to_end_ = empty;
-  if (empty) put(stderr, "Ctrl-C again, Ctrl-D or /exit ends the conversation\n");
   input_.drop();
-  forget_signal(control_);
+  forget_signal(control_);  // before it is said: the next one counts
+  if (empty) put(stderr, "Ctrl-C again, Ctrl-D or /exit ends the conversation\n");
   return true;
 }
 

@@ -45,9 +45,10 @@ Result<Operation> batch(Device& device, const std::shared_ptr<Program>& program,
   set_common(launch, shape, cache, q, out, step);
   const DeviceProfile& profile = device.profile();
   const std::uint32_t rows = batch_rows(profile, cache.shape.heads), heads = cache.shape.heads.heads;
-  return one_stage("attention", std::move(launch), [=](std::uint32_t tokens, std::uint32_t) {
-    return task_grid(profile, heads, ceil_divide(tokens, rows));
-  });
+  return one_stage(
+      "attention", std::move(launch),
+      [=](std::uint32_t tokens, std::uint32_t) { return task_grid(profile, heads, ceil_divide(tokens, rows)); },
+      profile.style == Style::Vector);
 }
 
 Result<Operation> single(Device& device, const std::shared_ptr<Program>& program, const AttentionShape& shape,

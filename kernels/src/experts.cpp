@@ -136,7 +136,8 @@ Result<std::vector<Stage>> product_stages(Device& device, const Products& produc
     auto grid = products_grid(profile.style, routing.shape, shape.tiles(), tiles_per_item);
     launch.set_grid(grid(1, 0));
     GGUF_FUSE_CHECK(launch.check());
-    stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid)});
+    stages.push_back(
+        Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = profile.style == Style::Vector});
   }
   return stages;
 }
@@ -165,7 +166,9 @@ Result<std::vector<Stage>> sum_stages(Device& device, const ExpertDownShape& sha
     launch.set("flags", (shape.bias ? kFlagBias : 0) | (add ? kFlagAdd : 0));
     launch.set_grid(grid);
     GGUF_FUSE_CHECK(launch.check());
-    stages.push_back(Stage{.launch = std::move(launch), .grid = [grid](std::uint32_t, std::uint32_t) { return grid; }});
+    stages.push_back(Stage{.launch = std::move(launch),
+                           .grid = [grid](std::uint32_t, std::uint32_t) { return grid; },
+                           .cut = profile.style == Style::Vector});
   }
   return stages;
 }

@@ -198,16 +198,23 @@ Result<void> Launch::check() const {
   return {};
 }
 
-Result<void> Launch::enqueue() const {
+Result<void> Launch::enqueue(std::uint32_t part, std::uint32_t parts) const {
   if (!state_) return check();
   const State& state = *state_;
   if (!state.complete || state.error) GGUF_FUSE_CHECK(check());
   if (state.empty) return {};
+  std::array<std::size_t, 3> begin{}, size = state.grid.global;
+  if (parts > 1) {
+    const std::size_t group = std::max<std::size_t>(state.grid.local[0], 1), groups = size[0] / group;
+    begin[0] = groups * part / parts * group;
+    size[0] = groups * (part + 1) / parts * group - begin[0];
+    if (size[0] == 0) return {};
+  }
   const DeviceCore& device = state.device;
   const bool timed = device.options.profiling;
   cl_event event = nullptr;
   const cl_int code = device.cl.clEnqueueNDRangeKernel(
-      device.queue.get(), state.kernel.get(), state.dimensions, nullptr, state.grid.global.data(),
+      device.queue.get(), state.kernel.get(), state.dimensions, begin[0] != 0 ? begin.data() : nullptr, size.data(),
       state.grid.local[0] != 0 ? state.grid.local.data() : nullptr, 0, nullptr, timed ? &event : nullptr);
   if (code != CL_SUCCESS) {
     Error error = opencl_error("clEnqueueNDRangeKernel", code, device.info.name);

@@ -169,7 +169,7 @@ Result<Operation> matmul(Device& device, const MatmulShape& shape, const Buffer&
   launch.set_grid(grid(1, 0));
   GGUF_FUSE_CHECK(launch.check());
   std::vector<Stage> stages;
-  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid)});
+  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = profile.style == Style::Vector});
   return Operation("matmul", std::move(stages));
 }
 

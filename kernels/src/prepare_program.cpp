@@ -28,11 +28,11 @@ Result<void> check_buffers(const std::string& operation, std::initializer_list<N
 }
 
 Result<Operation> one_stage(std::string name, Launch launch,
-                            std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid) {
+                            std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid, bool cut) {
   launch.set_grid(grid(1, 0));
   GGUF_FUSE_CHECK(launch.check());
   std::vector<Stage> stages;
-  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid)});
+  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = cut});
   return Operation(std::move(name), std::move(stages));
 }
 

@@ -31,8 +31,9 @@ struct Need {
 /// InvalidArgument unless all buffers are there and large enough.
 [[nodiscard]] Result<void> check_buffers(const std::string& operation, std::initializer_list<Need> needs);
 
-/// An operation of one stage.
+/// An operation of one stage; `cut` as in Stage.
 [[nodiscard]] Result<Operation> one_stage(std::string name, Launch launch,
-                                          std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid);
+                                          std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid,
+                                          bool cut = false);
 
 }  // namespace gguf_fuse

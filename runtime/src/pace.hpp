@@ -15,8 +15,8 @@ namespace gguf_fuse {
 ///
 /// They go out in portions with a marker behind each, and two portions at most are on their way: while the device works
 /// on one the host waits for it with the next one enqueued, so that the device never waits. A portion is as many
-/// operations as take some milliseconds, learned from how long the ones before took; what takes less as a whole, one
-/// token of a small model say, has no marker at all.
+/// operations as take some milliseconds, learned from how long the ones before took, or a part of one where one takes
+/// longer and can be cut; what takes less as a whole, one token of a small model say, has no marker at all.
 class Pace {
  public:
   /// A micro-batch begins, with nothing enqueued. Portions are of its number of tokens from now on.
@@ -29,17 +29,20 @@ class Pace {
   void end();
 
  private:
+  /// Operations, or a part of one, were enqueued.
+  Result<void> count(const Device& device, double operations);
   /// Marks the end of a portion and waits for the portion before it.
   Result<void> end_portion(const Device& device);
 
   struct Learned {
-    double operations = 1;  ///< of a portion
+    double operations = 1;  ///< of a portion, which may be a part of one
     std::uint32_t tokens = 1;
   };
   Learned single_, batch_;
   Learned* learned_ = &single_;
-  double enqueued_ = 0;  ///< of the present portion
-  double all_ = 0;       ///< since begin()
+  bool was_long_ = false;  ///< the portion before, of one launch
+  double enqueued_ = 0;    ///< of the present portion
+  double all_ = 0;         ///< since begin()
   Clock::time_point start_;
   std::optional<Marker> before_;
   Clock::time_point begin_;  ///< of the portion that the device works on

@@ -30,7 +30,7 @@ inline void run_operation(Device& device, Operation& operation, const Buffer& st
                           std::uint32_t past = 0) {
   const std::array<std::uint32_t, 4> words{past, tokens, 0, 0};
   value_of(step.write(std::as_bytes(std::span(words))).map([] { return 0; }));
-  value_of(operation.enqueue(tokens, past).map([] { return 0; }));
+  enqueue_in_parts(operation, tokens, past);
   value_of(device.finish().map([] { return 0; }));
 }
 

@@ -76,7 +76,7 @@ class Experts : public testing::TestWithParam<Variant> {
     const Buffer out = support::buffer_of(*device_, std::vector<float>(std::size_t{slots} * wanted.rows, 77));
     Operation operation = value_of(
         expert_gate_up(*device_, shape, routing.routing, support::buffer_of(*device_, x.bytes), out, routing.step));
-    value_of(operation.enqueue(wanted.tokens, 7));
+    support::enqueue_in_parts(operation, wanted.tokens, 7);
     const auto got = support::content_of<float>(out);
     for (std::uint32_t choice = 0; choice < wanted.tokens * wanted.used; ++choice) {
       const std::uint32_t slot = routing.slots[choice];
@@ -126,7 +126,7 @@ class Experts : public testing::TestWithParam<Variant> {
         wanted.tile == 1 ? Buffer() : value_of(device_->allocate(std::uint64_t{slots} * wanted.out_rows * 4));
     Operation operation = value_of(expert_down(*device_, shape, routing.routing, support::buffer_of(*device_, x.bytes),
                                                scratch, out, routing.step));
-    value_of(operation.enqueue(wanted.tokens, 7));
+    support::enqueue_in_parts(operation, wanted.tokens, 7);
     const auto got = support::content_of<float>(out);
     for (std::uint32_t token = 0; token < wanted.tokens; ++token) {
       std::vector<double> sums(wanted.out_rows);

@@ -8,7 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "gguf_fuse/kernels/operation.hpp"
 #include "support/opencl_device.hpp"
+#include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -39,6 +41,16 @@ inline const SharedDevices& kSharedDevices = shared_devices();
 /// Without a dot product there is no inline assembly either; none named: as the profile says.
 inline std::shared_ptr<Device> shared_device(Style style, std::optional<DotProduct> dot = std::nullopt) {
   return shared_devices().open(style, dot);
+}
+
+/// Enqueues an operation whole or, the next times, in parts: to the result that makes no difference.
+inline void enqueue_in_parts(Operation& operation, std::uint32_t tokens, std::uint32_t past = 0) {
+  constexpr std::uint32_t kParts[] = {1, 2, 5, 64};
+  static std::size_t times = 0;
+  double launched = 0;
+  const auto count = [&](double share) -> Result<bool> { return (launched += share) > 0; };
+  value_of(operation.enqueue(tokens, past, kParts[times++ % std::size(kParts)], count).map([] { return 0; }));
+  EXPECT_NEAR(launched, tokens == 0 ? 0.0 : 1.0, 1e-6);
 }
 
 }  // namespace gguf_fuse::test_support

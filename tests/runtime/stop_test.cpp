@@ -82,13 +82,38 @@ TEST_F(Stop, NothingIsLaunchedAfterItAndTheSessionGoesOn) {
   for (const int launch : {1, 2, all / 2, all - kMostLaunches}) {
     value_of(session_->truncate(0));
     stop_at(launch);
-    EXPECT_EQ(session_->evaluate(tokens_).error().code, ErrorCode::Interrupted);
+    const auto stopped = session_->evaluate(tokens_);
+    go_on();
+    if (stopped) {
+      // there were more of them before: on a busy machine launches that took long were cut
+      EXPECT_LT(launches_, launch);
+      continue;
+    }
+    EXPECT_EQ(stopped.error().code, ErrorCode::Interrupted);
     EXPECT_LT(launches_ - launch, kMostLaunches) << launch;
     EXPECT_EQ(session_->size(), 0U);
-    go_on();
     value_of(session_->evaluate(tokens_));
     EXPECT_EQ(value_of(session_->logits()), expected) << launch;
   }
+}
+
+TEST_F(Stop, LaunchesThatTakeLongAreCutAndGiveTheSameBits) {
+  stop_at(0);
+  value_of(session_->evaluate(tokens_));
+  const auto expected = value_of(session_->logits());
+  const int whole = launches_;
+  int slow = 4;  // a device that works that often for 60 ms while the host waits
+  launches_ = 0;
+  on_call = [&](std::string_view call) {
+    if (call == "clEnqueueNDRangeKernel") ++launches_;
+    if (call == "clWaitForEvents" && slow-- > 0) std::this_thread::sleep_for(60ms);
+  };
+  const auto fresh = open(512);  // it has learned nothing yet
+  value_of(fresh->evaluate(tokens_));
+  go_on();
+  EXPECT_LE(slow, 0);
+  EXPECT_GT(launches_, whole);
+  EXPECT_EQ(value_of(fresh->logits()), expected);
 }
 
 TEST_F(Stop, WholeMicroBatchesStay) {

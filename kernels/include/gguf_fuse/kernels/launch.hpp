@@ -65,7 +65,10 @@ class GGUF_FUSE_EXPORT Launch {
   /// BadLaunch when an argument was unknown, of another width or kind, or is missing, or when the grid is none.
   [[nodiscard]] Result<void> check() const;
   /// Puts the kernel into the device's queue. Errors: those of check(), OpenClFailed, OutOfDeviceMemory.
-  [[nodiscard]] Result<void> enqueue() const;
+  [[nodiscard]] Result<void> enqueue() const { return enqueue(0, 1); }
+  /// The same of part number `part` of `parts` nearly equal ones of the first dimension's work-groups; a part without
+  /// any is none. Only for kernels that ask for global ids, which go on counting, and not for groups.
+  [[nodiscard]] Result<void> enqueue(std::uint32_t part, std::uint32_t parts) const;
 
   [[nodiscard]] const KernelSignature& signature() const;
 

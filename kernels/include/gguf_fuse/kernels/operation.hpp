@@ -27,6 +27,7 @@ inline constexpr std::size_t kStepBytes = 16;
 struct Stage {
   Launch launch;
   std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid;
+  bool cut = false;  ///< it may run in parts (Launch::enqueue), which matters where it takes long
 };
 
 /// A recorded operation: kernels with all their arguments set. Enqueued again and again; only the grid changes.
@@ -39,6 +40,10 @@ class GGUF_FUSE_EXPORT Operation {
   [[nodiscard]] Operation over(const std::function<std::uint32_t(std::uint32_t)>& rows) &&;
   /// Enqueues all stages for `tokens` tokens behind `past` earlier ones. Errors: OpenClFailed.
   [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past = 0);
+  /// The same with launches cut into `parts` where they can be. `launched` is called after each launch with its share
+  /// of the operation; when it returns false the rest is left out.
+  [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past, std::uint32_t parts,
+                                     const std::function<Result<bool>(double share)>& launched);
 
  private:
   std::string name_;
