@@ -102,7 +102,7 @@ class Chat {
       put(stderr, "there is no answer yet\n");
     } else if (command == "/regen") {
       return finish(conversation_.regenerate());
-    } else if (const std::string wrong = wrong_command(command); !command.empty() && !wrong.empty()) {
+    } else if (const std::string wrong = wrong_command(command); !wrong.empty()) {
       put(stderr, wrong + "\n");
     } else {
       return finish(conversation_.answer(message));

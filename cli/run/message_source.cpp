@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "message_source.hpp"
 
-#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +11,7 @@
 #include "print.hpp"
 #include "signals.hpp"
 #include "start.hpp"
+#include "terminal_input.hpp"
 #include "terminal_messages.hpp"
 
 namespace gguf_fuse::cli {
@@ -19,14 +19,11 @@ namespace {
 
 /// What comes next on standard input; below 0 (EINTR) when a signal came, also before the waiting began.
 ssize_t read_some(std::span<char> bytes) {
-  constexpr int kMilliseconds = 200;
-  pollfd descriptor{STDIN_FILENO, POLLIN, 0};
-  do {
-    if (caught_signal() == 0) continue;
-    errno = EINTR;
-    return -1;
-  } while (poll(&descriptor, 1, kMilliseconds) <= 0);
-  return read(STDIN_FILENO, bytes.data(), bytes.size());
+  while (caught_signal() == 0) {
+    if (input_waits()) return read(STDIN_FILENO, bytes.data(), bytes.size());
+  }
+  errno = EINTR;
+  return -1;
 }
 
 /// Lines of standard input, of any length. Not stdio: a signal has to end the waiting.
@@ -80,7 +77,7 @@ class Lines final : public MessageSource {
     if (!terminal_ || caught_signal() != SIGINT || asked_to_end_) return false;
     asked_to_end_ = true;
     forget_signal(control_);  // before it is said: the next one counts
-    put(stderr, "\nCtrl-C again, Ctrl-D or /exit ends the conversation\n");
+    put(stderr, '\n' + std::string(kHowToEnd));
     ask();
     return true;
   }

@@ -4,10 +4,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
 namespace gguf_fuse::cli {
+
+/// What the first Ctrl-C at an empty line is answered.
+inline constexpr std::string_view kHowToEnd = "Ctrl-C again, Ctrl-D or /exit ends the conversation\n";
 
 /// Where the messages of a conversation come from.
 class MessageSource {

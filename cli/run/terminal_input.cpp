@@ -42,6 +42,12 @@ Decoded decode_one(std::string_view bytes) {
 
 }  // namespace
 
+bool input_waits() {
+  constexpr int kMilliseconds = 200;
+  pollfd descriptor{STDIN_FILENO, POLLIN, 0};
+  return poll(&descriptor, 1, kMilliseconds) > 0;
+}
+
 TerminalInput::Character TerminalInput::next() {
   for (;;) {
     while (const auto value = decode()) {
@@ -51,10 +57,7 @@ TerminalInput::Character TerminalInput::next() {
     }
     if (caught_signal() != 0) return {.stop = Stop::Signal};
     if (redraw_wanted.exchange(false)) return {.stop = Stop::Redraw};
-    // a signal that comes between the looks above and the wait is seen after this time
-    constexpr int kMilliseconds = 200;
-    pollfd descriptor{STDIN_FILENO, POLLIN, 0};
-    if (poll(&descriptor, 1, kMilliseconds) <= 0) continue;
+    if (!input_waits()) continue;
     std::array<char, 4096> bytes{};
     const ssize_t count = read(STDIN_FILENO, bytes.data(), bytes.size());
     if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) return {.stop = Stop::EndOfInput};

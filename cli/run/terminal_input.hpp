@@ -8,6 +8,10 @@
 
 namespace gguf_fuse::cli {
 
+/// Waits for standard input a little while: a signal that comes between a look for signals and the wait is seen soon
+/// after. False when nothing is there yet.
+[[nodiscard]] bool input_waits();
+
 /// Characters of a terminal. Not stdio: a signal has to end the waiting.
 class TerminalInput {
  public:

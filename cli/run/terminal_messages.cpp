@@ -259,7 +259,7 @@ bool TerminalMessages::goes_on_after_interrupt(bool empty) {
   asked_to_end_ = empty;
   input_.drop();
   forget_signal(control_);  // before it is said: the next one counts
-  if (empty) put(stderr, "Ctrl-C again, Ctrl-D or /exit ends the conversation\n");
+  if (empty) put(stderr, kHowToEnd);
   return true;
 }
 

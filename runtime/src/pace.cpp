@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 namespace gguf_fuse {
@@ -36,13 +37,14 @@ void Pace::end() {
 
 Result<bool> Pace::enqueue(const Device& device, std::vector<Operation>& operations, std::uint32_t tokens,
                            std::uint32_t past, const std::atomic<bool>& stop) {
+  const std::function<Result<bool>(double)> launched = [&](double share) -> Result<bool> {
+    GGUF_FUSE_CHECK(count(device, share));
+    return !stop.load(std::memory_order_relaxed);
+  };
   for (Operation& operation : operations) {
     if (stop.load(std::memory_order_relaxed)) return false;
     const auto parts = static_cast<std::uint32_t>(std::ceil(1 / std::min(learned_->operations, 1.0)));
-    GGUF_FUSE_CHECK(operation.enqueue(tokens, past, parts, [&](double share) -> Result<bool> {
-      GGUF_FUSE_CHECK(count(device, share));
-      return !stop.load(std::memory_order_relaxed);
-    }));
+    GGUF_FUSE_CHECK(operation.enqueue(tokens, past, parts, launched));
   }
   return !stop.load(std::memory_order_relaxed);
 }
@@ -60,13 +62,14 @@ Result<void> Pace::end_portion(const Device& device) {
   if (before_) {
     GGUF_FUSE_CHECK(before_->wait());
     const double seconds = seconds_since(begin_);
-    if (seconds < kShortPortion) learned_->operations = std::min(kMostOperations, 2 * learned_->operations);
-    if (seconds > kLongPortion && learned_->operations > 1) {
+    const bool was_long = std::exchange(was_long_, learned_->operations <= 1 && seconds > kLongLaunch);
+    if (seconds < kShortPortion) {
+      learned_->operations = std::min(kMostOperations, 2 * learned_->operations);
+    } else if (seconds > kLongPortion && learned_->operations > 1) {
       learned_->operations = std::max(1.0, learned_->operations / 2);
-    } else if (seconds > kLongLaunch && std::exchange(was_long_, true)) {
+    } else if (was_long && was_long_) {
       learned_->operations = std::max(kLeastOperations, learned_->operations * kLongPortion / seconds);
     }
-    was_long_ = was_long_ && seconds > kLongLaunch;
   }
   begin_ = Clock::now();
   before_ = std::move(marker);

@@ -179,7 +179,7 @@ TEST(BenchHelp, IsOnStandardOutputAndCompletionKnowsIt) {
   const auto help = gguf_bench({"--help"});
   EXPECT_EQ(help.exit_code, 0);
   EXPECT_THAT(help.out, StartsWith("Usage: gguf-bench "));
-  const auto script = read_text(std::filesystem::path(test_data()) / "../../cli/completion/gguf-bench.bash");
+  const auto script = read_text(test_data("../../cli/completion/gguf-bench.bash"));
   const std::regex option("--[a-z][a-z-]+");
   for (std::sregex_iterator it(help.out.begin(), help.out.end(), option), end; it != end; ++it) {
     EXPECT_THAT(script, HasSubstr(it->str()));

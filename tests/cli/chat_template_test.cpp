@@ -7,7 +7,6 @@
 
 #include "run_test.hpp"
 #include "support/paths.hpp"
-#include "support/sanitized.hpp"
 #include "support/temp_dir.hpp"
 
 namespace gguf_fuse::test_support {
@@ -61,7 +60,6 @@ TEST(RunChatTemplate, RefusalsNameTheLine) {
   const auto wrong = talk("{% if %}", "hello");
   EXPECT_EQ(wrong.exit_code, 6);
   EXPECT_THAT(wrong.err, HasSubstr("cannot be read"));
-  if (GGUF_FUSE_SANITIZED) return;  // a second's work takes two minutes there
   EXPECT_THAT(talk("{% for i in range(90000) %}{% for j in range(90000) %}{% endfor %}{% endfor %}", "hello").err,
               HasSubstr("does not come to an end"));
 }

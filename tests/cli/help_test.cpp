@@ -53,7 +53,7 @@ TEST(Help, FitsATerminalOfHundredColumns) {
 }
 
 TEST(Help, CompletionKnowsEveryOptionAndCommand) {
-  const auto script = read_text(std::filesystem::path(test_data()) / "../../cli/completion/gguf-fuse.bash");
+  const auto script = read_text(test_data("../../cli/completion/gguf-fuse.bash"));
   for (const std::string& option : long_options(gguf_fuse({"--help-all"}).out)) EXPECT_THAT(script, HasSubstr(option));
   for (const std::string& command : kCommands) EXPECT_THAT(script, HasSubstr(command));
 }

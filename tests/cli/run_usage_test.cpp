@@ -327,7 +327,7 @@ TEST(RunHelp, IsOnStandardOutputAndFits) {
 }
 
 TEST(RunHelp, CompletionKnowsEveryOption) {
-  const auto script = read_text(std::filesystem::path(test_data()) / "../../cli/completion/gguf-run.bash");
+  const auto script = read_text(test_data("../../cli/completion/gguf-run.bash"));
   for (const std::string& option : options_in(gguf_run({"--help"}).out)) EXPECT_THAT(script, HasSubstr(option));
 }
 

@@ -69,7 +69,7 @@ struct FileMatrix {
 };
 
 inline std::filesystem::path quant_file(std::string_view type, std::string_view suffix) {
-  return std::filesystem::path(test_data()) / "quant" / (std::string(type) + std::string(suffix));
+  return std::filesystem::path(test_data("quant")) / (std::string(type) + std::string(suffix));
 }
 
 /// Random blocks out of the reference files (real ones and random bits with sane scales); F32: random numbers.

@@ -294,7 +294,7 @@ TEST(Container, RoundTripOfRandomHeaders) {
 
 // Every tiny model that another program wrote is read, and its header written again is the same.
 TEST(Container, HeadersOfOtherWriters) {
-  const std::filesystem::path folder = std::filesystem::path(test_support::test_data()) / "models";
+  const std::filesystem::path folder = test_support::test_data("models");
   std::size_t count = 0;
   if (std::filesystem::exists(folder)) {
     for (const auto& item : std::filesystem::directory_iterator(folder)) {

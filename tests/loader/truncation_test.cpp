@@ -104,7 +104,7 @@ TEST(Truncation, EveryPrefixOfAStreamIsRefused) {
 
 // Every prefix of the header, and of the data those that end in different places of a block.
 TEST(Truncation, PrefixesOfRealModels) {
-  const std::filesystem::path folder = std::filesystem::path(test_support::test_data()) / "models";
+  const std::filesystem::path folder = test_support::test_data("models");
   std::size_t found = 0;
   for (const char* name : {"gemma2-q4_1.gguf", "gpt-oss-mxfp4.gguf"}) {
     SCOPED_TRACE(name);

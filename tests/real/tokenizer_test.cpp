@@ -37,7 +37,7 @@ std::string find_model(const char* name) {
   GTEST_SKIP() << name << " is not here: scripts/models.sh brings it, GGUF_FUSE_MODELS names its folder"
 
 void expect_recorded_ids(const Tokenizer& tokenizer, const RealVocabulary& vocabulary) {
-  const auto path = std::filesystem::path(test_support::test_data()) / "vocab" / vocabulary.recorded;
+  const auto path = std::filesystem::path(test_support::test_data("vocab")) / vocabulary.recorded;
   const auto recorded = nlohmann::json::parse(std::ifstream(path));
   ASSERT_EQ(tokenizer.size(), recorded.at("n_vocab").get<std::size_t>());
   ASSERT_EQ(recorded.at("tests").size(), 43U);

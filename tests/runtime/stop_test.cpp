@@ -34,6 +34,12 @@ class Stop : public testing::Test {
       if (on_call) on_call(call);
     };
     session_ = open(512);
+    // Drivers compile at a kernel's first launch, which may take so long that launches are cut: from here on they are
+    // as many each time.
+    for (int i = 0; i < 3; ++i) {
+      value_of(session_->evaluate(tokens_));
+      value_of(session_->truncate(0));
+    }
   }
   ~Stop() override {
     on_call = nullptr;
@@ -82,16 +88,10 @@ TEST_F(Stop, NothingIsLaunchedAfterItAndTheSessionGoesOn) {
   for (const int launch : {1, 2, all / 2, all - kMostLaunches}) {
     value_of(session_->truncate(0));
     stop_at(launch);
-    const auto stopped = session_->evaluate(tokens_);
-    go_on();
-    if (stopped) {
-      // there were more of them before: on a busy machine launches that took long were cut
-      EXPECT_LT(launches_, launch);
-      continue;
-    }
-    EXPECT_EQ(stopped.error().code, ErrorCode::Interrupted);
+    EXPECT_EQ(session_->evaluate(tokens_).error().code, ErrorCode::Interrupted);
     EXPECT_LT(launches_ - launch, kMostLaunches) << launch;
     EXPECT_EQ(session_->size(), 0U);
+    go_on();
     value_of(session_->evaluate(tokens_));
     EXPECT_EQ(value_of(session_->logits()), expected) << launch;
   }

@@ -20,7 +20,7 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 using support::Random;
 
-const std::filesystem::path kModels = std::filesystem::path(test_support::test_data()) / "models";
+const std::filesystem::path kModels = test_support::test_data("models");
 
 Result<Tokenizer> try_load(const std::string& name) {
   const std::string path = (kModels / (name + ".gguf")).string();

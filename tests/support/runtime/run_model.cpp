@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "support/runtime/run_model.hpp"
-#include "support/paths.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+
+#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -32,7 +33,7 @@ const std::vector<std::shared_ptr<Device>>& test_devices() {
   return devices;
 }
 
-std::string reference_path(const std::string& name) { return test_data("models/") + name + ".gguf"; }
+std::string reference_path(const std::string& name) { return test_data("models/" + name + ".gguf"); }
 
 std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options) {
   ModelOptions model;
@@ -59,7 +60,7 @@ std::unique_ptr<Session> open_session(const std::string& path, const ModelSetup&
 }
 
 Reference read_reference(const std::string& name) {
-  std::ifstream file(test_data("models/") + name + ".json");
+  std::ifstream file(test_data("models/" + name + ".json"));
   const auto json = nlohmann::json::parse(file);
   Reference reference{.sequences = {}, .spread = json.at("logit_std")};
   for (const auto& sequence : json.at("sequences")) {
