@@ -3,30 +3,19 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <csignal>
-#include <span>
 #include <utility>
 
 #include "print.hpp"
 #include "signals.hpp"
+#include "standard_input.hpp"
 #include "start.hpp"
-#include "terminal_input.hpp"
 #include "terminal_messages.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
 
-/// What comes next on standard input; below 0 (EINTR) when a signal came, also before the waiting began.
-ssize_t read_some(std::span<char> bytes) {
-  while (caught_signal() == 0) {
-    if (input_waits()) return read(STDIN_FILENO, bytes.data(), bytes.size());
-  }
-  errno = EINTR;
-  return -1;
-}
-
-/// Lines of standard input, of any length. Not stdio: a signal has to end the waiting.
+/// Lines of standard input, of any length; a signal ends the waiting.
 class Lines final : public MessageSource {
  public:
   explicit Lines(Control& control) : control_(control) {}
@@ -44,14 +33,12 @@ class Lines final : public MessageSource {
         continue;
       }
       searched_ = buffer_.size();
-      char bytes[4096];
-      const ssize_t count = read_some(bytes);
-      if (count > 0) {
-        buffer_.append(bytes, static_cast<std::size_t>(count));
+      if (caught_signal() != 0) {
+        if (!goes_on_after_interrupt()) return std::nullopt;
         continue;
       }
-      if (count < 0 && errno == EINTR && (caught_signal() == 0 || goes_on_after_interrupt())) continue;
-      if (count < 0 || buffer_.empty()) return std::nullopt;
+      if (input_.read(buffer_) != StandardInput::Outcome::End) continue;
+      if (buffer_.empty()) return std::nullopt;
       searched_ = 0;
       return std::exchange(buffer_, {});
     }
@@ -83,6 +70,7 @@ class Lines final : public MessageSource {
   }
 
   Control& control_;
+  StandardInput input_;
   bool asked_to_end_ = false;
   std::string buffer_;
   std::size_t searched_ = 0;  // bytes of it that hold no newline

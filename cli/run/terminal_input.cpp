@@ -2,13 +2,10 @@
 #include "terminal_input.hpp"
 
 #include <langinfo.h>
-#include <poll.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cerrno>
 #include <clocale>
 #include <cwchar>
 
@@ -42,12 +39,6 @@ Decoded decode_one(std::string_view bytes) {
 
 }  // namespace
 
-bool input_waits() {
-  constexpr int kMilliseconds = 200;
-  pollfd descriptor{STDIN_FILENO, POLLIN, 0};
-  return poll(&descriptor, 1, kMilliseconds) > 0;
-}
-
 TerminalInput::Character TerminalInput::next() {
   for (;;) {
     while (const auto value = decode()) {
@@ -57,11 +48,7 @@ TerminalInput::Character TerminalInput::next() {
     }
     if (caught_signal() != 0) return {.stop = Stop::Signal};
     if (redraw_wanted.exchange(false)) return {.stop = Stop::Redraw};
-    if (!input_waits()) continue;
-    std::array<char, 4096> bytes{};
-    const ssize_t count = read(STDIN_FILENO, bytes.data(), bytes.size());
-    if (count == 0 || (count < 0 && errno != EINTR && errno != EAGAIN)) return {.stop = Stop::EndOfInput};
-    if (count > 0) bytes_.append(bytes.data(), static_cast<std::size_t>(count));
+    if (input_.read(bytes_) == StandardInput::Outcome::End) return {.stop = Stop::EndOfInput};
   }
 }
 

@@ -6,13 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "standard_input.hpp"
+
 namespace gguf_fuse::cli {
 
-/// Waits for standard input a little while: a signal that comes between a look for signals and the wait is seen soon
-/// after. False when nothing is there yet.
-[[nodiscard]] bool input_waits();
-
-/// Characters of a terminal. Not stdio: a signal has to end the waiting.
+/// Characters of a terminal; a signal ends the waiting.
 class TerminalInput {
  public:
   /// What came instead of a character.
@@ -30,6 +28,7 @@ class TerminalInput {
  private:
   [[nodiscard]] std::optional<wchar_t> decode();
 
+  StandardInput input_;
   std::string bytes_;   // read
   std::size_t at_ = 0;  // what of it is decoded
 };

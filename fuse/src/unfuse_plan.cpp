@@ -34,7 +34,10 @@ class UnfusePlanner {
  private:
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
-    if (fused == nullptr || find_parts(view_, rule, layer).weights[0] != nullptr) return std::nullopt;
+    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
+    // Gate and up, each on its own.
+    if (fused == nullptr || (result_is_part && view_.find(layer, rule.parts[0], "weight") != nullptr))
+      return std::nullopt;
     Decision decision{.rule = rule.id,
                       .layer = layer,
                       .fused = false,
@@ -43,7 +46,6 @@ class UnfusePlanner {
                       .result = std::string(rule.result),
                       .bytes = fused->bytes};
     const UnfuseCut cut = natural_cut(view_, rule, layer, *fused);
-    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     if (result_is_part && !cut.reason.empty()) return std::nullopt;
     decision.reason = reason_against(rule, layer, *fused, cut);
     if (decision.reason.empty()) {
@@ -64,11 +66,28 @@ class UnfusePlanner {
     const Support ik = support(Target::IkLlamaCpp, view_.architecture(), rule.id);
     if (mainline == Support::Required || (mainline == Support::Unknown && ik == Support::Required))
       return "stored this way by design";
+    if (auto reason = neighbour_against(rule, layer); !reason.empty()) return reason;
     if (!can_cut(fused, cut.cut)) return "the cut falls inside a row group";
     const LogicalTensor* bias = view_.find(layer, rule.result, "bias");
     const Cut bias_cut{.rows = cut.cut.rows, .along_elements = true};
     if (bias != nullptr && (bias->dims[0] != fused.dims[1] || !can_cut(*bias, bias_cut)))
       return "its bias does not fit its rows";
+    return {};
+  }
+
+  // Tensors that would stand twice, or belong to no tensor any more.
+  [[nodiscard]] std::string neighbour_against(const Rule& rule, std::uint32_t layer) const {
+    for (const std::string_view attribute : {"weight", "bias"}) {
+      if (view_.find(layer, rule.result, attribute) == nullptr) continue;
+      for (std::size_t i = 0; i < rule.part_count(); ++i) {
+        if (rule.parts[i] != rule.result && view_.find(layer, rule.parts[i], attribute) != nullptr)
+          return fmt::format("{}.{} is there already, beside {}", rule.parts[i], attribute, rule.result);
+      }
+    }
+    for (const std::string_view attribute : {"scale", "input_scale"}) {
+      if (view_.find(layer, rule.result, attribute) != nullptr)
+        return fmt::format("{} has a .{} of its own", rule.result, attribute);
+    }
     return {};
   }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <thread>
 
 #include "run_test.hpp"
 #include "support/paths.hpp"
@@ -52,10 +53,10 @@ std::vector<std::string> answers(const std::vector<std::string>& messages, const
 /// A conversation at a terminal, with a history of its own.
 class Talk {
  public:
-  explicit Talk(const std::vector<std::string>& more = {}, unsigned short columns = 100, const std::string& state = {})
+  explicit Talk(const std::vector<std::string>& more = {}, unsigned short columns = 100, const std::string& state = {},
+                std::vector<std::string> environment = {})
       : program_(chat_arguments(more), RunningProgram::Kind::Terminal,
-                 {.columns = columns,
-                  .environment = {"XDG_STATE_HOME=" + (state.empty() ? folder_.path().string() : state), "HOME="}}) {}
+                 {.columns = columns, .environment = with_state(std::move(environment), state)}) {}
 
   /// Waits until a line is asked for once more; false when it is not.
   [[nodiscard]] bool asked() {
@@ -95,6 +96,12 @@ class Talk {
   RunningProgram& program() { return program_; }
 
  private:
+  std::vector<std::string> with_state(std::vector<std::string> environment, const std::string& state) const {
+    environment.insert(environment.end(),
+                       {"XDG_STATE_HOME=" + (state.empty() ? folder_.path().string() : state), "HOME="});
+    return environment;
+  }
+
   TempDir folder_;
   RunningProgram program_;
   std::size_t seen_ = 0;
@@ -264,6 +271,19 @@ TEST(ChatTerminal, CtrlCGivesALineUpAndTwiceEnds) {
   EXPECT_THAT(talk.press(kCtrlC), HasSubstr("Ctrl-C again"));
   talk.type(kCtrlC);
   EXPECT_EQ(talk.program().finish().exit_code, 128 + SIGINT);
+}
+
+// It takes away what was typed, also where the program has seen that there is something and has not read it yet.
+TEST(ChatTerminal, CtrlCIsHeardBetweenSeeingAKeyAndReadingIt) {
+  Talk talk({}, 100, {},
+            {"LD_PRELOAD=" + built("libgguf_fuse_faults.so"), "GGUF_FUSE_LATE_POLL=100",
+             "ASAN_OPTIONS=verify_asan_link_order=0"});
+  ASSERT_TRUE(talk.asked());
+  talk.type("x");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_THAT(talk.press(kCtrlC), HasSubstr("^C"));
+  EXPECT_THAT(talk.say("/help"), HasSubstr("/regen"));
+  EXPECT_EQ(talk.end().exit_code, 0);
 }
 
 TEST(ChatTerminal, CtrlDWithinAnAnswerTakesNoKeyAway) {

@@ -203,6 +203,31 @@ TEST(Legality, NoPerLayerValueStopsTakingApart) {
   }
 }
 
+// Neither may a tensor stand twice in the result, nor a scale without the tensor that it belongs to.
+TEST(Legality, NeighboursForbidTakingApart) {
+  const auto fused = [] {
+    return RandomModel("llama").bias("attn_q").bias("attn_k").bias("attn_v").fused(RuleId::Qkv);
+  };
+  const auto reason = [](const RandomModel& random) {
+    const auto plan = plan_unfuse(model_of(random.build()).info);
+    return plan ? std::string("taken apart") : plan.error().message();
+  };
+  EXPECT_EQ(reason(fused()), "taken apart");
+  for (const char* part : {"attn_q", "attn_k", "attn_v"}) {
+    for (const char* attribute : {"weight", "bias"}) {
+      RandomModel model = fused();
+      for (const char* layer : {"blk.0.", "blk.1."}) {
+        const std::string name = std::string(layer) + part + "." + attribute;
+        model.tensor({.name = name, .type = "F32", .dims = {32}});
+      }
+      EXPECT_THAT(reason(model), HasSubstr(std::string(part) + "." + attribute + " is there already")) << part;
+    }
+  }
+  EXPECT_THAT(reason(RandomModel("llama").fused(RuleId::Qkv).scale("attn_qkv")), HasSubstr("attn_qkv has a .scale"));
+  EXPECT_THAT(reason(RandomModel("granite_swa").fused(RuleId::GateUpExperts).scale("ffn_gate_up_exps")),
+              HasSubstr("ffn_gate_up_exps has a .scale"));
+}
+
 TEST(Legality, UnknownArchitectures) {
   EXPECT_THAT(decision(RandomModel("frobnicator"), RuleId::Qkv), HasSubstr("not known to read fused tensors"));
   EXPECT_EQ(decision(RandomModel("frobnicator"), RuleId::Qkv, Target::GgufFuse), "fused");
