@@ -128,9 +128,9 @@ class Model:
         return found
 
 
-def evaluate(path, pipe):
+def evaluate(path, floats, pipe):
     try:
-        model = Model(path, threads=1)
+        model = Model(path, threads=1, floats=floats)
         logits = []
         for prompt in PROMPTS:
             model.clear()
@@ -140,9 +140,9 @@ def evaluate(path, pipe):
         pipe.send(error)
 
 
-def in_child(path):
+def in_child(path, floats=False):
     ours, theirs = multiprocessing.Pipe()
-    child = multiprocessing.Process(target=evaluate, args=(path, theirs))
+    child = multiprocessing.Process(target=evaluate, args=(path, floats, theirs))
     child.start()
     theirs.close()
     try:
@@ -190,8 +190,8 @@ def relative_difference(before, after):
 
 
 def compare(options, exact):
-    before, before_text = in_child(options.before)
-    after, after_text = in_child(options.after)
+    before, before_text = in_child(options.before, options.floats)
+    after, after_text = in_child(options.after, options.floats)
     count = sum(a.size for a in before)
     finite = all(numpy.isfinite(a).all() for a in before)
     different = sum(int((a.view(numpy.uint32) != b.view(numpy.uint32)).sum()) for a, b in zip(before, after))
@@ -255,6 +255,7 @@ def main():
     parser.add_argument("--label", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="for speed; more than one: wall clock")
+    parser.add_argument("--floats", action="store_true", help="keys and values that no random weights overflow")
     parser.add_argument("--show-text", action="store_true")
     options = parser.parse_args()
     options.label = options.label or os.path.basename(options.before)

@@ -93,7 +93,7 @@ for architecture in $("$bin/gguf-random-model" --list); do
   rc=0
   "$bin/gguf-fuse" convert --quiet --strict "$work/random.gguf" "$work/random.fused.gguf" 2>"$work/errors" || rc=$?
   case $rc in
-    0) logits same "$work/random.gguf" "$work/random.fused.gguf" --label "random $architecture" ;;
+    0) logits same "$work/random.gguf" "$work/random.fused.gguf" --floats --label "random $architecture" ;;
     4) echo "| random $architecture | | | | | nothing to fuse |" ;;
     *) cat "$work/errors" >&2; failed=1 ;;
   esac
