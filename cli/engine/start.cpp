@@ -54,16 +54,6 @@ Result<std::vector<KernelTiming>> sorted_timings(const Device& device) {
 
 }  // namespace
 
-void print_warning(std::string_view text) {
-  // a progress bar may stand in this line
-  const std::size_t width = terminal_width(stderr);
-  constexpr std::string_view kMark = "warning:";
-  const std::string whole = fmt::format("{} {}", kMark, escape_text(text));
-  std::string lines = width > 0 ? fmt::format("{}", fmt::join(wrap(whole, width), "\n")) : whole;
-  lines.replace(0, kMark.size(), coloured(stderr, Colour::Yellow, kMark));
-  put(stderr, (width > 0 ? "\r\x1b[K" : "") + lines + "\n");
-}
-
 Log make_log(bool verbose) {
   return [verbose](LogLevel level, std::string_view text) {
     if (level == LogLevel::Warning) return print_warning(text);

@@ -38,7 +38,6 @@ struct StartOptions {
 
 /// Messages of the library for people, on standard error: warnings always, decisions when `verbose`.
 [[nodiscard]] Log make_log(bool verbose);
-void print_warning(std::string_view text);
 
 /// Opens devices and loads the model. Errors: those of choose_devices, open_devices, RunnableModel and Session.
 /// `builds` counts the programs that are compiled; may be null.

@@ -157,10 +157,8 @@ Json convert_json(const Options& options, const ConvertReport& report, const Bac
   return json;
 }
 
-void print_warnings(const ConvertReport& report) {
-  for (const std::string& warning : report.warnings) {
-    put(stderr, fmt::format("{} {}\n", coloured(stderr, Colour::Yellow, "warning:"), escape_text(warning)));
-  }
+void print_notes(const ConvertReport& report) {
+  for (const std::string& warning : report.warnings) print_warning(warning);
   for (const std::string& name : report.removed_temporaries) {
     put(stderr, fmt::format("removed {}, left by a run that was killed\n", escape_text(name)));
   }
@@ -185,7 +183,7 @@ Result<void> convert_command(const Options& options) {
     put_json(stream, convert_json(options, *report, look_again(options, *report)));
     return {};
   }
-  print_warnings(*report);
+  print_notes(*report);
   if (!options.quiet) put(stream, summary(options, *report, look_again(options, *report), stream));
   return {};
 }

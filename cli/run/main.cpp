@@ -4,7 +4,6 @@
 #include "placement.hpp"
 #include "print.hpp"
 #include "run_commands.hpp"
-#include "start.hpp"
 
 namespace {
 

@@ -9,7 +9,6 @@
 #include "print.hpp"
 #include "signals.hpp"
 #include "standard_input.hpp"
-#include "start.hpp"
 #include "terminal_messages.hpp"
 
 namespace gguf_fuse::cli {

@@ -12,7 +12,6 @@
 #include "paste_marks.hpp"
 #include "print.hpp"
 #include "signals.hpp"
-#include "start.hpp"
 #include "terminal_input.hpp"
 
 namespace gguf_fuse::cli {

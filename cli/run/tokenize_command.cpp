@@ -4,7 +4,6 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "print.hpp"
 #include "run_commands.hpp"
-#include "start.hpp"
 
 namespace gguf_fuse::cli {
 

@@ -12,6 +12,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "gguf_fuse/loader/error.hpp"
+
 namespace gguf_fuse::cli {
 namespace {
 
@@ -134,6 +136,16 @@ std::string coloured(std::FILE* stream, Colour colour, std::string_view text) {
 }
 
 void put(std::FILE* stream, std::string_view text) { std::fwrite(text.data(), 1, text.size(), stream); }
+
+void print_warning(std::string_view text) {
+  // a progress bar may stand in this line
+  const std::size_t width = terminal_width(stderr);
+  constexpr std::string_view kMark = "warning:";
+  const std::string whole = fmt::format("{} {}", kMark, escape_text(text));
+  std::string lines = width > 0 ? fmt::format("{}", fmt::join(wrap(whole, width), "\n")) : whole;
+  lines.replace(0, kMark.size(), coloured(stderr, Colour::Yellow, kMark));
+  put(stderr, (width > 0 ? "\r\x1b[K" : "") + lines + "\n");
+}
 
 bool finish_output() {
   static int first_error = 0;  // once it failed, a later flush has nothing to write and succeeds

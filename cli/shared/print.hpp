@@ -44,6 +44,8 @@ enum class Colour : std::uint8_t { Bold, Dim, Red, Green, Yellow };
 
 /// Writes text. Failures stay in the stream's error flag, which finish_output reads.
 void put(std::FILE* stream, std::string_view text);
+/// On standard error, as wide as its terminal; in place of a progress bar where one stands.
+void print_warning(std::string_view text);
 /// Flushes standard output; false when something printed did not arrive, now or before (errno tells why).
 [[nodiscard]] bool finish_output();
 

@@ -15,6 +15,8 @@
 namespace gguf_fuse {
 namespace {
 
+constexpr std::uint64_t kPage = 4096;
+
 /// Lets threads that finish chunks in any order write them in theirs.
 class Turns {
  public:
@@ -137,13 +139,19 @@ class FileGather {
       if (!copied) in_kernel_.store(false, std::memory_order_relaxed);
     }
     if (copied && tracks_ == nullptr) return {};
-    buffer.resize(chunk.bytes);
-    GGUF_FUSE_CHECK(gather(file_, model_, chunk.begin, buffer));
-    if (tracks_ != nullptr) hasher_.add(*tracks_, chunk.begin, buffer);
+    // Pages are written whole, where blocks end within one with the next chunk: a page that two threads write in parts
+    // costs the kernel a third more time.
+    const std::uint64_t begin = chunk.begin / kPage * kPage;
+    const std::uint64_t end = chunk.begin + chunk.bytes;
+    const std::uint64_t written = (end == file_.total_bytes ? end : end / kPage * kPage) - begin;
+    buffer.resize(end - begin);
+    GGUF_FUSE_CHECK(gather(file_, model_, begin, buffer));
+    const std::span<const std::byte> bytes(buffer);
+    if (tracks_ != nullptr) hasher_.add(*tracks_, chunk.begin, bytes.subspan(chunk.begin - begin));
     if (copied || sink_ == nullptr) return {};
-    if (!sink_->sequential()) return sink_->write_at(chunk.begin, buffer);
+    if (!sink_->sequential()) return sink_->write_at(begin, bytes.first(written));
     if (!turns_.wait_for(chunk.number, first)) return {};
-    GGUF_FUSE_CHECK(sink_->write_at(chunk.begin, buffer));
+    GGUF_FUSE_CHECK(sink_->write_at(begin, bytes.first(written)));
     turns_.advance();
     return {};
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 #include "clock.hpp"
 #include "session_state.hpp"
@@ -166,12 +167,22 @@ Result<void> Session::warm_up() {
   GGUF_FUSE_CHECK(choose_frequencies(state, size()));
   state.results = {};
   constexpr std::array<std::int32_t, 2> kTokens{};
-  for (const std::uint32_t count : {2U, 1U}) {
-    if (count > std::min(state.max_tokens, capacity() - state.cached)) continue;
-    // behind what the caches hold, where nobody reads what they hold then
+  // behind what the caches hold, where nobody reads what they hold then; the seconds that it took
+  const auto evaluate = [&](std::uint32_t count) -> Result<double> {
+    if (count > std::min(state.max_tokens, capacity() - state.cached)) return 0.0;
+    const auto begin = std::chrono::steady_clock::now();
     Results unused;
     GGUF_FUSE_CHECK(run_micro_batch(state, std::span(kTokens).first(count), state.cached, unused));
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  };
+  // The first time a driver may compile. Where a token takes long after that, a prompt's kernels take several times as
+  // long, and are better waited for by whoever has a prompt.
+  constexpr double kLong = 1;
+  GGUF_FUSE_ASSIGN(double seconds, evaluate(1));
+  if (seconds > kLong) {
+    GGUF_FUSE_ASSIGN(seconds, evaluate(1));
   }
+  if (seconds < kLong) GGUF_FUSE_CHECK(evaluate(2));
   for (const DeviceState& device : state.devices) device.device->save_programs();
   return {};
 }

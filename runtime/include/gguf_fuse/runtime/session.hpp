@@ -65,6 +65,7 @@ class GGUF_FUSE_EXPORT Session {
   /// Forgets all but the first `tokens` tokens. Errors: InvalidArgument (more than there are).
   [[nodiscard]] Result<void> truncate(std::uint32_t tokens);
   /// Runs one token and one batch and forgets them, so that drivers finish their machine code; then saves the programs.
+  /// Where one token takes more than a second there is no batch.
   /// Errors: those of evaluate().
   [[nodiscard]] Result<void> warm_up();
 
