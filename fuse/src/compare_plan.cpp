@@ -5,7 +5,6 @@
 #include <set>
 
 #include "legality.hpp"
-#include "runs.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -80,14 +79,17 @@ class Relation {
   }
 
   void add(const LogicalTensor& derived, const LogicalTensor& original) {
-    for (const Run& run : derived.runs) {
+    for (const Run& run : derived.map.runs()) {
       PlannedTensor& tensor = tensor_at(run.source, run.source_offset);
-      RunBuilder runs;
-      for (std::uint64_t i = 0; i < run.count; ++i) {
-        const std::uint64_t destination = run.source_offset + i * run.source_stride - tensor.offset;
-        add_slice(runs, original.runs, run.offset + i * run.stride, run.bytes, destination);
-      }
-      for (const Run& part : runs.take()) tensor.runs.push_back(part);
+      const Run back{.source_offset = run.offset,
+                     .source_stride = run.stride,
+                     .offset = run.source_offset - tensor.offset,
+                     .stride = run.source_stride,
+                     .bytes = run.bytes,
+                     .count = run.count};
+      ByteMap map;
+      map.add(back, original.map);
+      tensor.map.append(map);
     }
   }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "gather.hpp"
+#include "gguf_fuse/loader/page_bytes.hpp"
 #include "kernel_copy.hpp"
 #include "padding.hpp"
 #include "plan_check.hpp"
@@ -14,8 +15,6 @@
 
 namespace gguf_fuse {
 namespace {
-
-constexpr std::uint64_t kPage = 4096;
 
 /// Lets threads that finish chunks in any order write them in theirs.
 class Turns {
@@ -141,9 +140,9 @@ class FileGather {
     if (copied && tracks_ == nullptr) return {};
     // Pages are written whole, where blocks end within one with the next chunk: a page that two threads write in parts
     // costs the kernel a third more time.
-    const std::uint64_t begin = chunk.begin / kPage * kPage;
+    const std::uint64_t begin = chunk.begin / kPageBytes * kPageBytes;
     const std::uint64_t end = chunk.begin + chunk.bytes;
-    const std::uint64_t written = (end == file_.total_bytes ? end : end / kPage * kPage) - begin;
+    const std::uint64_t written = (end == file_.total_bytes ? end : end / kPageBytes * kPageBytes) - begin;
     buffer.resize(end - begin);
     GGUF_FUSE_CHECK(gather(file_, model_, begin, buffer));
     const std::span<const std::byte> bytes(buffer);

@@ -18,7 +18,7 @@ Result<void> for_each_piece(const PlannedFile& file, std::uint64_t begin, std::u
                             const std::function<Result<void>(const PlannedTensor&, const Piece&)>& function) {
   for (auto tensor = first_tensor(file, begin); tensor != file.tensors.end() && tensor->offset < end; ++tensor) {
     const std::uint64_t from = begin > tensor->offset ? begin - tensor->offset : 0;
-    for (const Run& run : tensor->runs) {
+    for (const Run& run : tensor->map.runs()) {
       Result<void> done;
       for_each_piece_in_output(run, from, end - tensor->offset, [&](Piece piece) {
         piece.offset += tensor->offset;

@@ -5,7 +5,6 @@
 #include <span>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
-#include "runs.hpp"
 
 namespace gguf_fuse {
 

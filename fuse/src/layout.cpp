@@ -120,7 +120,7 @@ void move_to(TrackedTensor& tracked, std::uint64_t position) {
 std::vector<FileTracks> source_tracks(const LogicalModel& original) {
   std::vector<FileTracks> files;
   for (std::size_t i = 0; i < original.tensors.size(); ++i) {
-    for (const Run& run : original.tensors[i].runs) {
+    for (const Run& run : original.tensors[i].map.runs()) {
       if (run.source >= files.size()) files.resize(run.source + 1);
       files[run.source].push_back({.begin = run.source_offset,
                                    .end = run.source_offset + (run.count - 1) * run.source_stride + run.bytes,
@@ -157,7 +157,7 @@ Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool a
     planned.dimension_count = tensor->dimension_count;
     planned.dims = tensor->dims;
     planned.bytes = tensor->bytes;
-    planned.runs = std::move(tensor->runs);
+    planned.map = std::move(tensor->map);
     file.tensors.push_back(std::move(planned));
   }
   file.header = header.finish();

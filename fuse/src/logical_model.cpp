@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "runs.hpp"
-
 namespace gguf_fuse {
 namespace {
 
@@ -88,9 +86,7 @@ LogicalModel stored_model(const ModelInfo& model) {
       item.dims = tensor.dims;
       item.bytes = tensor.bytes;
       item.index = static_cast<std::uint32_t>(logical.tensors.size());
-      RunBuilder runs;
-      runs.add({static_cast<std::uint32_t>(s), container.data_offset + tensor.offset, 0, tensor.bytes});
-      item.runs = runs.take();
+      item.map.add({static_cast<std::uint32_t>(s), container.data_offset + tensor.offset, 0, tensor.bytes});
       logical.tensors.push_back(std::move(item));
     }
   }
@@ -125,11 +121,12 @@ LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t 
   out.dims[cut.along_elements ? 0 : 1] = cut.rows[part];
   out.bytes = bytes * whole.count;
   out.index = tensor.index;
-  RunBuilder runs;
-  for (std::uint64_t i = 0; bytes != 0 && i < whole.count; ++i) {
-    add_slice(runs, tensor.runs, i * whole.rows * whole.row_bytes + begin, bytes, i * bytes);
-  }
-  out.runs = runs.take();
+  const Run matrices{.source_offset = begin,
+                     .source_stride = whole.rows * whole.row_bytes,
+                     .stride = bytes,
+                     .bytes = bytes,
+                     .count = bytes != 0 ? whole.count : 0};
+  out.map.add(matrices, tensor.map);
   return out;
 }
 
@@ -152,12 +149,15 @@ LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool alon
   std::uint64_t first_row = 0;
   for (const LogicalTensor* part : parts) {
     const std::uint64_t bytes = part->dims[axis] * whole.row_bytes;
-    RunBuilder runs;
-    for (std::uint64_t i = 0; bytes != 0 && i < whole.count; ++i) {
-      add_slice(runs, part->runs, i * bytes, bytes, (i * whole.rows + first_row) * whole.row_bytes);
-    }
+    const Run matrices{.source_stride = bytes,
+                       .offset = first_row * whole.row_bytes,
+                       .stride = whole.rows * whole.row_bytes,
+                       .bytes = bytes,
+                       .count = bytes != 0 ? whole.count : 0};
+    ByteMap map;
+    map.add(matrices, part->map);
+    out.map.append(map);
     first_row += part->dims[axis];
-    for (const Run& run : runs.take()) out.runs.push_back(run);
   }
   return out;
 }

@@ -32,7 +32,7 @@ struct LogicalTensor {
   std::uint32_t dimension_count = 0;
   Dimensions dims{1, 1, 1, 1};
   std::uint64_t bytes = 0;
-  std::vector<Run> runs;
+  ByteMap map;
   std::uint32_t index = 0;       ///< in the original tensor table
   std::vector<FusedPart> parts;  ///< of a tensor that this plan fuses; empty otherwise
   std::string taken_from{};      ///< the fused tensor that a part was taken from by the rules; empty otherwise
@@ -93,7 +93,7 @@ using TensorIndex = std::unordered_map<std::string_view, std::size_t>;
 /// As stored_model, with fused tensors that a record describes taken apart again. Errors: BadRecord, WrongValueType.
 [[nodiscard]] Result<LogicalModel> original_model(const ModelInfo& model);
 
-/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as runs. Rows of 1-D tensors and
+/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as a map. Rows of 1-D tensors and
 /// of biases per expert are elements along ne[0].
 struct Cut {
   std::vector<std::uint64_t> rows;

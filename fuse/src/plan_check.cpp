@@ -25,7 +25,7 @@ std::uint64_t source_bytes(const Container& container) {
 }
 
 Result<void> check_tensor(const PlannedTensor& tensor, const Model& model) {
-  for (const Run& run : tensor.runs) {
+  for (const Run& run : tensor.map.runs()) {
     if (run.source >= model.sources.size()) {
       return fail(misfit(tensor.name, fmt::format("one of {} files", model.sources.size()),
                          fmt::format("file {}", run.source)));

@@ -56,11 +56,7 @@ class StreamReader {
  private:
   // A stream that ends early says where; which tensor that is, the table knows.
   Error named(Error error) const {
-    const std::uint64_t at = error.offset.value_or(position_);
-    for (const TensorInfo& tensor : container_.tensors) {
-      const std::uint64_t begin = container_.data_offset + tensor.offset;
-      if (error.subject.empty() && at < begin + tensor.bytes) error.subject = tensor.name;
-    }
+    if (error.subject.empty()) error.subject = container_.tensor_at(error.offset.value_or(position_));
     return error;
   }
 
@@ -93,7 +89,7 @@ class StreamReader {
 SourceOrder::SourceOrder(const Plan& plan) {
   for (std::size_t file = 0; file < plan.files.size(); ++file) {
     for (const PlannedTensor& tensor : plan.files[file].tensors) {
-      for (const Run& run : tensor.runs) items_.push_back({run, static_cast<std::uint32_t>(file), &tensor});
+      for (const Run& run : tensor.map.runs()) items_.push_back({run, static_cast<std::uint32_t>(file), &tensor});
     }
   }
   std::sort(items_.begin(), items_.end(),

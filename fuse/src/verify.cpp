@@ -108,7 +108,7 @@ void count_fused(const Plan& plan, const ModelInfo& original, VerifyReport& repo
   for (const PlannedFile& file : plan.files) {
     for (const PlannedTensor& tensor : file.tensors) {
       std::set<std::pair<std::uint32_t, std::size_t>> read;
-      for (const Run& run : tensor.runs) add_read(run, original, read);
+      for (const Run& run : tensor.map.runs()) add_read(run, original, read);
       report.fused_tensors += read.size() > 1;
       for (const auto& key : read) ++readers[key];
     }

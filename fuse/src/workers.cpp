@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <system_error>
 #include <thread>
-#include <vector>
 
 namespace gguf_fuse {
 namespace {
@@ -36,35 +34,9 @@ Result<WorkSize> work_size(const PipelineOptions& options, unsigned buffers) {
   return size;
 }
 
-void FirstError::set(Error error) {
-  const std::lock_guard lock(mutex_);
-  if (!error_) error_ = std::move(error);
-  set_.store(true, std::memory_order_release);
-}
-
-Result<void> FirstError::result() {
-  const std::lock_guard lock(mutex_);
-  if (error_) return fail(std::move(*error_));
-  return {};
-}
-
 Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work) {
   FirstError first;
-  const auto body = [&] {
-    if (auto done = without_exceptions([&] { return work(first); }); !done) first.set(std::move(done).error());
-  };
-  std::vector<std::thread> helpers;
-  helpers.reserve(threads);
-  for (unsigned i = 1; i < threads; ++i) {
-    try {
-      helpers.emplace_back(body);
-    } catch (const std::system_error&) {
-      break;
-    }
-  }
-  body();
-  for (std::thread& helper : helpers) helper.join();
-  return first.result();
+  return run_team(threads, 1, first, [&](unsigned) { return work(first); });
 }
 
 Error interrupted() { return {.code = ErrorCode::Interrupted}; }

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <exception>
 #include <functional>
-#include <mutex>
-#include <optional>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
+#include "gguf_fuse/fuse/team.hpp"
 
 namespace gguf_fuse {
 
@@ -27,32 +24,8 @@ struct WorkSize {
 /// Errors: MemoryLimitTooSmall.
 [[nodiscard]] Result<WorkSize> work_size(const PipelineOptions& options, unsigned buffers);
 
-/// The first error of several threads; the others stop when they see it.
-class FirstError {
- public:
-  void set(Error error);
-  [[nodiscard]] bool is_set() const { return set_.load(std::memory_order_acquire); }
-  [[nodiscard]] Result<void> result();
-
- private:
-  std::atomic<bool> set_{false};
-  std::mutex mutex_;
-  std::optional<Error> error_;
-};
-
-/// Runs `work(thread)` on `threads` threads (the caller's is one) until all return. A thread that cannot be started is
-/// done without; an exception (bad_alloc) becomes SystemFailed.
+/// run_team() of threads that do all the same and wait for nobody.
 [[nodiscard]] Result<void> run_threads(unsigned threads, const std::function<Result<void>(FirstError&)>& work);
-
-/// `function()`, with exceptions (bad_alloc, above all) turned into SystemFailed: none may leave the library.
-template <typename Function>
-[[nodiscard]] auto without_exceptions(Function&& function) -> decltype(function()) {
-  try {
-    return function();
-  } catch (const std::exception& exception) {
-    return fail({.code = ErrorCode::SystemFailed, .actual = exception.what()});
-  }
-}
 
 [[nodiscard]] Error interrupted();
 [[nodiscard]] inline bool cancelled(const Control* control) {

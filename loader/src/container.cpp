@@ -93,6 +93,13 @@ Result<Counts> read_counts(HeaderReader& reader) {
 
 }  // namespace
 
+std::string_view Container::tensor_at(std::uint64_t offset) const {
+  const auto found = std::partition_point(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+    return data_offset + tensor.offset + tensor.bytes <= offset;
+  });
+  return found != tensors.end() ? found->name : std::string_view();
+}
+
 Result<Container> read_container(Source& source, const Limits& limits) {
   HeaderReader reader(source, limits);
   Container container;

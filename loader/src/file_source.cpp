@@ -9,10 +9,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <vector>
+
+#include "gguf_fuse/loader/page_bytes.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -78,7 +79,6 @@ class FileSource : public Source {
   Identity identity_;
 };
 
-constexpr std::size_t kPageBytes = 4096;
 // Of Linux 5.14; the headers may be older.
 constexpr int kPopulateRead = 22;
 
@@ -158,9 +158,9 @@ class DirectSource final : public FileSource {
       const std::uint64_t position = offset + done;
       const std::span<std::byte> rest = out.subspan(done);
       const bool aligned =
-          position % kAlignment == 0 && reinterpret_cast<std::uintptr_t>(rest.data()) % kAlignment == 0;
-      const std::size_t got = aligned && rest.size() >= kAlignment
-                                  ? read_aligned(position, rest.first(rest.size() / kAlignment * kAlignment))
+          position % kPageBytes == 0 && reinterpret_cast<std::uintptr_t>(rest.data()) % kPageBytes == 0;
+      const std::size_t got = aligned && rest.size() >= kPageBytes
+                                  ? read_aligned(position, rest.first(rest.size() / kPageBytes * kPageBytes))
                                   : read_through_buffer(position, rest);
       if (got == 0) works_.store(false, std::memory_order_relaxed);
       done += got;
@@ -171,13 +171,7 @@ class DirectSource final : public FileSource {
   }
 
  private:
-  static constexpr std::size_t kAlignment = 4096;
   static constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-
-  struct Free {
-    void operator()(std::byte* bytes) const { std::free(bytes); }
-  };
-  using AlignedBuffer = std::unique_ptr<std::byte, Free>;
 
   // What could be read; 0 after an error.
   [[nodiscard]] std::size_t read_aligned(std::uint64_t offset, std::span<std::byte> out) const {
@@ -186,10 +180,10 @@ class DirectSource final : public FileSource {
   }
 
   [[nodiscard]] std::size_t read_through_buffer(std::uint64_t offset, std::span<std::byte> out) {
-    AlignedBuffer buffer = take_buffer();
+    PageBytes buffer = take_buffer();
     if (!buffer) return 0;
-    const std::size_t skipped = offset % kAlignment;
-    const std::size_t wanted = (skipped + out.size() + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t skipped = offset % kPageBytes;
+    const std::size_t wanted = (skipped + out.size() + kPageBytes - 1) / kPageBytes * kPageBytes;
     const std::size_t got = read_aligned(offset - skipped, {buffer.get(), std::min(wanted, kBufferBytes)});
     const std::size_t copied = got > skipped ? std::min(got - skipped, out.size()) : 0;
     std::memcpy(out.data(), buffer.get() + skipped, copied);
@@ -199,18 +193,20 @@ class DirectSource final : public FileSource {
   }
 
   // One buffer for each thread that reads at the same time.
-  AlignedBuffer take_buffer() {
+  PageBytes take_buffer() try {
     const std::scoped_lock lock(mutex_);
-    if (buffers_.empty()) return AlignedBuffer(static_cast<std::byte*>(std::aligned_alloc(kAlignment, kBufferBytes)));
-    AlignedBuffer buffer = std::move(buffers_.back());
+    if (buffers_.empty()) return allocate_page_bytes(kBufferBytes);
+    PageBytes buffer = std::move(buffers_.back());
     buffers_.pop_back();
     return buffer;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
   }
 
   FileDescriptor direct_;
   std::atomic<bool> works_{true};
   std::mutex mutex_;
-  std::vector<AlignedBuffer> buffers_;
+  std::vector<PageBytes> buffers_;
 };
 
 // The same file once more: a flag set on the descriptor itself would hold for everyone who shares it.

@@ -11,11 +11,10 @@
 #include <limits>
 
 #include "file_source.hpp"
+#include "gguf_fuse/loader/page_bytes.hpp"
 
 namespace gguf_fuse {
 namespace {
-
-constexpr std::uint64_t kPageBytes = 4096;
 
 std::uint64_t file_size_limit() {
   rlimit limit{};

@@ -10,11 +10,11 @@
 
 #include "file_io.hpp"
 #include "gguf_fuse/loader/model.hpp"
+#include "gguf_fuse/loader/page_bytes.hpp"
 
 namespace gguf_fuse {
 namespace {
 
-constexpr std::uint64_t kPageBytes = 4096;
 constexpr std::uint64_t kSamples = 64;
 constexpr std::uint64_t kSamplePages = 16;
 

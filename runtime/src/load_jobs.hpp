@@ -11,15 +11,6 @@
 
 namespace gguf_fuse {
 
-/// Contiguous bytes of a source.
-struct SourcePiece {
-  std::uint32_t source = 0;  ///< index into Model::sources
-  std::uint64_t offset = 0;
-  std::uint64_t bytes = 0;
-
-  [[nodiscard]] std::uint64_t end() const { return offset + bytes; }
-};
-
 /// What one thread does at once: read the pieces, one behind the other, and bring them to their place.
 struct LoadJob {
   std::uint32_t placement = 0;
@@ -32,9 +23,9 @@ struct LoadJob {
 
 struct JobList {
   std::vector<LoadJob> jobs;
-  std::vector<SourcePiece> pieces;
+  std::vector<Piece> pieces;  ///< into the planned tensors
 
-  [[nodiscard]] std::span<const SourcePiece> pieces_of(const LoadJob& job) const {
+  [[nodiscard]] std::span<const Piece> pieces_of(const LoadJob& job) const {
     return std::span(pieces).subspan(job.first_piece, job.piece_count);
   }
   [[nodiscard]] std::uint64_t bytes() const;          ///< of all jobs

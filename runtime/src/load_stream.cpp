@@ -74,7 +74,7 @@ class StreamReader {
       Unfinished& one = unfinished_[i];
       one.filled.batch = &lanes.batches()[i];
       for (const LoadJob& job : one.filled.batch->jobs()) {
-        for (const SourcePiece& piece : lanes.list().pieces_of(job)) {
+        for (const Piece& piece : lanes.list().pieces_of(job)) {
           wanted_.push_back({piece, i, one.bytes});
           one.bytes += piece.bytes;
         }
@@ -82,14 +82,14 @@ class StreamReader {
       one.missing = one.bytes;
     }
     std::sort(wanted_.begin(), wanted_.end(),
-              [](const Wanted& a, const Wanted& b) { return a.piece.offset < b.piece.offset; });
+              [](const Wanted& a, const Wanted& b) { return a.piece.source_offset < b.piece.source_offset; });
   }
 
   Result<void> run() {
     std::uint64_t position = 0;
     while (next_ < wanted_.size() || !active_.empty()) {
-      if (active_.empty()) position = wanted_[next_].piece.offset;
-      for (; next_ < wanted_.size() && wanted_[next_].piece.offset == position; ++next_) activate(next_);
+      if (active_.empty()) position = wanted_[next_].piece.source_offset;
+      for (; next_ < wanted_.size() && wanted_[next_].piece.source_offset == position; ++next_) activate(next_);
       const std::uint64_t end = step_end(position);
       GGUF_FUSE_CHECK(read(position, end));
       position = end;
@@ -105,7 +105,7 @@ class StreamReader {
 
  private:
   struct Wanted {
-    SourcePiece piece;
+    Piece piece;
     std::size_t batch;
     std::uint64_t place;  // in the batch's bytes
   };
@@ -124,20 +124,20 @@ class StreamReader {
   /// Up to here the same batches want what is read.
   [[nodiscard]] std::uint64_t step_end(std::uint64_t position) const {
     std::uint64_t end = position + kStepBytes;
-    for (const std::size_t index : active_) end = std::min(end, wanted_[index].piece.end());
-    return next_ < wanted_.size() ? std::min(end, wanted_[next_].piece.offset) : end;
+    for (const std::size_t index : active_) end = std::min(end, wanted_[index].piece.source_end());
+    return next_ < wanted_.size() ? std::min(end, wanted_[next_].piece.source_offset) : end;
   }
 
   Result<void> read(std::uint64_t begin, std::uint64_t end) {
     const auto place = [&](std::size_t index) {
       const Wanted& wanted = wanted_[index];
-      return unfinished_[wanted.batch].filled.bytes.get() + wanted.place + (begin - wanted.piece.offset);
+      return unfinished_[wanted.batch].filled.bytes.get() + wanted.place + (begin - wanted.piece.source_offset);
     };
     std::byte* const first = place(active_.front());
     const auto start = Clock::now();
     const auto done = source_.read_at(begin, {first, end - begin});
     seconds_ += seconds_since(start);
-    if (!done) return fail(name_tensor(done.error(), input_.model.info, {0, begin, end - begin}));
+    if (!done) return fail(name_tensor(done.error(), input_.model.info, {0, begin, 0, end - begin}));
     for (std::size_t i = 1; i < active_.size(); ++i) std::memcpy(place(active_[i]), first, end - begin);
     return {};
   }
@@ -147,7 +147,7 @@ class StreamReader {
     std::vector<std::size_t> complete;
     std::erase_if(active_, [&](std::size_t index) {
       const Wanted& wanted = wanted_[index];
-      if (wanted.piece.end() > position) return false;
+      if (wanted.piece.source_end() > position) return false;
       Unfinished& batch = unfinished_[wanted.batch];
       batch.missing -= wanted.piece.bytes;
       if (batch.missing == 0) complete.push_back(wanted.batch);
@@ -165,7 +165,7 @@ class StreamReader {
     if (position < end) {
       std::byte last{};
       if (const auto read = source_.read_at(end - 1, {&last, 1}); !read) {
-        return fail(name_tensor(read.error(), input_.model.info, {0, end - 1, 1}));
+        return fail(name_tensor(read.error(), input_.model.info, {0, end - 1, 0, 1}));
       }
     }
     const std::uint64_t read = std::max(position, end);
@@ -190,7 +190,7 @@ Result<StageTimes> load_stream(const LoadInput& input, Lanes& lanes, unsigned th
   const unsigned placers = std::max(threads, 2U) - 1;
   Handover handover(std::size_t{2} * placers);
   StreamReader reader(input, lanes, handover);
-  FirstFailure failure;
+  FirstError failure;
   StageTimes times{.read = {.threads = 1}, .repack = {}};
   std::mutex mutex;
   const auto place = [&]() -> Result<void> {

@@ -3,25 +3,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
 #include "clock.hpp"
 
 namespace gguf_fuse {
-namespace {
 
-constexpr std::uint64_t kPageBytes = 4096;
-
-}  // namespace
-
-Error name_tensor(Error error, const ModelInfo& info, const SourcePiece& piece) {
+Error name_tensor(Error error, const ModelInfo& info, const Piece& piece) {
   if (!error.subject.empty() || error.code == ErrorCode::Interrupted) return error;
-  const Container& container = info.shards[piece.source];
-  const std::uint64_t at = std::clamp(error.offset.value_or(piece.offset), piece.offset, piece.end());
-  for (const TensorInfo& tensor : container.tensors) {
-    const std::uint64_t begin = container.data_offset + tensor.offset;
-    if (at >= begin && at < begin + tensor.bytes) error.subject = tensor.name;
-  }
+  const std::uint64_t at =
+      std::clamp(error.offset.value_or(piece.source_offset), piece.source_offset, piece.source_end() - 1);
+  error.subject = info.shards[piece.source].tensor_at(at);
   return error;
 }
 
@@ -29,26 +20,19 @@ Error interrupted_loading(const Model& model) {
   return {.code = ErrorCode::Interrupted, .path = model.info.shards.front().path, .hint = "the model was not loaded"};
 }
 
-PageBytes allocate_page_bytes(std::uint64_t bytes) {
-  const std::uint64_t whole = (bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
-  PageBytes memory(static_cast<std::byte*>(std::aligned_alloc(kPageBytes, std::max(whole, kPageBytes))));
-  if (!memory) throw std::bad_alloc();
-  return memory;
-}
-
 // For O_DIRECT a read may begin up to a page earlier and end a page later.
 JobReader::JobReader(const LoadInput& input, const JobList& list, std::uint64_t largest_job)
     : input_(input), list_(list), buffer_bytes_(largest_job + 2 * kPageBytes) {}
 
 Result<std::span<const std::byte>> JobReader::read(const LoadJob& job) {
-  const std::span<const SourcePiece> pieces = list_.pieces_of(job);
-  const SourcePiece& first = pieces.front();
+  const std::span<const Piece> pieces = list_.pieces_of(job);
+  const Piece& first = pieces.front();
   Source& source = *input_.model.sources[first.source];
-  const auto named = [&](Error error, const SourcePiece& piece) {
+  const auto named = [&](Error error, const Piece& piece) {
     return fail(name_tensor(std::move(error), input_.model.info, piece));
   };
   if (pieces.size() == 1 && input_.mode == LoadMode::Mmap) {
-    const auto view = source.view(first.offset, first.bytes);
+    const auto view = source.view(first.source_offset, first.bytes);
     if (!view) return named(view.error(), first);
     if (*view) {
       viewed_ = &source;
@@ -58,16 +42,16 @@ Result<std::span<const std::byte>> JobReader::read(const LoadJob& job) {
   }
   if (!buffer_) buffer_ = allocate_page_bytes(buffer_bytes_);
   if (pieces.size() == 1 && input_.mode == LoadMode::Direct) {
-    const std::uint64_t begin = first.offset / kPageBytes * kPageBytes;
-    const std::uint64_t size = source.size().value_or(first.end());
+    const std::uint64_t begin = first.source_offset / kPageBytes * kPageBytes;
+    const std::uint64_t size = source.size().value_or(first.source_end());
     const std::uint64_t end =
-        std::max(first.end(), std::min(size, (first.end() + kPageBytes - 1) / kPageBytes * kPageBytes));
+        std::max(first.source_end(), std::min(size, (first.source_end() + kPageBytes - 1) / kPageBytes * kPageBytes));
     if (auto read = source.read_at(begin, {buffer_.get(), end - begin}); !read) return named(read.error(), first);
-    return std::span<const std::byte>(buffer_.get() + (first.offset - begin), first.bytes);
+    return std::span<const std::byte>(buffer_.get() + (first.source_offset - begin), first.bytes);
   }
   std::byte* out = buffer_.get();
-  for (const SourcePiece& piece : pieces) {
-    auto read = input_.model.sources[piece.source]->read_at(piece.offset, {out, piece.bytes});
+  for (const Piece& piece : pieces) {
+    auto read = input_.model.sources[piece.source]->read_at(piece.source_offset, {out, piece.bytes});
     if (!read) return named(read.error(), piece);
     out += piece.bytes;
   }
@@ -116,7 +100,7 @@ Result<StageTimes> load_in_parallel(const LoadInput& input, Lanes& lanes, unsign
     for (const LoadJob& job : batch.jobs()) largest = std::max(largest, job.bytes);
   }
   std::atomic<std::size_t> next{0};
-  FirstFailure failure;
+  FirstError failure;
   std::vector<StageTimes> times(threads);
   const auto work = [&](unsigned index) -> Result<void> {
     JobReader reader(input, lanes.list(), largest);
@@ -139,7 +123,7 @@ Result<StageTimes> load_in_parallel(const LoadInput& input, Lanes& lanes, unsign
     }
     return {};
   };
-  GGUF_FUSE_CHECK(run_team(threads, 1, failure, work, [] {}));
+  GGUF_FUSE_CHECK(run_team(threads, 1, failure, work));
   StageTimes sum;
   for (const StageTimes& one : times) {
     sum.read.seconds += one.read.seconds;

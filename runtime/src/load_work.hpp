@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdlib>
-#include <memory>
-
+#include "gguf_fuse/fuse/team.hpp"
+#include "gguf_fuse/loader/page_bytes.hpp"
 #include "load.hpp"
 #include "load_lanes.hpp"
-#include "load_team.hpp"
 
 namespace gguf_fuse {
 
@@ -24,14 +22,7 @@ struct StageTimes {
 };
 
 /// `error` with the name of the tensor that lies at the offset, as the source's file names it.
-[[nodiscard]] Error name_tensor(Error error, const ModelInfo& info, const SourcePiece& piece);
-
-struct FreeBytes {
-  void operator()(std::byte* bytes) const { std::free(bytes); }
-};
-/// Memory that begins on a page, as O_DIRECT wants it, and is not filled with zeros first.
-using PageBytes = std::unique_ptr<std::byte, FreeBytes>;
-[[nodiscard]] PageBytes allocate_page_bytes(std::uint64_t bytes);  ///< throws std::bad_alloc
+[[nodiscard]] Error name_tensor(Error error, const ModelInfo& info, const Piece& piece);
 
 /// Reads jobs from sources with random access, for one thread.
 class JobReader {

@@ -94,7 +94,9 @@ TEST(Misuse, PlansMadeByHand) {
   const auto refused = [&](const std::function<void(PlannedFile&, PlannedTensor&, Piece&)>& change) {
     Plan plan = good;
     PlannedFile& first = plan.files.front();
-    change(first, first.tensors[1], first.tensors[1].runs.front());
+    std::vector<Piece> runs = first.tensors[1].map.runs();
+    change(first, first.tensors[1], runs.front());
+    if (!first.tensors.empty()) first.tensors[1].map = runs;
     expect_refused(execute(plan, model, memory_sinks(1)));
   };
   constexpr std::uint64_t kMost = ~std::uint64_t{0};

@@ -34,7 +34,7 @@ inline void check_plan(const Plan& plan, const Model& model) {
   for (const PlannedFile& file : plan.files) {
     for (const PlannedTensor& tensor : file.tensors) {
       std::uint64_t bytes = 0;
-      for (const Run& run : tensor.runs) {
+      for (const Run& run : tensor.map.runs()) {
         bytes += run.bytes * run.count;
         const std::uint64_t last = run.source_offset + (run.count - 1) * run.source_stride + run.bytes;
         require(run.source < model.info.shards.size() && last <= *model.info.shards[run.source].file_bytes,

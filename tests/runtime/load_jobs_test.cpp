@@ -24,7 +24,7 @@ class LoadJobs : public testing::Test {
                              .dims = {32, rows, 1, 1},
                              .offset = 0,
                              .bytes = rows * 34,
-                             .runs = std::move(runs)});
+                             .map = std::move(runs)});
     Placement placement{.tensor = file_.tensors.size() - 1, .rows = rows, .matrix = {}, .floats = {}};
     placement.matrix.shape = {type, static_cast<std::uint32_t>(rows), 32};
     placement.matrix.offset = offset;
@@ -51,8 +51,8 @@ TEST_F(LoadJobs, AreWholeTilesButTheLast) {
   std::uint64_t source = 1000, place = 128;
   for (const LoadJob& one : list.jobs) {
     ASSERT_EQ(one.piece_count, 1U);
-    const SourcePiece& piece = list.pieces_of(one).front();
-    EXPECT_EQ(piece.offset, source);
+    const Piece& piece = list.pieces_of(one).front();
+    EXPECT_EQ(piece.source_offset, source);
     EXPECT_EQ(piece.bytes, one.bytes);
     EXPECT_EQ(one.offset, place);
     EXPECT_EQ(one.placed, 2 * kTile);
@@ -80,7 +80,7 @@ TEST_F(LoadJobs, FollowTheRunsOfThePlan) {
     ASSERT_EQ(pieces.size(), 16U);
     for (std::uint64_t k = 0; k < 16; ++k) {
       EXPECT_EQ(pieces[k].bytes, 34U);
-      EXPECT_EQ(pieces[k].offset, (k % 2 == 0 ? 5000U : 100U) + (i * 8 + k / 2) * 34);
+      EXPECT_EQ(pieces[k].source_offset, (k % 2 == 0 ? 5000U : 100U) + (i * 8 + k / 2) * 34);
     }
   }
 }

@@ -7,26 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/fuse/byte_map.hpp"
 #include "gguf_fuse/fuse/proof.hpp"
 #include "gguf_fuse/fuse/rules.hpp"
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
 namespace gguf_fuse {
-
-/// `count` pieces of `bytes` each: piece i goes from source_offset + i * source_stride of a file to
-/// offset + i * stride of a tensor. Pieces never overlap, and together the runs of a tensor cover it exactly.
-struct Run {
-  std::uint32_t source = 0;         ///< index into ModelInfo::shards
-  std::uint64_t source_offset = 0;  ///< absolute, in that file
-  std::uint64_t source_stride = 0;
-  std::uint64_t offset = 0;  ///< in the output tensor
-  std::uint64_t stride = 0;
-  std::uint64_t bytes = 0;
-  std::uint64_t count = 1;
-
-  friend bool operator==(const Run&, const Run&) = default;
-};
 
 /// A tensor of the output: its row of the table and where its bytes come from.
 struct PlannedTensor {
@@ -36,7 +23,7 @@ struct PlannedTensor {
   Dimensions dims{1, 1, 1, 1};
   std::uint64_t offset = 0;  ///< absolute, in its output file
   std::uint64_t bytes = 0;
-  std::vector<Run> runs;
+  ByteMap map;  ///< from the model's files to the tensor's first byte on; it covers the tensor exactly
 };
 
 /// One file of the output. Bytes between header and tensors, and up to total_bytes, are zero padding.

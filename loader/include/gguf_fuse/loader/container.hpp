@@ -39,6 +39,9 @@ struct Container {
   std::uint64_t data_bytes = 0;               ///< end of the last tensor, relative to data_offset
   std::optional<std::uint64_t> file_bytes{};  ///< nothing for streams
   HeaderBytes header;                         ///< the file up to the end of the tensor table
+
+  /// The name of the tensor at `offset` of the file, or of the next one for padding; empty behind the last.
+  [[nodiscard]] GGUF_FUSE_EXPORT std::string_view tensor_at(std::uint64_t offset) const;
 };
 
 /// Limits that hold whatever the file says (docs/format.md gives the reasons).
