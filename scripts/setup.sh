@@ -4,7 +4,7 @@
 # takes an OpenCL driver; for testing; or for every check. Each of these includes the ones before it.
 set -euo pipefail
 
-build=(cmake ninja-build g++ pkg-config ccache libfmt-dev libcli11-dev nlohmann-json3-dev zlib1g-dev libxxhash-dev libexpected-dev
+build=(cmake ninja-build g++ pkg-config ccache libfmt-dev nlohmann-json3-dev zlib1g-dev libxxhash-dev libexpected-dev
   libpcre2-dev libedit-dev opencl-headers)
 # OpenCL is loaded when a program starts: the loader, and a driver that makes the processor a device.
 run=("${build[@]}" ocl-icd-libopencl1 pocl-opencl-icd)

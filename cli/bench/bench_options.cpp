@@ -188,7 +188,7 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
     throw UsageError(fmt::format("unexpected argument \"{}\"", escape_text(given.words.front())));
   }
   BenchCommandLine line;
-  line.warnings = table.apply(given, kBench, "gguf-bench");
+  line.warnings = table.apply(given, "gguf-bench", kBench);
   if (raw.list_llama_flags) return {.text = bench_foreign_options().markdown()};
   if (options.models.empty() && !positional.empty()) options.models.push_back(positional);
   if (options.list_devices) return {.options = std::move(options), .warnings = std::move(line.warnings)};

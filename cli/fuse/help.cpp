@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "fuse_option_table.hpp"
 #include "gguf_fuse/loader/version.hpp"
-#include "option_set.hpp"
 #include "print.hpp"
 
 namespace gguf_fuse::cli {
@@ -27,31 +27,23 @@ std::string paragraph(std::string_view text) {
   return table.render(kWidth);
 }
 
-/// `-t, --threads N`; options without a short form are indented as if they had one.
-std::string option_label(const CLI::Option& option) {
-  const auto& shorts = option.get_snames();
-  std::string label = shorts.empty() ? "    " : fmt::format("-{}, ", shorts.front());
-  label += fmt::format("--{}", option.get_lnames().front());
-  if (takes_value(option)) label += " " + option.get_type_name();
-  return label;
+std::string_view argument_help(std::string_view argument) {
+  if (argument == "OUT")
+    return "the new file; NAME.gguf.gz is compressed, - is standard output, shards are named after it";
+  if (argument == "FUSED") return "the fused model (or the other way round), as IN of convert";
+  if (argument == "ORIGINAL") return "the model it was made from";
+  return "a GGUF file, any one shard of a split model, a .gguf.gz, or - for standard input";
 }
 
-std::string option_lists(const CLI::App& app) {
+std::string option_lists(const CommandRow& row) {
   std::string out;
   Table arguments({{""}, {""}});
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->get_positional()) arguments.add({option->get_name(true), option->get_description()});
+  for (const std::string_view argument : row.arguments) {
+    arguments.add({std::string(argument), std::string(argument_help(argument))});
   }
   if (!arguments.empty()) out += "\nArguments:\n" + arguments.render(kWidth, kIndent);
-  for (const std::string& group : app.get_groups()) {
-    Table table({{""}, {""}});
-    for (const CLI::Option* option : app.get_options()) {
-      if (option->get_positional() || option->get_group() != group) continue;
-      table.add({option_label(*option), option->get_description()});
-    }
-    if (!table.empty()) out += fmt::format("\n{}:\n{}", group, table.render(kWidth, kIndent));
-  }
-  return out;
+  Options options;
+  return out + fuse_option_table(row.command, options).help();
 }
 
 std::string example_lines(const std::vector<Example>& examples) {
@@ -97,11 +89,9 @@ std::string program_help() {
 }
 
 std::string command_help(const CommandRow& row) {
-  RawOptions raw;
-  const auto app = option_parser(row, raw);
   std::string out = "Usage: " + usage_line(row) + "\n";
   if (row.command == Command::Convert) out += "   or: gguf-fuse [OPTIONS] IN OUT\n";
-  out += "\n" + paragraph(row.description) + option_lists(*app);
+  out += "\n" + paragraph(row.description) + option_lists(row);
   if (row.command == Command::Convert || row.command == Command::Unfuse) {
     out += "\n" + paragraph("SIZE: 500M and 4G are decimal as in llama.cpp, 64MiB is binary.");
   }
@@ -111,9 +101,7 @@ std::string command_help(const CommandRow& row) {
 std::string all_help() {
   std::string out = program_help();
   for (const CommandRow& row : commands()) {
-    RawOptions raw;
-    const auto app = option_parser(row, raw);
-    out += fmt::format("\n*{}*\n\n{}{}", usage_line(row), paragraph(row.description), option_lists(*app));
+    out += fmt::format("\n*{}*\n\n{}{}", usage_line(row), paragraph(row.description), option_lists(row));
   }
   return out;
 }

@@ -37,6 +37,7 @@ Result<int> run(const std::vector<std::string>& arguments, ErrorStyle& style) {
     put(stdout, line.text);
     return 0;
   }
+  for (const std::string& warning : line.warnings) print_warning(warning);
   style.json = line.options->json;
   style.to_stderr = line.options->request.output == "-";
   GGUF_FUSE_CHECK(run_command(*line.options));

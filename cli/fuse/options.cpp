@@ -2,79 +2,54 @@
 #include "options.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include "arguments.hpp"
+#include "fuse_option_table.hpp"
+#include "gguf_fuse/loader/error.hpp"
 #include "help.hpp"
-#include "option_set.hpp"
+#include "suggest.hpp"
 #include "values.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
 
-void convert_fuse_options(const RawOptions& raw, FuseOptions& fuse) {
-  if (!raw.target.empty()) fuse.target = targets()[parse_choice("--target", raw.target, target_words())].target;
-  if (!raw.only.empty()) {
-    const bool qkv = only_words()[parse_choice("--only", raw.only, only_words())] == "qkv";
-    fuse.qkv = qkv;
-    fuse.gate_up = !qkv;
-  }
-  if (!raw.layers.empty()) fuse.layers = parse_layers("--layers", raw.layers);
-  if (!raw.split_max_size.empty()) fuse.split.max_bytes = parse_size("--split-max-size", raw.split_max_size);
-  if (!raw.split_max_tensors.empty()) {
-    constexpr std::uint64_t kMostTensors = std::uint64_t{1} << 32;
-    fuse.split.max_tensors = parse_count("--split-max-tensors", raw.split_max_tensors, 1, kMostTensors);
-  }
-  fuse.split.keep = raw.keep_split;
-  if (raw.keep_split && (fuse.split.max_bytes != 0 || fuse.split.max_tensors != 0)) {
-    throw UsageError("--keep-split cuts where the input is cut; leave out the other --split options");
-  }
+bool looks_like_file(const std::string& word) {
+  return word == "-" || word.find_first_of("./") != std::string::npos || access(word.c_str(), F_OK) == 0;
 }
 
-void convert_pipeline_options(const RawOptions& raw, ConvertRequest& request) {
-  constexpr std::uint64_t kMostThreads = 256;
-  PipelineOptions& pipeline = request.pipeline;
-  if (!raw.threads.empty()) {
-    pipeline.threads = static_cast<unsigned>(parse_count("--threads", raw.threads, 1, kMostThreads));
+/// Removes the command's name from the arguments; without one they are convert's. Throws UsageError for a word that is
+/// neither a command nor looks like a file.
+const CommandRow& take_command(std::vector<std::string>& arguments) {
+  Options unused;
+  const std::size_t index = fuse_option_table(Command::Convert, unused).first_word(arguments);
+  if (index == arguments.size()) return command_row(Command::Convert);
+  const std::string word = arguments[index];
+  if (const CommandRow* row = find_command(word)) {
+    arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(index));
+    return *row;
   }
-  if (!raw.max_memory.empty()) pipeline.max_memory = parse_size("--max-memory", raw.max_memory);
-  if (!raw.load_mode.empty()) {
-    request.mode = static_cast<LoadMode>(parse_choice("--load-mode", raw.load_mode, load_mode_words()));
-  }
-  if (!raw.copy.empty()) pipeline.copy = static_cast<CopyMode>(parse_choice("--copy", raw.copy, copy_words()));
+  if (looks_like_file(word)) return command_row(Command::Convert);
+  const std::string suggestion = did_you_mean(word, command_names());
+  throw UsageError(fmt::format(
+      "unknown command \"{}\"{}", escape_text(word),
+      suggestion.empty() ? fmt::format("; the commands are {}", fmt::join(command_names(), ", ")) : suggestion));
 }
 
-Options convert_options(Command command, const RawOptions& raw) {
-  Options options;
-  options.command = command;
-  ConvertRequest& request = options.request;
-  request.input = raw.first;
-  (command == Command::Verify ? options.original : request.output) = raw.second;
-  request.direction = command == Command::Unfuse ? Direction::Unfuse : Direction::Fuse;
-  convert_fuse_options(raw, request.fuse);
-  convert_pipeline_options(raw, request);
-  request.replace = raw.force;
-  request.verify = !raw.no_verify;
-  request.dry_run = raw.dry_run;
-  request.strict = raw.strict;
-  options.json = raw.json;
-  options.quiet = raw.quiet;
-  options.explain = raw.explain;
-  options.show_keys = raw.keys;
-  options.show_tensors = raw.tensors;
-  options.show_types = raw.types;
-  options.markdown = raw.markdown;
-  return options;
-}
-
-void check_positionals(const CommandRow& row, const RawOptions& raw) {
-  if (row.command == Command::Inspect && raw.types) return;
-  const std::string* given[] = {&raw.first, &raw.second};
-  for (std::size_t i = 0; i < row.arguments.size(); ++i) {
-    if (!given[i]->empty()) continue;
-    throw UsageError(
-        fmt::format("{} is missing: gguf-fuse {} {}", row.arguments[i], row.name, fmt::join(row.arguments, " ")));
+void take_words(const CommandRow& row, const std::vector<std::string>& words, Options& options) {
+  const std::size_t wanted = row.arguments.size();
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i].empty()) throw UsageError("an argument is empty");
+    if (i < wanted) continue;
+    throw UsageError(fmt::format("unexpected argument \"{}\": {} takes {}", escape_text(words[i]), row.name,
+                                 wanted == 0 ? "none" : fmt::format("{}", fmt::join(row.arguments, " "))));
   }
-  if (row.command == Command::Verify && raw.first == "-" && raw.second == "-") {
+  if (words.size() < wanted && !options.show_types) {
+    throw UsageError(fmt::format("{} is missing: gguf-fuse {} {}", row.arguments[words.size()], row.name,
+                                 fmt::join(row.arguments, " ")));
+  }
+  if (!words.empty()) options.request.input = words[0];
+  if (words.size() > 1) (row.command == Command::Verify ? options.original : options.request.output) = words[1];
+  if (options.request.input == "-" && options.original == "-") {
     throw UsageError("only one of FUSED and ORIGINAL can be standard input");
   }
 }
@@ -95,21 +70,20 @@ std::string requested_text(const std::vector<std::string>& arguments) {
 
 CommandLine parse_command_line(std::vector<std::string> arguments) {
   if (arguments.empty()) throw UsageError("what to do? gguf-fuse IN OUT fuses a model");
-  if (std::string text = requested_text(arguments); !text.empty()) return {std::nullopt, std::move(text)};
+  if (std::string text = requested_text(arguments); !text.empty()) return {.text = std::move(text)};
   const CommandRow& row = take_command(arguments);
-  RawOptions raw;
-  const auto app = option_parser(row, raw);
-  arguments = checked_arguments(row, *app, std::move(arguments));
-  try {
-    // CLI11 takes the vector from its end
-    app->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
-  } catch (const CLI::CallForHelp&) {
-    return {std::nullopt, command_help(row)};
-  } catch (const CLI::ParseError& error) {
-    throw UsageError(error.what());
+  CommandLine line;
+  Options& options = line.options.emplace();
+  const OptionTable table = fuse_option_table(row.command, options);
+  const GivenArguments given = table.read(arguments);
+  if (given.has("--help")) return {.text = command_help(row)};
+  line.warnings = table.apply(given, row.name);
+  take_words(row, given.words, options);
+  const SplitOptions& split = options.request.fuse.split;
+  if (split.keep && (split.max_bytes != 0 || split.max_tensors != 0)) {
+    throw UsageError("--keep-split cuts where the input is cut; leave out the other --split options");
   }
-  check_positionals(row, raw);
-  return {convert_options(row.command, raw), {}};
+  return line;
 }
 
 }  // namespace gguf_fuse::cli

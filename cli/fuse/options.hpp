@@ -29,8 +29,9 @@ struct Options {
 };
 
 struct CommandLine {
-  std::optional<Options> options;
-  std::string text;  ///< help or version, where that was asked for instead
+  std::optional<Options> options{};
+  std::string text{};  ///< help or version, where that was asked for instead
+  std::vector<std::string> warnings{};
 };
 
 /// Throws UsageError.

@@ -169,7 +169,7 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
   for (const CommandRow& row : kCommands) {
     if (row.command == options.command) name = row.name;
   }
-  line.warnings = table.apply(given, command, name);
+  line.warnings = table.apply(given, name, command);
   options.generate.special = raw.special;
   if (options.list_devices || options.list_llama_flags)
     return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};

@@ -14,6 +14,10 @@
 namespace gguf_fuse::cli {
 namespace {
 
+UsageError needs_value(const std::string& name, const OptionRow& row) {
+  return UsageError(fmt::format("option {} needs a value: {} {}", name, name, row.word));
+}
+
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -86,6 +90,8 @@ std::vector<std::string> OptionTable::all_names() const {
     names.insert(names.end(), row.names.begin(), row.names.end());
     names.insert(names.end(), row.opposites.begin(), row.opposites.end());
   }
+  // any letter is near to any other
+  std::erase_if(names, [](const std::string& name) { return name.size() == 2; });
   return names;
 }
 
@@ -111,6 +117,7 @@ void OptionTable::read_option(const std::vector<std::string>& arguments, std::si
   const std::string name = canonical(argument.substr(0, equals));
   const Match match = find(name);
   if (match.row == nullptr) {
+    if (read_letters(arguments, at, given)) return;
     if (others_ && others_->has(name)) return others_->take(arguments, at, name, given.idle);
     throw UsageError(fmt::format("unknown option {}{}", escape_text(name), did_you_mean(name, all_names())));
   }
@@ -118,12 +125,50 @@ void OptionTable::read_option(const std::vector<std::string>& arguments, std::si
     if (equals != std::string::npos) throw UsageError(fmt::format("option {} takes no value", name));
     return given.options.push_back({match.row, name, match.opposite ? "0" : "1"});
   }
-  if (equals != std::string::npos) return given.options.push_back({match.row, name, argument.substr(equals + 1)});
-  // as in llama.cpp a value may begin with a dash; the name of another option is no value
-  if (at + 1 == arguments.size() || find(canonical(arguments[at + 1])).row != nullptr) {
-    throw UsageError(fmt::format("option {} needs a value: {} {}", name, name, match.row->word));
+  if (equals == std::string::npos) {
+    return given.options.push_back({match.row, name, value_behind(arguments, at, name, *match.row)});
   }
-  given.options.push_back({match.row, name, arguments[++at]});
+  const std::string value = argument.substr(equals + 1);
+  if (value.empty() && match.row->word != "TEXT") throw needs_value(name, *match.row);
+  given.options.push_back({match.row, name, value});
+}
+
+/// As in llama.cpp a value may begin with a dash; the name of another option is no value.
+std::string OptionTable::value_behind(const std::vector<std::string>& arguments, std::size_t& at,
+                                      const std::string& name, const OptionRow& row) const {
+  if (at + 1 == arguments.size() || find(canonical(arguments[at + 1])).row != nullptr) throw needs_value(name, row);
+  return arguments[++at];
+}
+
+bool OptionTable::read_letters(const std::vector<std::string>& arguments, std::size_t& at,
+                               GivenArguments& given) const {
+  const std::string& argument = arguments[at];
+  if (!letters_ || argument.starts_with("--")) return false;
+  std::vector<GivenOption> options;
+  for (std::size_t i = 1; i < argument.size(); ++i) {
+    const std::string name{'-', argument[i]};
+    const OptionRow* row = find(name).row;
+    if (row == nullptr) return false;
+    if (row->is_flag()) {
+      options.push_back({row, name, "1"});
+      continue;
+    }
+    const std::string rest = argument.substr(i + 1);
+    options.push_back({row, name, rest.empty() ? value_behind(arguments, at, name, *row) : rest});
+    break;
+  }
+  given.options.insert(given.options.end(), options.begin(), options.end());
+  return true;
+}
+
+std::size_t OptionTable::first_word(const std::vector<std::string>& arguments) const {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].size() < 2 || arguments[i][0] != '-') return i;
+    if (arguments[i] == "--") break;
+    const OptionRow* row = find(canonical(arguments[i])).row;
+    if (row != nullptr && !row->is_flag()) ++i;
+  }
+  return arguments.size();
 }
 
 void OptionTable::apply_environment(const GivenArguments& given, unsigned commands,
@@ -149,8 +194,8 @@ void OptionTable::apply_environment(const GivenArguments& given, unsigned comman
   }
 }
 
-std::vector<std::string> OptionTable::apply(const GivenArguments& given, unsigned commands,
-                                            std::string_view command) const {
+std::vector<std::string> OptionTable::apply(const GivenArguments& given, std::string_view command,
+                                            unsigned commands) const {
   std::vector<std::string> warnings;
   apply_environment(given, commands, warnings);
   std::vector<std::string> idle = given.idle;

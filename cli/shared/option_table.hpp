@@ -11,7 +11,7 @@
 
 namespace gguf_fuse::cli {
 
-/// An option of gguf-run or gguf-bench. llama.cpp's names have several letters after one dash (-ngl), which no parser
+/// An option of a program. llama.cpp's names have several letters after one dash (-ngl), which no parser
 /// of the usual kind reads; so a table and a walk over it do the work.
 struct OptionRow {
   std::string group{};
@@ -45,6 +45,8 @@ struct GivenArguments {
 
 class OptionTable {
  public:
+  static constexpr unsigned kAll = ~0U;
+
   /// Options that follow belong to this group of the help, and to these commands.
   void begin_group(std::string group, unsigned commands);
   /// References stay valid until the next row is added.
@@ -52,19 +54,25 @@ class OptionTable {
                    std::function<void(const std::string& name, const std::string& value)> set);
   OptionRow& flag(std::vector<std::string> names, std::string help, bool& target);
 
+  /// Takes -nf and -t4 for -n -f and -t 4 where no option has that name.
+  void join_letters() { letters_ = true; }
+
   /// Flags that are not in the table, but in those of other programs.
   void know_others(ForeignOptions others) { others_ = std::move(others); }
 
   /// Splits arguments into options and words: `_` in long names is `-`, --name=value and -n=value are one argument,
   /// `--` ends the options. Nothing is set yet. Throws UsageError for unknown options and missing or surplus values.
   [[nodiscard]] GivenArguments read(const std::vector<std::string>& arguments) const;
+  /// The index of the first argument that is neither an option nor an option's value; options of other tables are taken
+  /// for flags.
+  [[nodiscard]] std::size_t first_word(const std::vector<std::string>& arguments) const;
 
   /// Sets what the environment says, then what was given. Returns warnings. Throws UsageError for wrong values, and for
   /// options that none of `commands` knows; `command` is its name.
-  std::vector<std::string> apply(const GivenArguments& given, unsigned commands, std::string_view command) const;
+  std::vector<std::string> apply(const GivenArguments& given, std::string_view command, unsigned commands = kAll) const;
 
   /// The groups of options that one of `commands` knows, for --help.
-  [[nodiscard]] std::string help(unsigned commands) const;
+  [[nodiscard]] std::string help(unsigned commands = kAll) const;
 
  private:
   struct Match {
@@ -73,12 +81,17 @@ class OptionTable {
   };
   [[nodiscard]] Match find(const std::string& name) const;
   [[nodiscard]] std::vector<std::string> all_names() const;
+  [[nodiscard]] std::string value_behind(const std::vector<std::string>& arguments, std::size_t& at,
+                                         const std::string& name, const OptionRow& row) const;
+  [[nodiscard]] bool read_letters(const std::vector<std::string>& arguments, std::size_t& at,
+                                  GivenArguments& given) const;
   void read_option(const std::vector<std::string>& arguments, std::size_t& at, GivenArguments& given) const;
   void apply_environment(const GivenArguments& given, unsigned commands, std::vector<std::string>& warnings) const;
 
   std::vector<OptionRow> rows_;
   std::string group_;
   unsigned commands_ = 0;
+  bool letters_ = false;
   std::optional<ForeignOptions> others_;
 };
 

@@ -84,6 +84,9 @@ std::uint64_t parse_size(std::string_view option, std::string_view text) {
 std::uint64_t parse_count(std::string_view option, std::string_view text, std::uint64_t minimum,
                           std::uint64_t maximum) {
   const auto value = whole_number(text);
+  if (text.starts_with('-') && whole_number(text.substr(1))) {
+    throw UsageError(fmt::format("{} {}: the value must not be negative", option, quoted(text)));
+  }
   if (!value || *value < minimum || *value > maximum) {
     throw UsageError(fmt::format("{} {}: give a whole number from {} to {}", option, quoted(text), minimum, maximum));
   }

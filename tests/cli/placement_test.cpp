@@ -133,7 +133,7 @@ std::vector<OverrideText> parsed(const std::vector<std::string>& arguments) {
   OptionTable table;
   EngineOptions options;
   add_device_options(table, options, 1);
-  static_cast<void>(table.apply(table.read(arguments), 1, "a test"));
+  static_cast<void>(table.apply(table.read(arguments), "a test"));
   return options.overrides;
 }
 

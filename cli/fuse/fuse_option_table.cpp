@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include "fuse_option_table.hpp"
+
+#include <fmt/format.h>
+
+#include "values.hpp"
+
+namespace gguf_fuse::cli {
+namespace {
+
+constexpr unsigned kKnown = 1;  // a table has one command's options
+
+using Words = std::vector<std::string>;
+
+Words target_words() {
+  Words words;
+  for (const TargetRow& row : targets()) words.emplace_back(row.name);
+  return words;
+}
+
+void add_selection_options(OptionTable& table, FuseOptions& fuse) {
+  table.begin_group("What to fuse", kKnown);
+  table.value({"--target"}, "T",
+              fmt::format("engine that will load the result: {} (default: {})", fmt::join(target_words(), ", "),
+                          target_name(fuse.target)),
+              [&](const std::string& name, const std::string& text) {
+                fuse.target = targets()[parse_choice(name, text, target_words())].target;
+              });
+  table.value({"--only"}, "WHAT", "gate-up or qkv: leave the other separate",
+              [&](const std::string& name, const std::string& text) {
+                fuse.qkv = parse_choice(name, text, {"gate-up", "qkv"}) == 1;
+                fuse.gate_up = !fuse.qkv;
+              });
+  table.value({"--layers"}, "RANGE", "only these layers: 3, 0-11, or 12- to the last one",
+              [&](const std::string& name, const std::string& text) { fuse.layers = parse_layers(name, text); });
+}
+
+void add_output_options(OptionTable& table, ConvertRequest& request) {
+  table.begin_group("Output", kKnown);
+  table.flag({"-f", "--force"}, "replace an existing output", request.replace);
+  table.flag({"-n", "--dry-run"}, "write nothing, say what would be done", request.dry_run);
+  table.value({"--no-verify"}, {}, "do not read the output back and compare it with the input",
+              [&](const std::string&, const std::string&) { request.verify = false; });
+  table.flag({"--strict"},
+             request.direction == Direction::Fuse ? "exit with 4, writing nothing, when there is nothing (more) to fuse"
+                                                  : "exit with 5, keeping nothing, when it is not the proven original",
+             request.strict);
+  SplitOptions& split = request.fuse.split;
+  table.value({"--split-max-size"}, "SIZE", "cut the output into shards of at most this size",
+              [&](const std::string& name, const std::string& text) { split.max_bytes = parse_size(name, text); });
+  table.value({"--split-max-tensors"}, "N", "cut the output into shards of at most N tensors",
+              [&](const std::string& name, const std::string& text) {
+                split.max_tensors = parse_count(name, text, 1, std::uint64_t{1} << 32);
+              });
+  table.flag({"--keep-split"}, "cut the output into shards where the input is cut", split.keep);
+}
+
+void add_speed_options(OptionTable& table, ConvertRequest& request, bool copies) {
+  // in the order of their enums
+  static const Words kLoadModes = {"read", "mmap", "dio"};
+  static const Words kCopyModes = {"auto", "kernel", "ring"};
+  constexpr std::uint64_t kMostThreads = 256;
+  PipelineOptions& pipeline = request.pipeline;
+  table.begin_group("Speed and memory", kKnown);
+  table.value({"-t", "--threads"}, "N", "readers at once (default: one per processor, at most 8)",
+              [&](const std::string& name, const std::string& text) {
+                pipeline.threads = static_cast<unsigned>(parse_count(name, text, 1, kMostThreads));
+              });
+  table.value({"--max-memory"}, "SIZE", "memory for buffers (default: 64MiB)",
+              [&](const std::string& name, const std::string& text) { pipeline.max_memory = parse_size(name, text); });
+  table.value({"--load-mode"}, "MODE",
+              fmt::format("how the input is read: {} (default: read)", fmt::join(kLoadModes, ", ")),
+              [&](const std::string& name, const std::string& text) {
+                request.mode = static_cast<LoadMode>(parse_choice(name, text, kLoadModes));
+              });
+  if (!copies) return;
+  table.value({"--copy"}, "HOW", fmt::format("how bytes move: {} (default: auto)", fmt::join(kCopyModes, ", ")),
+              [&](const std::string& name, const std::string& text) {
+                pipeline.copy = static_cast<CopyMode>(parse_choice(name, text, kCopyModes));
+              });
+}
+
+void add_command_options(OptionTable& table, Options& options) {
+  constexpr const char* kShow = "What to show";
+  switch (options.command) {
+    case Command::Convert:
+      add_selection_options(table, options.request.fuse);
+      [[fallthrough]];
+    case Command::Unfuse:
+      add_output_options(table, options.request);
+      return add_speed_options(table, options.request, true);
+    case Command::Plan:
+      add_selection_options(table, options.request.fuse);
+      table.begin_group(kShow, kKnown);
+      table.flag({"--explain"}, "every decision with its reason, layer by layer", options.explain);
+      return;
+    case Command::Inspect:
+      table.begin_group(kShow, kKnown);
+      table.flag({"--kv"}, "all metadata keys with their values", options.show_keys);
+      table.flag({"--tensors"}, "every tensor on a line of its own", options.show_tensors);
+      table.flag({"--types"}, "the table of known tensor types (needs no IN)", options.show_types);
+      return;
+    case Command::Verify:
+    case Command::Hash:
+      return add_speed_options(table, options.request, false);
+    case Command::Targets:
+      table.begin_group(kShow, kKnown);
+      table.flag({"--markdown"}, "as a Markdown table", options.markdown);
+      return;
+  }
+}
+
+}  // namespace
+
+OptionTable fuse_option_table(Command command, Options& options) {
+  options.command = command;
+  options.request.direction = command == Command::Unfuse ? Direction::Unfuse : Direction::Fuse;
+  OptionTable table;
+  table.join_letters();
+  add_command_options(table, options);
+  table.begin_group("Messages", kKnown);
+  table.flag({"--json"}, "print one JSON object instead of text, errors too", options.json);
+  const bool has_progress = command != Command::Plan && command != Command::Inspect && command != Command::Targets;
+  if (has_progress) table.flag({"-q", "--quiet"}, "print nothing but warnings and errors", options.quiet);
+  table.value({"-h", "--help"}, {}, "print this help", [](const std::string&, const std::string&) {});
+  return table;
+}
+
+}  // namespace gguf_fuse::cli

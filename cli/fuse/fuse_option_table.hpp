@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "command_table.hpp"
+#include "option_table.hpp"
+
+namespace gguf_fuse::cli {
+
+/// The options that a command knows; the table keeps a reference to `options`. --help is for the caller to look for.
+[[nodiscard]] OptionTable fuse_option_table(Command command, Options& options);
+
+}  // namespace gguf_fuse::cli
