@@ -18,7 +18,8 @@ void add_selection_options(CLI::App& app, RawOptions& raw) {
   add_value(app, "--target", raw.target, "T",
             fmt::format("engine that will load the result: {} (default: {})", fmt::join(target_words(), ", "),
                         target_name(FuseOptions().target)));
-  add_value(app, "--only", raw.only, "WHAT", "gate-up or qkv: leave the other separate");
+  add_value(app, "--only", raw.only, "WHAT",
+            fmt::format("{}: leave the other separate", fmt::join(only_words(), " or ")));
   add_value(app, "--layers", raw.layers, "RANGE", "only these layers: 3, 0-11, or 12- to the last one");
 }
 
@@ -107,7 +108,11 @@ std::vector<std::string> target_words() {
 
 std::vector<std::string> load_mode_words() { return {"read", "mmap", "dio"}; }
 std::vector<std::string> copy_words() { return {"auto", "kernel", "ring"}; }
-std::vector<std::string> only_words() { return {"gate-up", "qkv"}; }
+std::vector<std::string> only_words() {
+  std::vector<std::string> words;
+  for (const RuleFamily& family : rule_families()) words.emplace_back(family.name);
+  return words;
+}
 
 std::unique_ptr<CLI::App> option_parser(const CommandRow& row, RawOptions& raw) {
   auto app = std::make_unique<CLI::App>(std::string(row.description), std::string(row.name));

@@ -21,7 +21,7 @@ struct RawOptions {
 /// Whether the option is followed by a value.
 [[nodiscard]] inline bool takes_value(const CLI::Option& option) { return option.get_items_expected_min() > 0; }
 
-/// The words of --target, --load-mode, --copy and --only; the order of the first three is that of their enums.
+/// The words of --target, --load-mode, --copy and --only; their order is that of enums and tables.
 [[nodiscard]] std::vector<std::string> target_words();
 [[nodiscard]] std::vector<std::string> load_mode_words();
 [[nodiscard]] std::vector<std::string> copy_words();

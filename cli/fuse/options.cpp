@@ -14,9 +14,8 @@ namespace {
 void convert_fuse_options(const RawOptions& raw, FuseOptions& fuse) {
   if (!raw.target.empty()) fuse.target = targets()[parse_choice("--target", raw.target, target_words())].target;
   if (!raw.only.empty()) {
-    const bool qkv = only_words()[parse_choice("--only", raw.only, only_words())] == "qkv";
-    fuse.qkv = qkv;
-    fuse.gate_up = !qkv;
+    const std::size_t chosen = parse_choice("--only", raw.only, only_words());
+    for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == &rule_families()[chosen];
   }
   if (!raw.layers.empty()) fuse.layers = parse_layers("--layers", raw.layers);
   if (!raw.split_max_size.empty()) fuse.split.max_bytes = parse_size("--split-max-size", raw.split_max_size);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 #include <map>
 #include <set>
@@ -13,8 +14,6 @@
 
 namespace gguf_fuse::cli {
 namespace {
-
-constexpr std::pair<Target, Engines> kEngines[] = {{Target::LlamaCpp, kMainline}, {Target::IkLlamaCpp, kIk}};
 
 /// What is fused, independent of the plan it is in.
 using FusedSet = std::set<std::pair<RuleId, std::uint32_t>>;
@@ -44,10 +43,10 @@ std::string count_text(const FusedSet& fused) {
 }
 
 /// The first tensor type that the engine cannot read.
-const TensorType* foreign_type(const Plan& plan, Engines engine) {
+const TensorType* foreign_type(const Plan& plan, const TargetRow& engine) {
   for (const PlannedFile& file : plan.files) {
     for (const PlannedTensor& tensor : file.tensors) {
-      if (tensor.type != nullptr && (tensor.type->engines & engine) == 0) return tensor.type;
+      if (tensor.type != nullptr && (tensor.type->engines & engine.engines) == 0) return tensor.type;
     }
   }
   return nullptr;
@@ -67,19 +66,22 @@ bool is_separate(const Plan& plan, const Decision& decision) {
 }
 
 /// Why `engine` will not load what `plan` writes; nothing when it will. `own` is the plan made for that engine.
-std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, std::pair<Target, Engines> engine) {
-  const std::string_view name = target_name(engine.first);
-  if (const TensorType* type = foreign_type(plan, engine.second))
+std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, const TargetRow& engine) {
+  const std::string_view name = engine.name;
+  if (const TensorType* type = foreign_type(plan, engine))
     return fmt::format("{} does not know the type {}", name, type->name);
   const std::string_view architecture = architecture_of(model);
-  if (support(engine.first, architecture, RuleId::Qkv) == Support::Unknown) {
+  const auto is_unknown = [&](const Rule& rule) {
+    return support(engine.target, architecture, rule.id) == Support::Unknown;
+  };
+  if (std::any_of(rules().begin(), rules().end(), is_unknown)) {
     return fmt::format("{} does not know the architecture {}", name, escape_text(architecture));
   }
   const FusedSet accepted = fused_set(own);
   for (const Decision& decision : plan.decisions) {
     const std::string_view result = rule(decision.rule).result;
     if (!decision.fused) {
-      const bool required = support(engine.first, architecture, decision.rule) == Support::Required;
+      const bool required = support(engine.target, architecture, decision.rule) == Support::Required;
       if (required && is_separate(plan, decision)) return fmt::format("{} reads only the fused {}", name, result);
       continue;
     }
@@ -126,9 +128,8 @@ Outlook look_ahead(const Plan& plan, const ModelInfo& model, const FuseOptions& 
     other.split = {};
     const auto own = plan_fuse(model, other);
     if (!own) continue;
-    for (const auto& engine : kEngines) {
-      if (!known || engine.first != row.target) continue;
-      const std::string reason = obstacle(plan, *own, model, engine);
+    if (known && std::has_single_bit(row.engines)) {
+      const std::string reason = obstacle(plan, *own, model, row);
       outlook.engines.push_back({row.target, reason.empty(), reason});
     }
     const FusedSet theirs = fused_set(*own);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "commands.hpp"
@@ -34,7 +35,12 @@ std::string explanation(const std::vector<DecisionGroup>& groups, std::size_t wi
 std::string selection(const FuseOptions& fuse) {
   std::string text;
   if (fuse.target != FuseOptions{}.target) text += fmt::format(" --target {}", target_name(fuse.target));
-  if (fuse.qkv != fuse.gate_up) text += fmt::format(" --only {}", fuse.qkv ? "qkv" : "gate-up");
+  const auto families = rule_families();
+  const auto is_chosen = [&fuse](const RuleFamily& family) { return fuse.*family.chosen; };
+  const bool all = std::all_of(families.begin(), families.end(), is_chosen);
+  for (const RuleFamily& family : families) {
+    if (!all && is_chosen(family)) text += fmt::format(" --only {}", family.name);
+  }
   if (!fuse.layers) return text;
   const auto [first, last] = *fuse.layers;
   const bool to_the_end = last == std::numeric_limits<std::uint32_t>::max();

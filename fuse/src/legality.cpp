@@ -17,7 +17,13 @@ std::string_view engine_name(Target target) {
   return target == Target::Both ? "one of the engines" : target_name(target);
 }
 
-std::string join_parts(const Rule& rule, const std::array<const LogicalTensor*, 3>& parts, bool present) {
+// Whether the target's engines are all among `engines`.
+bool all_of_target(std::uint8_t engines, Target target) {
+  const std::uint8_t wanted = target_row(target).engines;
+  return (engines & wanted) == wanted;
+}
+
+std::string join_parts(const Rule& rule, const std::array<const LogicalTensor*, kMostParts>& parts, bool present) {
   std::string names;
   for (std::size_t i = 0; i < rule.part_count(); ++i) {
     if ((parts[i] != nullptr) != present) continue;
@@ -54,22 +60,18 @@ Refusal refuse_type(const Rule& rule, const Parts& parts, Target target) {
     return text;
   }
   if (!type.rows_are_self_contained()) return fmt::format("{} keeps one scale for the whole tensor", type.name);
-  const std::uint8_t wanted = target == Target::LlamaCpp     ? kMainline
-                              : target == Target::IkLlamaCpp ? kIk
-                              : target == Target::Both       ? kBothEngines
-                                                             : 0;
-  if ((type.engines & wanted) != wanted) return fmt::format("{} cannot read type {}", engine_name(target), type.name);
+  if (!all_of_target(type.engines, target))
+    return fmt::format("{} cannot read type {}", engine_name(target), type.name);
   return std::nullopt;
 }
 
 Refusal refuse_shape(const Rule& rule, const Parts& parts) {
   const LogicalTensor& first = *parts.weights[0];
-  const bool experts = rule.id == RuleId::GateUpExperts;
-  if (first.dimension_count != (experts ? 3U : 2U))
+  if (first.dimension_count != rule.dimension_count)
     return fmt::format("{} has {} dimensions", rule.parts[0], first.dimension_count);
   for (std::size_t i = 1; i < rule.part_count(); ++i) {
     const LogicalTensor& part = *parts.weights[i];
-    const bool equal_rows = rule.family == "qkv" || part.dims[1] == first.dims[1];
+    const bool equal_rows = rule.rows == PartRows::OfHeads || part.dims[1] == first.dims[1];
     if (part.dims[0] != first.dims[0] || part.dims[2] != first.dims[2] ||
         part.dimension_count != first.dimension_count || !equal_rows) {
       return fmt::format("shapes differ: {} [{}], {} [{}]", rule.parts[0], fmt::join(first.dims, ", "), rule.parts[i],
@@ -100,7 +102,7 @@ Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& part
   if (parts.bias_count != rule.part_count()) {
     return fmt::format("only {} has a bias, which engines would ignore", join_parts(rule, parts.biases, true));
   }
-  if (target != Target::GgufFuse && rule.family != "qkv")
+  if (!all_of_target(rule.family->bias_engines, target))
     return fmt::format("{} has no place for biases", engine_name(target));
   if (target != Target::GgufFuse && view.has_trait(kNoFusedBias))
     return fmt::format("{} ignores the bias of {}", engine_name(target), rule.result);
@@ -113,10 +115,9 @@ Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& part
 
 // Tensors and flags beside the weights that a single fused tensor could not carry.
 Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts) {
-  for (std::size_t i = 0; i < rule.part_count(); ++i) {
+  for (const std::string_view part : rule.part_names()) {
     for (const std::string_view attribute : {"scale", "input_scale"}) {
-      if (view.find(layer, rule.parts[i], attribute) != nullptr)
-        return fmt::format("{} has a .{} of its own", rule.parts[i], attribute);
+      if (view.find(layer, part, attribute) != nullptr) return fmt::format("{} has a .{} of its own", part, attribute);
     }
   }
   const bool precise = view.wants_precise_activations(parts.weights[0]->name);
@@ -127,14 +128,13 @@ Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t
   }
   for (const std::string_view attribute : {"weight", "bias"}) {
     const LogicalTensor* result = view.find(layer, rule.result, attribute);
-    const bool is_part = rule.parts[rule.part_count() - 1] == rule.result;
-    if (result != nullptr && !is_part) return fmt::format("{} is there already, beside its parts", rule.result);
+    if (result != nullptr && !rule.result_is_part())
+      return fmt::format("{} is there already, beside its parts", rule.result);
   }
   return std::nullopt;
 }
 
 Refusal refuse_heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts, Target target) {
-  if (rule.family != "qkv") return std::nullopt;
   if (target != Target::GgufFuse && view.has_trait(kQkNormBreaks) &&
       (view.find(layer, "attn_q_norm", "weight") != nullptr || view.find(layer, "attn_k_norm", "weight") != nullptr)) {
     return std::string(view.row()->trap);
@@ -183,7 +183,7 @@ Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Ta
   if (auto reason = refuse_shape(rule, parts)) return reason;
   if (auto reason = refuse_biases(view, rule, parts, target)) return reason;
   if (auto reason = refuse_companions(view, rule, layer, parts)) return reason;
-  return refuse_heads(view, rule, layer, parts, target);
+  return rule.rows == PartRows::OfHeads ? refuse_heads(view, rule, layer, parts, target) : std::nullopt;
 }
 
 }  // namespace gguf_fuse

@@ -61,8 +61,8 @@ void note_lost_record(const LogicalModel& logical, Plan& plan);
 
 /// A rule's tensors in one layer.
 struct Parts {
-  std::array<const LogicalTensor*, 3> weights{};
-  std::array<const LogicalTensor*, 3> biases{};
+  std::array<const LogicalTensor*, kMostParts> weights{};
+  std::array<const LogicalTensor*, kMostParts> biases{};
   std::size_t weight_count = 0;
   std::size_t bias_count = 0;
 };

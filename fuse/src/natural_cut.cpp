@@ -17,10 +17,8 @@ UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
 }
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
-UnfuseCut halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  const std::string_view key =
-      rule.id == RuleId::GateUpDense ? "feed_forward_length" : "expert_shared_feed_forward_length";
-  const std::uint64_t length = view.hyperparameter(key, layer).value_or(std::nullopt).value_or(0);
+UnfuseCut stated_halves(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+  const std::uint64_t length = view.hyperparameter(rule.length_key, layer).value_or(std::nullopt).value_or(0);
   if (length == 0 || fused.dims[1] / 2 != length || fused.dims[1] % 2 != 0)
     return unknown(fmt::format("{} is not fused", rule.result));
   return halves(rule, fused);
@@ -52,7 +50,8 @@ bool product_fits(std::uint64_t a, std::uint64_t b) { return b == 0 || a <= (std
 
 UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   if (view.row() == nullptr) return unknown("the order inside attn_qkv is not known for this architecture");
-  if (view.recurrent(layer)) return unknown("a recurrent layer stores attn_qkv in its own shape");
+  if (rule.own_in_recurrent && view.recurrent(layer))
+    return unknown("a recurrent layer stores attn_qkv in its own shape");
   if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers())
     return unknown("some layers of this architecture order attn_qkv per head");
   const Stated query = view.hyperparameter("attention.head_count", layer);
@@ -84,9 +83,15 @@ UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, co
 }  // namespace
 
 UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  if (rule.family == "qkv") return heads(view, rule, layer, fused);
-  if (rule.id == RuleId::GateUpExperts) return halves(rule, fused);
-  return halves_of_up(view, rule, layer, fused);
+  switch (rule.rows) {
+    case PartRows::Equal:
+      return halves(rule, fused);
+    case PartRows::EqualStated:
+      return stated_halves(view, rule, layer, fused);
+    case PartRows::OfHeads:
+      break;
+  }
+  return heads(view, rule, layer, fused);
 }
 
 }  // namespace gguf_fuse

@@ -21,7 +21,7 @@ struct Fusions {
   std::unordered_set<std::string_view> consumed;
 
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
-           const std::array<const LogicalTensor*, 3>& parts) {
+           const std::array<const LogicalTensor*, kMostParts>& parts) {
     const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
     LogicalTensor fused =
         concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
@@ -74,7 +74,6 @@ class FusePlanner {
 
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const Parts parts = find_parts(view_, rule, layer);
-    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     Decision decision{.rule = rule.id,
                       .layer = layer,
                       .fused = false,
@@ -83,14 +82,14 @@ class FusePlanner {
                       .result = std::string(rule.result),
                       .bytes = 0};
     if (parts.weight_count == 0) {
-      const LogicalTensor* stored = result_is_part ? nullptr : view_.find(layer, rule.result, "weight");
-      if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::nullopt;
+      const LogicalTensor* stored = rule.result_is_part() ? nullptr : view_.find(layer, rule.result, "weight");
+      if (stored == nullptr || (rule.own_in_recurrent && view_.recurrent(layer))) return std::nullopt;
       decision.reason = "stored fused already";
       decision.bytes = stored->bytes;
       return decision;
     }
     // A feed-forward network without a gate is none of this rule's business.
-    if (result_is_part && parts.weights[0] == nullptr) return std::nullopt;
+    if (rule.result_is_part() && parts.weights[0] == nullptr) return std::nullopt;
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
       if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
     }
@@ -103,8 +102,7 @@ class FusePlanner {
   }
 
   [[nodiscard]] std::optional<std::string> reason_against(const Rule& rule, std::uint32_t layer) const {
-    const bool selected = rule.family == "qkv" ? options_.qkv : options_.gate_up;
-    if (!selected) return "left out by --only";
+    if (!(options_.*rule.family->chosen)) return "left out by --only";
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
       return "left out by --layers";
     }

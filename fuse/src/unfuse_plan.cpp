@@ -34,9 +34,8 @@ class UnfusePlanner {
  private:
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
-    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     // Gate and up, each on its own.
-    if (fused == nullptr || (result_is_part && view_.find(layer, rule.parts[0], "weight") != nullptr))
+    if (fused == nullptr || (rule.result_is_part() && view_.find(layer, rule.parts[0], "weight") != nullptr))
       return std::nullopt;
     Decision decision{.rule = rule.id,
                       .layer = layer,
@@ -46,7 +45,7 @@ class UnfusePlanner {
                       .result = std::string(rule.result),
                       .bytes = fused->bytes};
     const UnfuseCut cut = natural_cut(view_, rule, layer, *fused);
-    if (result_is_part && !cut.reason.empty()) return std::nullopt;
+    if (rule.result_is_part() && !cut.reason.empty()) return std::nullopt;
     decision.reason = reason_against(rule, layer, *fused, cut);
     if (decision.reason.empty()) {
       decision.fused = true;
@@ -79,9 +78,9 @@ class UnfusePlanner {
   [[nodiscard]] std::string neighbour_against(const Rule& rule, std::uint32_t layer) const {
     for (const std::string_view attribute : {"weight", "bias"}) {
       if (view_.find(layer, rule.result, attribute) == nullptr) continue;
-      for (std::size_t i = 0; i < rule.part_count(); ++i) {
-        if (rule.parts[i] != rule.result && view_.find(layer, rule.parts[i], attribute) != nullptr)
-          return fmt::format("{}.{} is there already, beside {}", rule.parts[i], attribute, rule.result);
+      for (const std::string_view part : rule.part_names()) {
+        if (part != rule.result && view_.find(layer, part, attribute) != nullptr)
+          return fmt::format("{}.{} is there already, beside {}", part, attribute, rule.result);
       }
     }
     for (const std::string_view attribute : {"scale", "input_scale"}) {
@@ -153,10 +152,9 @@ std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalMo
                         .layer = *layer,
                         .fused = true,
                         .reason = "by the record",
-                        .parts = {},
+                        .parts = {rule.part_names().begin(), rule.part_names().end()},
                         .result = std::string(rule.result),
                         .bytes = tensor.bytes};
-      for (std::size_t i = 0; i < rule.part_count(); ++i) decision.parts.emplace_back(rule.parts[i]);
       decisions.push_back(std::move(decision));
     }
   }

@@ -23,9 +23,12 @@ struct TargetRow {
   Target target;
   std::string_view name;  ///< the word of --target
   std::string_view description;
+  std::uint8_t engines = 0;  ///< Engines that have to read the file; none for our own runtime
 };
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const TargetRow> targets();
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<Target> find_target(std::string_view name);
+/// A number that is no Target gives "unknown", without engines.
+[[nodiscard]] GGUF_FUSE_EXPORT const TargetRow& target_row(Target target);
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view target_name(Target target);
 
 /// What an engine does with a fused tensor of an architecture.
