@@ -8,19 +8,22 @@
 namespace gguf_fuse {
 namespace {
 
-UnfuseCut unknown(std::string reason) { return {.cut = {}, .reason = std::move(reason)}; }
+template <ReasonCode Code, typename... Arguments>
+tl::unexpected<Reason> unknown(const Arguments&... arguments) {
+  return tl::unexpected(because<Code>(arguments...));
+}
 
 UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
   const std::uint64_t half = fused.dims[1] / 2;
-  if (fused.dims[1] % 2 != 0) return unknown(fmt::format("{} has an odd number of rows", rule.result));
-  return {.cut = {.rows = {half, half}}, .reason = {}};
+  if (fused.dims[1] % 2 != 0) return unknown<ReasonCode::OddRows>(rule.result);
+  return Cut{.rows = {half, half}};
 }
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
 UnfuseCut stated_halves(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   const std::uint64_t length = view.hyperparameter(rule.length_key, layer).value_or(std::nullopt).value_or(0);
   if (length == 0 || fused.dims[1] / 2 != length || fused.dims[1] % 2 != 0)
-    return unknown(fmt::format("{} is not fused", rule.result));
+    return unknown<ReasonCode::NotFused>(rule.result);
   return halves(rule, fused);
 }
 
@@ -49,18 +52,17 @@ std::vector<HeadSizes> head_sizes(const ModelView& view, std::uint32_t layer, st
 bool product_fits(std::uint64_t a, std::uint64_t b) { return b == 0 || a <= (std::uint64_t{1} << 40) / b; }
 
 UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  if (view.row() == nullptr) return unknown("the order inside attn_qkv is not known for this architecture");
-  if (rule.own_in_recurrent && view.recurrent(layer))
-    return unknown("a recurrent layer stores attn_qkv in its own shape");
+  if (view.row() == nullptr) return unknown<ReasonCode::OrderUnknown>(rule.result);
+  if (rule.own_in_recurrent && view.recurrent(layer)) return unknown<ReasonCode::OrderOfRecurrent>(rule.result);
   if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers())
-    return unknown("some layers of this architecture order attn_qkv per head");
+    return unknown<ReasonCode::OrderPerHead>(rule.result);
   const Stated query = view.hyperparameter("attention.head_count", layer);
   const Stated stated = view.hyperparameter("attention.head_count_kv", layer);
-  if (!query) return unknown(query.error());
-  if (!stated) return unknown(stated.error());
+  if (!query) return tl::unexpected(query.error());
+  if (!stated) return tl::unexpected(stated.error());
   const std::uint64_t query_heads = query->value_or(0);
   const std::uint64_t key_heads = stated->value_or(query_heads);
-  if (query_heads == 0 || key_heads == 0) return unknown("the model does not say how many heads this layer has");
+  if (query_heads == 0 || key_heads == 0) return unknown<ReasonCode::HeadsNotStated>();
   const std::vector<HeadSizes> sizes = head_sizes(view, layer, query_heads);
 
   std::set<std::vector<std::uint64_t>> fitting;
@@ -75,9 +77,8 @@ UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, co
       if (rows[0] + rows[1] + rows[2] == fused.dims[1]) fitting.insert(rows);
     }
   }
-  if (fitting.size() != 1)
-    return unknown(fmt::format("the {} rows of {} do not follow from the head counts", fused.dims[1], rule.result));
-  return UnfuseCut{.cut = {.rows = *fitting.begin()}, .reason = {}};
+  if (fitting.size() != 1) return unknown<ReasonCode::RowsUnexplained>(fused.dims[1], rule.result);
+  return Cut{.rows = *fitting.begin()};
 }
 
 }  // namespace

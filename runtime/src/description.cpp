@@ -120,16 +120,16 @@ std::vector<std::string> not_fused(const Plan& plan, const FuseOptions& asked) {
     if (!(asked.*rule.family->chosen)) continue;
     std::size_t layers = 0;
     std::size_t apart = 0;
-    const std::string* reason = nullptr;
+    const Reason* reason = nullptr;
     for (const Decision& decision : plan.decisions) {
       if (decision.rule != rule.id) continue;
       ++layers;
-      if (decision.fused || decision.parts.empty()) continue;  // without parts the file has it in one
+      if (decision.fused() || decision.reason.outcome() == Outcome::StoredFused) continue;
       ++apart;
       if (reason == nullptr) reason = &decision.reason;
     }
     if (reason != nullptr) {
-      lines.push_back(fmt::format("{} stays apart in {} of {} layers: {}", rule.name, apart, layers, *reason));
+      lines.push_back(fmt::format("{} stays apart in {} of {} layers: {}", rule.name, apart, layers, reason->text()));
     }
   }
   return lines;
