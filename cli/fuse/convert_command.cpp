@@ -139,17 +139,7 @@ Json convert_json(const Options& options, const ConvertReport& report, const Bac
     json["changed_tensors"] = report.changed_tensors;
   } else {
     json["target"] = target_name(request.fuse.target);
-    json["engines"] = Json::object();
-    json["alternatives"] = Json::object();
-  }
-  if (background.outlook) {
-    for (const EngineVerdict& verdict : background.outlook->engines) {
-      json["engines"][std::string(target_name(verdict.engine))] = {{"loads", verdict.loads},
-                                                                   {"reason", verdict.reason}};
-    }
-    for (const Alternative& other : background.outlook->alternatives) {
-      json["alternatives"][std::string(target_name(other.target))] = {{"more", other.more}, {"less", other.less}};
-    }
+    add_outlook(json, background.outlook.value_or(Outlook{}));
   }
   json["decisions"] = decisions_json(report.plan);
   json["warnings"] = report.warnings;

@@ -3,20 +3,16 @@
 
 #include <algorithm>
 
-#include "outlook.hpp"
-
 namespace gguf_fuse::cli {
 
 std::vector<DecisionGroup> group_decisions(const Plan& plan) {
   std::vector<DecisionGroup> groups;
   for (const Decision& decision : plan.decisions) {
-    const std::string reason = general_reason(decision);
     auto group = std::find_if(groups.begin(), groups.end(), [&](const DecisionGroup& known) {
-      return known.rule == decision.rule && known.fused == decision.fused && known.reason == reason &&
-             known.parts == decision.parts;
+      return known.rule == decision.rule && known.reason == decision.reason && known.parts == decision.parts;
     });
     if (group == groups.end()) {
-      groups.push_back({decision.rule, decision.fused, reason, decision.parts, decision.result, {}, 0});
+      groups.push_back({decision.rule, decision.reason, decision.fused(), decision.parts, decision.result, {}, 0});
       group = groups.end() - 1;
     }
     group->layers.push_back(decision.layer);
@@ -31,7 +27,7 @@ Json decisions_json(const Plan& plan) {
     decisions.push_back({{"rule", rule(group.rule).name},
                          {"layers", group.layers},
                          {"fused", group.fused},
-                         {"reason", group.reason},
+                         {"reason", group.reason.text()},
                          {"parts", group.parts},
                          {"result", group.result},
                          {"bytes", group.bytes}});

@@ -13,8 +13,8 @@ namespace gguf_fuse::cli {
 /// Layers of one rule that were decided alike, for the same reason.
 struct DecisionGroup {
   RuleId rule;
+  Reason reason;
   bool fused = false;
-  std::string reason;  ///< safe for a terminal; names of tensors are without their layer
   std::vector<std::string> parts;
   std::string result;
   std::vector<std::uint32_t> layers;

@@ -18,6 +18,12 @@ Words target_words() {
   return words;
 }
 
+Words family_words() {
+  Words words;
+  for (const RuleFamily& family : rule_families()) words.emplace_back(family.name);
+  return words;
+}
+
 void add_selection_options(OptionTable& table, FuseOptions& fuse) {
   table.begin_group("What to fuse", kKnown);
   table.value({"--target"}, "T",
@@ -26,10 +32,10 @@ void add_selection_options(OptionTable& table, FuseOptions& fuse) {
               [&](const std::string& name, const std::string& text) {
                 fuse.target = targets()[parse_choice(name, text, target_words())].target;
               });
-  table.value({"--only"}, "WHAT", "gate-up or qkv: leave the other separate",
+  table.value({"--only"}, "WHAT", fmt::format("{}: leave the other separate", fmt::join(family_words(), " or ")),
               [&](const std::string& name, const std::string& text) {
-                fuse.qkv = parse_choice(name, text, {"gate-up", "qkv"}) == 1;
-                fuse.gate_up = !fuse.qkv;
+                const RuleFamily* const chosen = &rule_families()[parse_choice(name, text, family_words())];
+                for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;
               });
   table.value({"--layers"}, "RANGE", "only these layers: 3, 0-11, or 12- to the last one",
               [&](const std::string& name, const std::string& text) { fuse.layers = parse_layers(name, text); });

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <iterator>
 #include <map>
 #include <set>
@@ -14,15 +15,13 @@
 namespace gguf_fuse::cli {
 namespace {
 
-constexpr std::pair<Target, Engines> kEngines[] = {{Target::LlamaCpp, kMainline}, {Target::IkLlamaCpp, kIk}};
-
 /// What is fused, independent of the plan it is in.
 using FusedSet = std::set<std::pair<RuleId, std::uint32_t>>;
 
 FusedSet fused_set(const Plan& plan) {
   FusedSet fused;
   for (const Decision& decision : plan.decisions) {
-    if (decision.fused) fused.emplace(decision.rule, decision.layer);
+    if (decision.fused()) fused.emplace(decision.rule, decision.layer);
   }
   return fused;
 }
@@ -44,10 +43,10 @@ std::string count_text(const FusedSet& fused) {
 }
 
 /// The first tensor type that the engine cannot read.
-const TensorType* foreign_type(const Plan& plan, Engines engine) {
+const TensorType* foreign_type(const Plan& plan, const TargetRow& engine) {
   for (const PlannedFile& file : plan.files) {
     for (const PlannedTensor& tensor : file.tensors) {
-      if (tensor.type != nullptr && (tensor.type->engines & engine) == 0) return tensor.type;
+      if (tensor.type != nullptr && (tensor.type->engines & engine.engines) == 0) return tensor.type;
     }
   }
   return nullptr;
@@ -67,29 +66,33 @@ bool is_separate(const Plan& plan, const Decision& decision) {
 }
 
 /// Why `engine` will not load what `plan` writes; nothing when it will. `own` is the plan made for that engine.
-std::string obstacle(const Plan& plan, const Plan& own, const ModelInfo& model, std::pair<Target, Engines> engine) {
-  const std::string_view name = target_name(engine.first);
-  if (const TensorType* type = foreign_type(plan, engine.second))
-    return fmt::format("{} does not know the type {}", name, type->name);
+std::optional<Reason> find_obstacle(const Plan& plan, const Plan& own, const ModelInfo& model,
+                                    const TargetRow& engine) {
+  const auto because = [&engine](ReasonCode code, std::string_view what) {
+    return Reason{.code = code, .arguments = {std::string(what)}, .engine = std::string(engine.name)};
+  };
+  if (const TensorType* type = foreign_type(plan, engine)) return because(ReasonCode::EngineUnknownType, type->name);
   const std::string_view architecture = architecture_of(model);
-  if (support(engine.first, architecture, RuleId::Qkv) == Support::Unknown) {
-    return fmt::format("{} does not know the architecture {}", name, escape_text(architecture));
-  }
+  const auto is_unknown = [&](const Rule& rule) {
+    return support(engine.target, architecture, rule.id) == Support::Unknown;
+  };
+  if (std::any_of(rules().begin(), rules().end(), is_unknown))
+    return because(ReasonCode::EngineUnknownArchitecture, escape_text(architecture));
   const FusedSet accepted = fused_set(own);
   for (const Decision& decision : plan.decisions) {
     const std::string_view result = rule(decision.rule).result;
-    if (!decision.fused) {
-      const bool required = support(engine.first, architecture, decision.rule) == Support::Required;
-      if (required && is_separate(plan, decision)) return fmt::format("{} reads only the fused {}", name, result);
+    if (!decision.fused()) {
+      const bool required = support(engine.target, architecture, decision.rule) == Support::Required;
+      if (required && is_separate(plan, decision)) return because(ReasonCode::EngineNeedsFused, result);
       continue;
     }
     if (accepted.count({decision.rule, decision.layer}) != 0) continue;
     const auto same = std::find_if(own.decisions.begin(), own.decisions.end(), [&](const Decision& other) {
       return other.rule == decision.rule && other.layer == decision.layer;
     });
-    return same == own.decisions.end() ? fmt::format("{} does not read {}", name, result) : general_reason(*same);
+    return same == own.decisions.end() ? because(ReasonCode::EngineNeedsParts, result) : same->reason;
   }
-  return {};
+  return std::nullopt;
 }
 
 bool is_matrix(std::string_view name, std::uint32_t dimension_count, bool has_output) {
@@ -126,11 +129,8 @@ Outlook look_ahead(const Plan& plan, const ModelInfo& model, const FuseOptions& 
     other.split = {};
     const auto own = plan_fuse(model, other);
     if (!own) continue;
-    for (const auto& engine : kEngines) {
-      if (!known || engine.first != row.target) continue;
-      const std::string reason = obstacle(plan, *own, model, engine);
-      outlook.engines.push_back({row.target, reason.empty(), reason});
-    }
+    if (known && std::has_single_bit(row.engines))
+      outlook.engines.push_back({row.target, find_obstacle(plan, *own, model, row)});
     const FusedSet theirs = fused_set(*own);
     const FusedSet more = without(theirs, fused);
     if (row.target == options.target || more.empty()) continue;
@@ -139,19 +139,29 @@ Outlook look_ahead(const Plan& plan, const ModelInfo& model, const FuseOptions& 
   return outlook;
 }
 
+void add_outlook(Json& json, const Outlook& outlook) {
+  Json engines = Json::object(), alternatives = Json::object();
+  for (const auto& [engine, obstacle] : outlook.engines) {
+    engines[std::string(target_name(engine))] = {{"loads", !obstacle}, {"reason", obstacle ? obstacle->text() : ""}};
+  }
+  for (const auto& [target, more, less] : outlook.alternatives)
+    alternatives[std::string(target_name(target))] = {{"more", more}, {"less", less}};
+  json["engines"] = std::move(engines);
+  json["alternatives"] = std::move(alternatives);
+}
+
 std::string fused_text(const Plan& plan) { return count_text(fused_set(plan)); }
 
 std::string engines_text(const Outlook& outlook) {
   std::vector<std::string> loading, failing;
   for (const EngineVerdict& verdict : outlook.engines) {
-    if (verdict.loads) {
-      loading.emplace_back(target_name(verdict.engine));
+    const std::string_view name = target_name(verdict.engine);
+    if (!verdict.obstacle) {
+      loading.emplace_back(name);
       continue;
     }
-    const std::string name(target_name(verdict.engine));
-    const bool about_engine = verdict.reason.compare(0, name.size() + 1, name + " ") == 0;
-    failing.push_back(about_engine ? fmt::format("not {}, which{}", name, verdict.reason.substr(name.size()))
-                                   : fmt::format("not {}: {}", name, verdict.reason));
+    const Reason& reason = *verdict.obstacle;
+    failing.push_back(fmt::format("not {}{} {}", name, reason.engine.empty() ? ":" : ", which", reason.clause()));
   }
   std::string text = fmt::format("{}", fmt::join(loading, " and "));
   for (const std::string& reason : failing) text += (text.empty() ? "" : "; ") + reason;
@@ -165,31 +175,23 @@ std::string alternative_text(const Alternative& alternative, bool also) {
                      alternative.more, alternative.less.empty() ? "" : ", but not " + alternative.less);
 }
 
-std::string general_reason(const Decision& decision) {
-  std::string reason = escape_text(decision.reason);
-  const std::string own = fmt::format("blk.{}.", decision.layer);
-  for (std::size_t at = reason.find(own); at != std::string::npos; at = reason.find(own, at)) {
-    reason.replace(at, own.size(), "blk.N.");
-  }
-  return reason;
-}
-
 std::string main_reason(const Plan& plan) {
-  std::map<std::string, std::uint64_t> counts;
+  std::map<std::pair<std::string_view, Reason>, std::uint64_t> counts;
   for (const Decision& decision : plan.decisions) {
-    if (!decision.fused) ++counts[fmt::format("{}: {}", rule(decision.rule).name, general_reason(decision))];
+    if (!decision.fused()) ++counts[{rule(decision.rule).name, decision.reason}];
   }
   const auto most =
       std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most == counts.end()) return {};
-  return fmt::format("{} ({})", most->first, plural(most->second, "layer"));
+  const auto& [name, reason] = most->first;
+  return fmt::format("{}: {} ({})", name, reason.text(), plural(most->second, "layer"));
 }
 
 std::uint64_t merged_tensors(const Plan& plan) {
   std::uint64_t count = 0;
   for (const Decision& decision : plan.decisions) {
     // parts holds weights and biases: each set of them becomes one tensor
-    if (decision.fused) count += decision.parts.size() - decision.parts.size() / rule(decision.rule).part_count();
+    if (decision.fused()) count += decision.parts.size() - decision.parts.size() / rule(decision.rule).part_count();
   }
   return count;
 }

@@ -2,18 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "gguf_fuse/fuse/plan.hpp"
+#include "json_output.hpp"
 
 namespace gguf_fuse::cli {
 
 /// Whether an engine will load what a plan writes.
 struct EngineVerdict {
   Target engine;
-  bool loads = true;
-  std::string reason;  ///< why not, a sentence
+  std::optional<Reason> obstacle{};  ///< nothing: it will
 };
 
 /// Another target that would fuse tensors which this plan leaves separate.
@@ -29,6 +30,8 @@ struct Outlook {
   std::vector<Alternative> alternatives;
 };
 [[nodiscard]] Outlook look_ahead(const Plan& plan, const ModelInfo& model, const FuseOptions& options);
+/// As `engines` and `alternatives`.
+void add_outlook(Json& json, const Outlook& outlook);
 
 /// `30 x attn_qkv (Q+K+V), 48 x ffn_gate_up_exps (gate+up experts)`, or nothing.
 [[nodiscard]] std::string fused_text(const Plan& plan);
@@ -38,8 +41,6 @@ struct Outlook {
 [[nodiscard]] std::string alternative_text(const Alternative& alternative, bool also);
 /// The reason that holds for most of what was not fused, with its number of layers; nothing when all was fused.
 [[nodiscard]] std::string main_reason(const Plan& plan);
-/// A decision's reason with the layer's own number taken out, so that equal ones can be told.
-[[nodiscard]] std::string general_reason(const Decision& decision);
 
 /// Tensors that the plan's input has more (or, for unfuse, fewer) than its output.
 [[nodiscard]] std::uint64_t merged_tensors(const Plan& plan);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "commands.hpp"
@@ -25,7 +26,7 @@ std::string explanation(const std::vector<DecisionGroup>& groups, std::size_t wi
     const Rule& row = rule(group.rule);
     table.add({format_layers(group.layers), std::string(row.name),
                group.fused ? fmt::format("fuse to {}", row.result) : "keep",
-               group.bytes == 0 ? "" : format_bytes(group.bytes), group.reason});
+               group.bytes == 0 ? "" : format_bytes(group.bytes), group.reason.text()});
   }
   return table.render(width);
 }
@@ -34,7 +35,12 @@ std::string explanation(const std::vector<DecisionGroup>& groups, std::size_t wi
 std::string selection(const FuseOptions& fuse) {
   std::string text;
   if (fuse.target != FuseOptions{}.target) text += fmt::format(" --target {}", target_name(fuse.target));
-  if (fuse.qkv != fuse.gate_up) text += fmt::format(" --only {}", fuse.qkv ? "qkv" : "gate-up");
+  const auto families = rule_families();
+  const auto is_chosen = [&fuse](const RuleFamily& family) { return fuse.*family.chosen; };
+  const bool all = std::all_of(families.begin(), families.end(), is_chosen);
+  for (const RuleFamily& family : families) {
+    if (!all && is_chosen(family)) text += fmt::format(" --only {}", family.name);
+  }
   if (!fuse.layers) return text;
   const auto [first, last] = *fuse.layers;
   const bool to_the_end = last == std::numeric_limits<std::uint32_t>::max();
@@ -97,7 +103,6 @@ std::string outlook_lines(const Options& options, const Plan& plan, const ModelI
 }
 
 Json plan_json(const Options& options, const Plan& plan, const ModelInfo& model) {
-  const Outlook outlook = look_ahead(plan, model, options.request.fuse);
   Json json{{"command", "plan"},
             {"path", options.request.input},
             {"architecture", model.metadata().get_string("general.architecture").value_or("")},
@@ -106,14 +111,7 @@ Json plan_json(const Options& options, const Plan& plan, const ModelInfo& model)
             {"tensors", {{"before", model.tensor_count()}, {"after", planned_tensors(plan)}}},
             {"matrix_products", {{"before", matrix_products(model)}, {"after", matrix_products(plan)}}},
             {"bytes", {{"input", model.total_bytes()}, {"output", plan.total_bytes()}}}};
-  json["engines"] = Json::object();
-  for (const EngineVerdict& verdict : outlook.engines) {
-    json["engines"][std::string(target_name(verdict.engine))] = {{"loads", verdict.loads}, {"reason", verdict.reason}};
-  }
-  json["alternatives"] = Json::object();
-  for (const Alternative& other : outlook.alternatives) {
-    json["alternatives"][std::string(target_name(other.target))] = {{"more", other.more}, {"less", other.less}};
-  }
+  add_outlook(json, look_ahead(plan, model, options.request.fuse));
   json["decisions"] = decisions_json(plan);
   json["warnings"] = plan.warnings;
   return json;

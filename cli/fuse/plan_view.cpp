@@ -99,7 +99,7 @@ std::string reasons(const RuleRow& row, std::size_t indent, std::size_t width) {
     if (group->fused) continue;
     const bool some = row.groups.size() > 1;
     const std::string label = some ? fmt::format("{}: ", format_layers(group->layers)) : std::string();
-    text += labelled(std::string(indent, ' '), label + group->reason, indent, width);
+    text += labelled(std::string(indent, ' '), label + group->reason.text(), indent, width);
   }
   return text;
 }

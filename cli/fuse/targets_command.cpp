@@ -110,8 +110,10 @@ Json targets_json() {
             support_word(support(target, architecture.name, row.id));
       }
     }
-    table.push_back(
-        {{"architecture", architecture.name}, {"support", std::move(engines)}, {"trap", architecture.trap}});
+    const auto& [text, engine] = architecture.trap;
+    table.push_back({{"architecture", architecture.name},
+                     {"support", std::move(engines)},
+                     {"trap", fmt::format("{}{}{}", engine, engine.empty() ? "" : " ", text)}});
   }
   return {{"command", "targets"}, {"targets", std::move(list)}, {"architectures", std::move(table)}};
 }

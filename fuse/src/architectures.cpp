@@ -13,6 +13,18 @@ constexpr Support X = Support::Crashes;
 constexpr Support U = Support::Unknown;
 constexpr Support O = Support::None;
 
+constexpr std::string_view kMainlineName = "llama.cpp";
+constexpr Trap trap(std::string_view text, std::string_view engine = {}) { return {text, engine}; }
+constexpr Trap kKdaLayers =
+    trap("loads attn_qkv of KDA layers and then reads tensors that are not there", kMainlineName);
+constexpr Trap kNormOfViews =
+    trap("its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv");
+constexpr Trap kRecurrentLayers =
+    trap("recurrent layers store attn_qkv in their own shape; only attention layers take part");
+constexpr Trap kExpertBiases =
+    trap("expert biases: llama.cpp has no slot for them and ik_llama.cpp fails to load the fused ones");
+constexpr Trap kFusedByDesign = trap("stores ffn_up with gate and up fused by design");
+
 // What the engines' loaders and graphs do, read from their sources and partly run (docs/engines.md says which).
 // An architecture that is not here is treated as one that no engine reads fused.
 // Columns: mainline experts, dense, qkv; ik_llama.cpp experts, dense, qkv; traits; trap; mainline shared expert.
@@ -24,10 +36,8 @@ constexpr std::array kRows = {
     ArchitectureRow{"baichuan", O, N, Y, U, U, U},
     ArchitectureRow{"bailingmoe", N, N, Y, U, U, U},
     ArchitectureRow{"bailingmoe2", N, N, R, Y, N, R},
-    ArchitectureRow{"bailingmoe3", N, N, X, Y, N, N, kPlainAttention,
-                    "llama.cpp loads attn_qkv of KDA layers and then reads tensors that are not there"},
-    ArchitectureRow{"bert", O, N, Y, O, N, N, kQkNormBreaks,
-                    "its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv"},
+    ArchitectureRow{"bailingmoe3", N, N, X, Y, N, N, kPlainAttention, kKdaLayers},
+    ArchitectureRow{"bert", O, N, Y, O, N, N, kQkNormBreaks, kNormOfViews},
     ArchitectureRow{"bitnet", O, N, N, O, N, N},
     ArchitectureRow{"bloom", O, N, R, O, N, R},
     ArchitectureRow{"chameleon", O, N, Y, U, U, U},
@@ -35,9 +45,10 @@ constexpr std::array kRows = {
     ArchitectureRow{"codeshell", O, N, Y, O, N, R},
     ArchitectureRow{"cogvlm", O, N, R, U, U, U},
     ArchitectureRow{"cohere2", O, N, Y, U, U, U},
-    ArchitectureRow{"cohere2_moe", U, U, U, Y, N, N, kPlainAttention, "llama.cpp spells this architecture cohere2moe"},
+    ArchitectureRow{"cohere2_moe", U, U, U, Y, N, N, kPlainAttention,
+                    trap("llama.cpp spells this architecture cohere2moe")},
     ArchitectureRow{"cohere2moe", Y, N, Y, U, U, U, kPlainAttention,
-                    "ik_llama.cpp spells this architecture cohere2_moe"},
+                    trap("ik_llama.cpp spells this architecture cohere2_moe")},
     ArchitectureRow{"command-r", O, N, Y, U, U, U},
     ArchitectureRow{"dbrx", N, O, R, Y, O, R},
     ArchitectureRow{"deci", N, N, Y, U, U, U},
@@ -63,22 +74,21 @@ constexpr std::array kRows = {
     ArchitectureRow{"gemma-embedding", O, N, Y, U, U, U},
     ArchitectureRow{"gemma2", O, N, Y, O, N, N},
     ArchitectureRow{"gemma3", O, N, Y, O, N, N},
-    ArchitectureRow{"gemma3n", O, N, Y, U, U, U, kPlainAttention, "layers that share keys and values stay separate"},
+    ArchitectureRow{"gemma3n", O, N, Y, U, U, U, kPlainAttention,
+                    trap("layers that share keys and values stay separate")},
     ArchitectureRow{"gemma4", Y, N, Y, R, N, N, kNoFusedBias,
-                    "layers without their own K or V stay separate; ik_llama.cpp reads the experts only fused"},
+                    trap("layers without their own K or V stay separate; ik_llama.cpp reads the experts only fused")},
     ArchitectureRow{"gemma4-assistant", O, N, N, U, U, U},
     ArchitectureRow{"glm-dsa", N, N, O, N, N, O},
-    ArchitectureRow{"glm4", O, R, Y, O, R, N, kPlainAttention, "stores ffn_up with gate and up fused by design"},
+    ArchitectureRow{"glm4", O, R, Y, O, R, N, kPlainAttention, kFusedByDesign},
     ArchitectureRow{"glm4moe", N, N, Y, Y, N, N},
-    ArchitectureRow{"glm5-next", N, N, X, U, U, U, kPlainAttention,
-                    "llama.cpp loads attn_qkv of KDA layers and then reads tensors that are not there"},
-    ArchitectureRow{"gpt-oss", N, O, Y, X, O, N, kPlainAttention,
-                    "expert biases: llama.cpp has no slot for them and ik_llama.cpp fails to load the fused ones"},
+    ArchitectureRow{"glm5-next", N, N, X, U, U, U, kPlainAttention, kKdaLayers},
+    ArchitectureRow{"gpt-oss", N, O, Y, X, O, N, kPlainAttention, kExpertBiases},
     ArchitectureRow{"gpt2", O, N, R, O, N, R},
     ArchitectureRow{"gptneox", O, N, R, O, N, R},
     ArchitectureRow{"granite", O, N, Y, U, U, U},
     ArchitectureRow{"granite_swa", Y, N, Y, U, U, U, kPlainAttention,
-                    "stores the shared expert fused in ffn_up_shexp by design", R},
+                    trap("stores the shared expert fused in ffn_up_shexp by design"), R},
     ArchitectureRow{"granitehybrid", N, N, Y, U, U, U},
     ArchitectureRow{"granitemoe", N, N, Y, N, N, N},
     ArchitectureRow{"graniteswitch", O, N, R, U, U, U},
@@ -94,12 +104,9 @@ constexpr std::array kRows = {
     ArchitectureRow{"jais", O, N, R, O, N, R},
     ArchitectureRow{"jais2", O, N, Y, U, U, U},
     ArchitectureRow{"jamba", N, N, Y, U, U, U},
-    ArchitectureRow{"jina-bert-v2", O, Y, Y, O, N, N, kQkNormBreaks,
-                    "its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv"},
-    ArchitectureRow{"jina-bert-v3", O, N, Y, O, N, N, kQkNormBreaks,
-                    "its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv"},
-    ArchitectureRow{"kimi-k3", N, N, X, U, U, U, kPlainAttention,
-                    "llama.cpp loads attn_qkv of KDA layers and then reads tensors that are not there"},
+    ArchitectureRow{"jina-bert-v2", O, Y, Y, O, N, N, kQkNormBreaks, kNormOfViews},
+    ArchitectureRow{"jina-bert-v3", O, N, Y, O, N, N, kQkNormBreaks, kNormOfViews},
+    ArchitectureRow{"kimi-k3", N, N, X, U, U, U, kPlainAttention, kKdaLayers},
     ArchitectureRow{"kimi-linear", N, N, Y, U, U, U, kOtherQkvLayout},
     ArchitectureRow{"laguna", N, N, Y, Y, N, N},
     ArchitectureRow{"lfm2", O, N, Y, U, U, U},
@@ -113,10 +120,11 @@ constexpr std::array kRows = {
     ArchitectureRow{"maple", N, N, Y, U, U, U},
     ArchitectureRow{"mellum", N, N, Y, U, U, U},
     ArchitectureRow{"mimo2", N, N, Y, Y, N, N, kNoFusedBias,
-                    "multi-token-prediction layers are read only with attn_qkv"},
+                    trap("multi-token-prediction layers are read only with attn_qkv")},
     ArchitectureRow{"minicpm", O, N, Y, U, U, U},
     ArchitectureRow{"minicpm3", O, N, N, U, U, U},
-    ArchitectureRow{"minimax-01", N, N, Y, U, U, U, kOtherQkvLayout, "linear-attention layers store attn_qkv per head"},
+    ArchitectureRow{"minimax-01", N, N, Y, U, U, U, kOtherQkvLayout,
+                    trap("linear-attention layers store attn_qkv per head")},
     ArchitectureRow{"minimax-m2", N, O, Y, Y, O, N},
     ArchitectureRow{"minimax-m3", N, N, Y, N, N, N},
     ArchitectureRow{"mistral3", N, N, Y, N, N, N},
@@ -129,10 +137,8 @@ constexpr std::array kRows = {
     ArchitectureRow{"nemotron_h", O, N, Y, U, U, U},
     ArchitectureRow{"nemotron_h_moe", N, N, Y, U, U, U},
     ArchitectureRow{"neo-bert", O, R, R, U, U, U},
-    ArchitectureRow{"nomic-bert", O, N, Y, O, N, R, kQkNormBreaks,
-                    "its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv"},
-    ArchitectureRow{"nomic-bert-moe", O, N, Y, U, U, U, kQkNormBreaks,
-                    "its graph reshapes Q and K after attn_q_norm in a way that fails on views of attn_qkv"},
+    ArchitectureRow{"nomic-bert", O, N, Y, O, N, R, kQkNormBreaks, kNormOfViews},
+    ArchitectureRow{"nomic-bert-moe", O, N, Y, U, U, U, kQkNormBreaks, kNormOfViews},
     ArchitectureRow{"olmo", O, N, Y, U, U, U},
     ArchitectureRow{"olmo2", O, N, Y, U, U, U},
     ArchitectureRow{"olmoe", N, O, Y, U, U, U},
@@ -141,7 +147,7 @@ constexpr std::array kRows = {
     ArchitectureRow{"paddleocr", O, N, Y, U, U, U},
     ArchitectureRow{"pangu-embedded", O, N, Y, U, U, U},
     ArchitectureRow{"phi2", O, N, Y, O, N, R},
-    ArchitectureRow{"phi3", O, R, Y, O, R, R, kPlainAttention, "stores ffn_up with gate and up fused by design"},
+    ArchitectureRow{"phi3", O, R, Y, O, R, R, kPlainAttention, kFusedByDesign},
     ArchitectureRow{"phimoe", N, N, Y, U, U, U},
     ArchitectureRow{"plamo", O, N, Y, U, U, U},
     ArchitectureRow{"plamo2", O, R, R, U, U, U},
@@ -153,18 +159,15 @@ constexpr std::array kRows = {
     ArchitectureRow{"qwen2moe", N, O, Y, Y, O, N},
     ArchitectureRow{"qwen2vl", O, N, Y, U, U, U},
     ArchitectureRow{"qwen3", O, N, Y, O, N, N},
-    ArchitectureRow{"qwen35", O, N, Y, O, N, N, kGatedQueries | kOtherQkvLayout,
-                    "recurrent layers store attn_qkv in their own shape; only attention layers take part"},
-    ArchitectureRow{"qwen35moe", Y, O, Y, Y, O, N, kGatedQueries | kOtherQkvLayout,
-                    "recurrent layers store attn_qkv in their own shape; only attention layers take part"},
+    ArchitectureRow{"qwen35", O, N, Y, O, N, N, kGatedQueries | kOtherQkvLayout, kRecurrentLayers},
+    ArchitectureRow{"qwen35moe", Y, O, Y, Y, O, N, kGatedQueries | kOtherQkvLayout, kRecurrentLayers},
     ArchitectureRow{"qwen3moe", N, O, Y, Y, O, N},
-    ArchitectureRow{"qwen3next", Y, O, Y, Y, O, N, kGatedQueries | kOtherQkvLayout,
-                    "recurrent layers store attn_qkv in their own shape; only attention layers take part"},
+    ArchitectureRow{"qwen3next", Y, O, Y, Y, O, N, kGatedQueries | kOtherQkvLayout, kRecurrentLayers},
     ArchitectureRow{"qwen3tts", O, N, Y, U, U, U},
     ArchitectureRow{"qwen3vl", O, N, Y, O, N, N},
     ArchitectureRow{"qwen3vlmoe", N, O, Y, Y, O, N},
     ArchitectureRow{"qwen4exp", Y, O, X, U, U, U, kGatedQueries,
-                    "llama.cpp loads attn_qkv and then reads tensors that are not there"},
+                    trap("loads attn_qkv and then reads tensors that are not there", kMainlineName)},
     ArchitectureRow{"refact", O, N, Y, U, U, U},
     ArchitectureRow{"rnd1", N, N, Y, U, U, U},
     ArchitectureRow{"seed_oss", O, N, Y, U, U, U},
@@ -188,6 +191,18 @@ constexpr bool names_ascend() {
   return true;
 }
 static_assert(names_ascend(), "find_architecture searches by bisection");
+
+constexpr bool traps_are_told() {
+  for (const ArchitectureRow& row : kRows) {
+    for (const Support support : {row.mainline_experts, row.mainline_dense, row.mainline_qkv, row.mainline_shared,
+                                  row.ik_experts, row.ik_dense, row.ik_qkv}) {
+      if (support == Support::Crashes && row.trap.text.empty()) return false;
+    }
+    if ((row.traits & kQkNormBreaks) != 0 && row.trap.text.empty()) return false;
+  }
+  return true;
+}
+static_assert(traps_are_told(), "a refusal says why");
 
 }  // namespace
 

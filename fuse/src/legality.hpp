@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "logical_model.hpp"
+#include "reasons.hpp"
 
 namespace gguf_fuse {
 
 /// A number that the metadata may state, or why it cannot be told.
-using Stated = tl::expected<std::optional<std::uint64_t>, std::string>;
+using Stated = tl::expected<std::optional<std::uint64_t>, Reason>;
 
 /// A model's tensors with what legality needs to know around them.
 class ModelView {
@@ -35,7 +36,7 @@ class ModelView {
   /// Whether the layer uses keys and values of an earlier one.
   [[nodiscard]] bool borrows_keys(std::uint32_t layer) const;
   /// ARCH.key, possibly an array with an entry a layer. Nothing when the key is missing; where it says nothing about
-  /// this layer (a short array, another type), why, in one clause: what a key means is the engines' business, so a
+  /// this layer (a short array, another type), why: what a key means is the engines' business, so a
   /// value that is not understood is a reason to leave the layer alone, and no error.
   [[nodiscard]] Stated hyperparameter(std::string_view key, std::uint32_t layer) const;
   /// Whether general.tensor_extra asks for 8-bit activations with this tensor.
@@ -61,22 +62,19 @@ void note_lost_record(const LogicalModel& logical, Plan& plan);
 
 /// A rule's tensors in one layer.
 struct Parts {
-  std::array<const LogicalTensor*, 3> weights{};
-  std::array<const LogicalTensor*, 3> biases{};
+  std::array<const LogicalTensor*, kMostParts> weights{};
+  std::array<const LogicalTensor*, kMostParts> biases{};
   std::size_t weight_count = 0;
   std::size_t bias_count = 0;
 };
 [[nodiscard]] Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer);
 
-/// Why `rule` must not be applied to `layer` for `target`, in one clause; nothing when it may.
-[[nodiscard]] std::optional<std::string> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
-                                                 Target target);
+/// Why `rule` must not be applied to `layer` for `target`; nothing when it may.
+[[nodiscard]] std::optional<Reason> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
+                                            Target target);
 
 /// The rows of a rule's parts in a fused tensor that has no record; a reason when they cannot be told.
-struct UnfuseCut {
-  Cut cut;
-  std::string reason;  ///< empty when `cut` holds
-};
+using UnfuseCut = tl::expected<Cut, Reason>;
 [[nodiscard]] UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,
                                     const LogicalTensor& fused);
 

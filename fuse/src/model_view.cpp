@@ -122,7 +122,7 @@ Stated ModelView::hyperparameter(std::string_view key, std::uint32_t layer) cons
   auto number = value->as_unsigned();
   if (value->type() == ValueType::Array) {
     if (value->count() <= layer) {
-      return tl::unexpected(fmt::format("{} has {} entries and none for this layer", key, value->count()));
+      return tl::unexpected(because<ReasonCode::ShortArray>(key, value->count()));
     }
     const std::size_t bytes = value_type_bytes(value->element_type());
     if (bytes != 0) {
@@ -130,7 +130,7 @@ Stated ModelView::hyperparameter(std::string_view key, std::uint32_t layer) cons
       number = Value(value->element_type(), entry, logical_->big_endian).as_unsigned();
     }
   }
-  if (!number) return tl::unexpected(fmt::format("{} of this layer is no integer of at least 0", key));
+  if (!number) return tl::unexpected(because<ReasonCode::NoInteger>(key));
   return number;
 }
 

@@ -8,21 +8,22 @@
 namespace gguf_fuse {
 namespace {
 
-UnfuseCut unknown(std::string reason) { return {.cut = {}, .reason = std::move(reason)}; }
+template <ReasonCode Code, typename... Arguments>
+tl::unexpected<Reason> unknown(const Arguments&... arguments) {
+  return tl::unexpected(because<Code>(arguments...));
+}
 
 UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
   const std::uint64_t half = fused.dims[1] / 2;
-  if (fused.dims[1] % 2 != 0) return unknown(fmt::format("{} has an odd number of rows", rule.result));
-  return {.cut = {.rows = {half, half}}, .reason = {}};
+  if (fused.dims[1] % 2 != 0) return unknown<ReasonCode::OddRows>(rule.result);
+  return Cut{.rows = {half, half}};
 }
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
-UnfuseCut halves_of_up(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  const std::string_view key =
-      rule.id == RuleId::GateUpDense ? "feed_forward_length" : "expert_shared_feed_forward_length";
-  const std::uint64_t length = view.hyperparameter(key, layer).value_or(std::nullopt).value_or(0);
+UnfuseCut stated_halves(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+  const std::uint64_t length = view.hyperparameter(rule.length_key, layer).value_or(std::nullopt).value_or(0);
   if (length == 0 || fused.dims[1] / 2 != length || fused.dims[1] % 2 != 0)
-    return unknown(fmt::format("{} is not fused", rule.result));
+    return unknown<ReasonCode::NotFused>(rule.result);
   return halves(rule, fused);
 }
 
@@ -51,17 +52,17 @@ std::vector<HeadSizes> head_sizes(const ModelView& view, std::uint32_t layer, st
 bool product_fits(std::uint64_t a, std::uint64_t b) { return b == 0 || a <= (std::uint64_t{1} << 40) / b; }
 
 UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  if (view.row() == nullptr) return unknown("the order inside attn_qkv is not known for this architecture");
-  if (view.recurrent(layer)) return unknown("a recurrent layer stores attn_qkv in its own shape");
+  if (view.row() == nullptr) return unknown<ReasonCode::OrderUnknown>(rule.result);
+  if (rule.own_in_recurrent && view.recurrent(layer)) return unknown<ReasonCode::OrderOfRecurrent>(rule.result);
   if (view.has_trait(kOtherQkvLayout) && !view.has_recurrent_layers())
-    return unknown("some layers of this architecture order attn_qkv per head");
+    return unknown<ReasonCode::OrderPerHead>(rule.result);
   const Stated query = view.hyperparameter("attention.head_count", layer);
   const Stated stated = view.hyperparameter("attention.head_count_kv", layer);
-  if (!query) return unknown(query.error());
-  if (!stated) return unknown(stated.error());
+  if (!query) return tl::unexpected(query.error());
+  if (!stated) return tl::unexpected(stated.error());
   const std::uint64_t query_heads = query->value_or(0);
   const std::uint64_t key_heads = stated->value_or(query_heads);
-  if (query_heads == 0 || key_heads == 0) return unknown("the model does not say how many heads this layer has");
+  if (query_heads == 0 || key_heads == 0) return unknown<ReasonCode::HeadsNotStated>();
   const std::vector<HeadSizes> sizes = head_sizes(view, layer, query_heads);
 
   std::set<std::vector<std::uint64_t>> fitting;
@@ -76,17 +77,22 @@ UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, co
       if (rows[0] + rows[1] + rows[2] == fused.dims[1]) fitting.insert(rows);
     }
   }
-  if (fitting.size() != 1)
-    return unknown(fmt::format("the {} rows of {} do not follow from the head counts", fused.dims[1], rule.result));
-  return UnfuseCut{.cut = {.rows = *fitting.begin()}, .reason = {}};
+  if (fitting.size() != 1) return unknown<ReasonCode::RowsUnexplained>(fused.dims[1], rule.result);
+  return Cut{.rows = *fitting.begin()};
 }
 
 }  // namespace
 
 UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  if (rule.family == "qkv") return heads(view, rule, layer, fused);
-  if (rule.id == RuleId::GateUpExperts) return halves(rule, fused);
-  return halves_of_up(view, rule, layer, fused);
+  switch (rule.rows) {
+    case PartRows::Equal:
+      return halves(rule, fused);
+    case PartRows::EqualStated:
+      return stated_halves(view, rule, layer, fused);
+    case PartRows::OfHeads:
+      break;
+  }
+  return heads(view, rule, layer, fused);
 }
 
 }  // namespace gguf_fuse

@@ -21,7 +21,7 @@ struct Fusions {
   std::unordered_set<std::string_view> consumed;
 
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
-           const std::array<const LogicalTensor*, 3>& parts) {
+           const std::array<const LogicalTensor*, kMostParts>& parts) {
     const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
     LogicalTensor fused =
         concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
@@ -74,23 +74,16 @@ class FusePlanner {
 
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const Parts parts = find_parts(view_, rule, layer);
-    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
-    Decision decision{.rule = rule.id,
-                      .layer = layer,
-                      .fused = false,
-                      .reason = {},
-                      .parts = {},
-                      .result = std::string(rule.result),
-                      .bytes = 0};
+    Decision decision{.rule = rule.id, .layer = layer, .parts = {}, .result = std::string(rule.result)};
     if (parts.weight_count == 0) {
-      const LogicalTensor* stored = result_is_part ? nullptr : view_.find(layer, rule.result, "weight");
-      if (stored == nullptr || (rule.family == "qkv" && view_.recurrent(layer))) return std::nullopt;
-      decision.reason = "stored fused already";
+      const LogicalTensor* stored = rule.result_is_part() ? nullptr : view_.find(layer, rule.result, "weight");
+      if (stored == nullptr || (rule.own_in_recurrent && view_.recurrent(layer))) return std::nullopt;
+      decision.reason = because<ReasonCode::StoredFused>();
       decision.bytes = stored->bytes;
       return decision;
     }
     // A feed-forward network without a gate is none of this rule's business.
-    if (result_is_part && parts.weights[0] == nullptr) return std::nullopt;
+    if (rule.result_is_part() && parts.weights[0] == nullptr) return std::nullopt;
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
       if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
     }
@@ -102,11 +95,10 @@ class FusePlanner {
     return decision;
   }
 
-  [[nodiscard]] std::optional<std::string> reason_against(const Rule& rule, std::uint32_t layer) const {
-    const bool selected = rule.family == "qkv" ? options_.qkv : options_.gate_up;
-    if (!selected) return "left out by --only";
+  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer) const {
+    if (!(options_.*rule.family->chosen)) return because<ReasonCode::NotChosen>();
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
-      return "left out by --layers";
+      return because<ReasonCode::OtherLayer>();
     }
     return refusal(view_, rule, layer, options_.target);
   }
@@ -116,14 +108,14 @@ class FusePlanner {
     const std::unordered_set<std::string_view> names(stored.begin(), stored.end());
     return static_cast<std::size_t>(
         std::count_if(plan.decisions.begin(), plan.decisions.end(), [&names](const Decision& decision) {
-          return decision.fused && names.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
+          return decision.fused() && names.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
         }));
   }
 
   void fuse(const Rule& rule, std::uint32_t layer, const Parts& parts, Decision& decision) {
-    decision.fused = true;
-    decision.reason = fmt::format("{} of one type and shape", parts.weights[0]->type->name);
-    if (parts.bias_count != 0) decision.reason += ", with their biases";
+    const std::string_view type = parts.weights[0]->type->name;
+    decision.reason =
+        parts.bias_count != 0 ? because<ReasonCode::AlikeWithBiases>(type) : because<ReasonCode::Alike>(type);
     fusions_.add(rule, layer, "weight", parts.weights);
     if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases);
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
@@ -138,7 +130,7 @@ class FusePlanner {
       const bool read = support_here == Support::Yes || support_here == Support::Required;
       const auto of_rule = [&rule](const Decision& decision) { return decision.rule == rule.id; };
       const bool stored = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
-        return of_rule(d) && d.reason == "stored fused already";
+        return of_rule(d) && d.reason.outcome() == Outcome::StoredFused;
       });
       if (stored && !read && view_.row() != nullptr) {
         plan.warnings.push_back(
@@ -146,7 +138,7 @@ class FusePlanner {
                         rule.result, target_name(options_.target), view_.architecture()));
       }
       const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
-        return of_rule(d) && !d.fused && d.parts.size() == rule.part_count();
+        return of_rule(d) && !d.fused() && d.parts.size() == rule.part_count();
       });
       if (separate && support_here == Support::Required) {
         plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be",
@@ -182,7 +174,7 @@ std::uint64_t Plan::total_bytes() const {
 
 std::size_t Plan::fused_count() const {
   return static_cast<std::size_t>(
-      std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.fused; }));
+      std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.fused(); }));
 }
 
 Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {

@@ -15,8 +15,7 @@ namespace {
 // Zeros behind the last tensor that a record may ask for: far above any writer's padding, far below a full disk.
 constexpr std::uint64_t kMostTailBytes = std::uint64_t{1} << 30;
 constexpr std::size_t kMostShards = 99999;
-// No rule joins more tensors; only keys of a split are ever added.
-constexpr std::size_t kMostParts = 3;
+// Only keys of a split are ever added.
 constexpr std::size_t kMostAdded = 16;
 
 struct Record {

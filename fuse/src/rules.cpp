@@ -1,20 +1,56 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/fuse/rules.hpp"
 
+#include "gguf_fuse/fuse/plan.hpp"
+#include "gguf_fuse/loader/tensor_type.hpp"
+
 namespace gguf_fuse {
 namespace {
+
+constexpr std::array kFamilies = {
+    RuleFamily{.name = "gate-up", .chosen = &FuseOptions::gate_up},
+    RuleFamily{.name = "qkv", .chosen = &FuseOptions::qkv, .bias_engines = kBothEngines},
+};
+constexpr const RuleFamily* kGateUp = &kFamilies[0];
+constexpr const RuleFamily* kQkv = &kFamilies[1];
 
 // In the order in which they are applied; the row's place is its RuleId. Parts are in the order of their rows in the
 // result.
 constexpr std::array kRules = {
-    Rule{RuleId::GateUpExperts, "gate+up experts", "gate-up", {"ffn_gate_exps", "ffn_up_exps"}, "ffn_gate_up_exps"},
-    Rule{RuleId::GateUpSharedExpert,
-         "gate+up shared expert",
-         "gate-up",
-         {"ffn_gate_shexp", "ffn_up_shexp"},
-         "ffn_up_shexp"},
-    Rule{RuleId::GateUpDense, "gate+up dense", "gate-up", {"ffn_gate", "ffn_up"}, "ffn_up"},
-    Rule{RuleId::Qkv, "Q+K+V", "qkv", {"attn_q", "attn_k", "attn_v"}, "attn_qkv"},
+    Rule{.id = RuleId::GateUpExperts,
+         .name = "gate+up experts",
+         .family = kGateUp,
+         .parts = {"ffn_gate_exps", "ffn_up_exps"},
+         .result = "ffn_gate_up_exps",
+         .dimension_count = 3,
+         .mainline = &ArchitectureRow::mainline_experts,
+         .ik = &ArchitectureRow::ik_experts},
+    Rule{.id = RuleId::GateUpSharedExpert,
+         .name = "gate+up shared expert",
+         .family = kGateUp,
+         .parts = {"ffn_gate_shexp", "ffn_up_shexp"},
+         .result = "ffn_up_shexp",
+         .rows = PartRows::EqualStated,
+         .length_key = "expert_shared_feed_forward_length",
+         .mainline = &ArchitectureRow::mainline_shared},
+    Rule{.id = RuleId::GateUpDense,
+         .name = "gate+up dense",
+         .family = kGateUp,
+         .parts = {"ffn_gate", "ffn_up"},
+         .result = "ffn_up",
+         .rows = PartRows::EqualStated,
+         .length_key = "feed_forward_length",
+         .mainline = &ArchitectureRow::mainline_dense,
+         .ik = &ArchitectureRow::ik_dense},
+    Rule{.id = RuleId::Qkv,
+         .name = "Q+K+V",
+         .family = kQkv,
+         .parts = {"attn_q", "attn_k", "attn_v"},
+         .result = "attn_qkv",
+         .rows = PartRows::OfHeads,
+         .own_in_recurrent = true,
+         .mainline = &ArchitectureRow::mainline_qkv,
+         .ik = &ArchitectureRow::ik_qkv},
 };
 
 constexpr bool rows_are_in_order() {
@@ -27,9 +63,10 @@ static_assert(rows_are_in_order());
 
 }  // namespace
 
+std::span<const RuleFamily> rule_families() { return kFamilies; }
 std::span<const Rule> rules() { return kRules; }
 const Rule& rule(RuleId id) {
-  static constexpr Rule kNone{RuleId::GateUpExperts, "no rule", "", {"", ""}, ""};
+  static constexpr Rule kNone{.name = "no rule"};
   const auto index = static_cast<std::size_t>(id);
   return index < kRules.size() ? kRules[index] : kNone;
 }

@@ -5,43 +5,21 @@
 #include <array>
 
 #include "architectures.hpp"
+#include "gguf_fuse/loader/tensor_type.hpp"
 
 namespace gguf_fuse {
 namespace {
 
 constexpr std::array kTargets = {
-    TargetRow{Target::LlamaCpp, "llama.cpp", "what mainline llama.cpp reads"},
-    TargetRow{Target::IkLlamaCpp, "ik_llama.cpp", "what ik_llama.cpp reads"},
+    TargetRow{Target::LlamaCpp, "llama.cpp", "what mainline llama.cpp reads", kMainline},
+    TargetRow{Target::IkLlamaCpp, "ik_llama.cpp", "what ik_llama.cpp reads", kIk},
     TargetRow{Target::GgufFuse, "gguf-fuse", "everything that is legal, for this project's own runtime"},
-    TargetRow{Target::Both, "both", "only what both llama.cpp and ik_llama.cpp read"},
+    TargetRow{Target::Both, "both", "only what both llama.cpp and ik_llama.cpp read", kBothEngines},
 };
 
-Support mainline(const ArchitectureRow& row, RuleId rule) {
-  switch (rule) {
-    case RuleId::GateUpExperts:
-      return row.mainline_experts;
-    case RuleId::GateUpSharedExpert:
-      return row.mainline_shared;
-    case RuleId::GateUpDense:
-      return row.mainline_dense;
-    case RuleId::Qkv:
-      return row.mainline_qkv;
-  }
-  return Support::Unknown;
-}
-
-Support ik(const ArchitectureRow& row, RuleId rule) {
-  switch (rule) {
-    case RuleId::GateUpExperts:
-      return row.ik_experts;
-    case RuleId::GateUpSharedExpert:
-      return Support::No;
-    case RuleId::GateUpDense:
-      return row.ik_dense;
-    case RuleId::Qkv:
-      return row.ik_qkv;
-  }
-  return Support::Unknown;
+// What an engine does with a rule's fused tensor, by its column of the table.
+Support entry(const ArchitectureRow& row, Support ArchitectureRow::*column) {
+  return column != nullptr ? row.*column : Support::No;
 }
 
 bool reads(Support support) { return support == Support::Yes || support == Support::Required; }
@@ -56,11 +34,14 @@ std::optional<Target> find_target(std::string_view name) {
   return found != kTargets.end() ? std::optional(found->target) : std::nullopt;
 }
 
-std::string_view target_name(Target target) {
+const TargetRow& target_row(Target target) {
+  static constexpr TargetRow kNone{Target{}, "unknown", ""};
   const auto* found =
       std::find_if(kTargets.begin(), kTargets.end(), [target](const TargetRow& row) { return row.target == target; });
-  return found != kTargets.end() ? found->name : std::string_view("unknown");
+  return found != kTargets.end() ? *found : kNone;
 }
+
+std::string_view target_name(Target target) { return target_row(target).name; }
 
 std::span<const ArchitectureRow> architectures() { return architecture_rows(); }
 
@@ -72,18 +53,18 @@ const ArchitectureRow* find_architecture(std::string_view name) {
   return found != rows.end() && found->name == name ? &*found : nullptr;
 }
 
-Support support(Target target, std::string_view architecture, RuleId rule) {
+Support support(Target target, std::string_view architecture, RuleId id) {
   if (target == Target::GgufFuse) return Support::Yes;
   const ArchitectureRow* row = find_architecture(architecture);
   if (row == nullptr) return Support::Unknown;
-  if (target == Target::LlamaCpp) return mainline(*row, rule);
-  if (target == Target::IkLlamaCpp) return ik(*row, rule);
-  const Support first = mainline(*row, rule);
-  const Support second = ik(*row, rule);
-  if (reads(first) && reads(second))
-    return first == Support::Required || second == Support::Required ? Support::Required : Support::Yes;
-  if (first == Support::Crashes || second == Support::Crashes) return Support::Crashes;
-  return reads(first) ? second : first;
+  const Support mainline = entry(*row, rule(id).mainline);
+  const Support ik = entry(*row, rule(id).ik);
+  if (target == Target::LlamaCpp) return mainline;
+  if (target == Target::IkLlamaCpp) return ik;
+  if (reads(mainline) && reads(ik))
+    return mainline == Support::Required || ik == Support::Required ? Support::Required : Support::Yes;
+  if (mainline == Support::Crashes || ik == Support::Crashes) return Support::Crashes;
+  return reads(mainline) ? ik : mainline;
 }
 
 }  // namespace gguf_fuse

@@ -34,61 +34,57 @@ class UnfusePlanner {
  private:
   std::optional<Decision> decide(const Rule& rule, std::uint32_t layer) {
     const LogicalTensor* fused = view_.find(layer, rule.result, "weight");
-    const bool result_is_part = rule.parts[rule.part_count() - 1] == rule.result;
     // Gate and up, each on its own.
-    if (fused == nullptr || (result_is_part && view_.find(layer, rule.parts[0], "weight") != nullptr))
+    if (fused == nullptr || (rule.result_is_part() && view_.find(layer, rule.parts[0], "weight") != nullptr))
       return std::nullopt;
+    const UnfuseCut cut = natural_cut(view_, rule, layer, *fused);
+    if (!cut && cut.error().code == ReasonCode::NotFused) return std::nullopt;
     Decision decision{.rule = rule.id,
                       .layer = layer,
-                      .fused = false,
-                      .reason = {},
+                      .reason = because<ReasonCode::ByRule>(),
                       .parts = {},
                       .result = std::string(rule.result),
                       .bytes = fused->bytes};
-    const UnfuseCut cut = natural_cut(view_, rule, layer, *fused);
-    if (result_is_part && !cut.reason.empty()) return std::nullopt;
-    decision.reason = reason_against(rule, layer, *fused, cut);
-    if (decision.reason.empty()) {
-      decision.fused = true;
-      decision.reason = "by the rule read backwards";
-      take_apart(rule, layer, *fused, cut.cut, "weight", decision);
-      if (const LogicalTensor* bias = view_.find(layer, rule.result, "bias")) {
-        take_apart(rule, layer, *bias, {.rows = cut.cut.rows, .along_elements = true}, "bias", decision);
-      }
+    if (auto reason = reason_against(rule, layer, *fused, cut)) {
+      decision.reason = std::move(*reason);
+      return decision;
     }
+    take_apart(rule, layer, *fused, *cut, "weight", decision);
+    if (const LogicalTensor* bias = view_.find(layer, rule.result, "bias"))
+      take_apart(rule, layer, *bias, {.rows = cut->rows, .along_elements = true}, "bias", decision);
     return decision;
   }
 
-  [[nodiscard]] std::string reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused,
-                                           const UnfuseCut& cut) const {
-    if (!cut.reason.empty()) return cut.reason;
+  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused,
+                                                     const UnfuseCut& cut) const {
+    if (!cut) return cut.error();
     const Support mainline = support(Target::LlamaCpp, view_.architecture(), rule.id);
     const Support ik = support(Target::IkLlamaCpp, view_.architecture(), rule.id);
     if (mainline == Support::Required || (mainline == Support::Unknown && ik == Support::Required))
-      return "stored this way by design";
-    if (auto reason = neighbour_against(rule, layer); !reason.empty()) return reason;
-    if (!can_cut(fused, cut.cut)) return "the cut falls inside a row group";
+      return because<ReasonCode::StoredByDesign>();
+    if (auto reason = neighbour_against(rule, layer)) return reason;
+    if (!can_cut(fused, *cut)) return because<ReasonCode::CutInGroup>();
     const LogicalTensor* bias = view_.find(layer, rule.result, "bias");
-    const Cut bias_cut{.rows = cut.cut.rows, .along_elements = true};
+    const Cut bias_cut{.rows = cut->rows, .along_elements = true};
     if (bias != nullptr && (bias->dims[0] != fused.dims[1] || !can_cut(*bias, bias_cut)))
-      return "its bias does not fit its rows";
-    return {};
+      return because<ReasonCode::OtherFusedBias>();
+    return std::nullopt;
   }
 
   // Tensors that would stand twice, or belong to no tensor any more.
-  [[nodiscard]] std::string neighbour_against(const Rule& rule, std::uint32_t layer) const {
+  [[nodiscard]] std::optional<Reason> neighbour_against(const Rule& rule, std::uint32_t layer) const {
     for (const std::string_view attribute : {"weight", "bias"}) {
       if (view_.find(layer, rule.result, attribute) == nullptr) continue;
-      for (std::size_t i = 0; i < rule.part_count(); ++i) {
-        if (rule.parts[i] != rule.result && view_.find(layer, rule.parts[i], attribute) != nullptr)
-          return fmt::format("{}.{} is there already, beside {}", rule.parts[i], attribute, rule.result);
+      for (const std::string_view part : rule.part_names()) {
+        if (part != rule.result && view_.find(layer, part, attribute) != nullptr)
+          return because<ReasonCode::PartThere>(part, attribute, rule.result);
       }
     }
     for (const std::string_view attribute : {"scale", "input_scale"}) {
       if (view_.find(layer, rule.result, attribute) != nullptr)
-        return fmt::format("{} has a .{} of its own", rule.result, attribute);
+        return because<ReasonCode::OwnScale>(rule.result, attribute);
     }
-    return {};
+    return std::nullopt;
   }
 
   void take_apart(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const Cut& cut,
@@ -110,12 +106,12 @@ class UnfusePlanner {
               .expected = "all keys of the record, or tensors that the rules can take apart without one",
               .actual = plan.decisions.empty() ? std::string("no such key")
                                                : fmt::format("no such key, and {}: {}", plan.decisions.front().result,
-                                                             plan.decisions.front().reason),
+                                                             plan.decisions.front().reason.text()),
               .hint = "another program dropped it; fuse the original again"};
     }
     Error error{.code = ErrorCode::NothingToUnfuse, .path = logical.path};
     if (!plan.decisions.empty())
-      error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason);
+      error.actual = fmt::format("{}: {}", plan.decisions.front().result, plan.decisions.front().reason.text());
     return error;
   }
 
@@ -151,12 +147,10 @@ std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalMo
       if (same != originals.end() && original.tensors[same->second].bytes == tensor.bytes) continue;
       Decision decision{.rule = rule.id,
                         .layer = *layer,
-                        .fused = true,
-                        .reason = "by the record",
-                        .parts = {},
+                        .reason = because<ReasonCode::ByRecord>(),
+                        .parts = {rule.part_names().begin(), rule.part_names().end()},
                         .result = std::string(rule.result),
                         .bytes = tensor.bytes};
-      for (std::size_t i = 0; i < rule.part_count(); ++i) decision.parts.emplace_back(rule.parts[i]);
       decisions.push_back(std::move(decision));
     }
   }

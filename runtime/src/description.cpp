@@ -94,13 +94,17 @@ TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescri
 
 }  // namespace
 
-FusedNames fused_names(const ModelInfo& info) {
-  FusedNames names;
-  for (const auto& [name, dims] : tensors_of(info)) {
-    names.gate_up = names.gate_up || name.ends_with(".ffn_gate_up_exps.weight");
-    names.qkv = names.qkv || name.ends_with(".attn_qkv.weight");
+FuseOptions with_stored(const ModelInfo& info, const FuseOptions& asked) {
+  FuseOptions options = asked;
+  const auto tensors = tensors_of(info);
+  for (const Rule& rule : rules()) {
+    if (rule.result_is_part()) continue;
+    const std::string ending = fmt::format(".{}.weight", rule.result);
+    const bool stored = std::any_of(tensors.begin(), tensors.end(),
+                                    [&ending](const auto& tensor) { return tensor.first.ends_with(ending); });
+    options.*rule.family->chosen = options.*rule.family->chosen || stored;
   }
-  return names;
+  return options;
 }
 
 std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& file) {
@@ -110,22 +114,22 @@ std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& fil
   return {names.begin(), names.end()};
 }
 
-std::vector<std::string> not_fused(const Plan& plan, const ModelOptions& options) {
+std::vector<std::string> not_fused(const Plan& plan, const FuseOptions& asked) {
   std::vector<std::string> lines;
   for (const Rule& rule : rules()) {
-    if (!(rule.family == "qkv" ? options.fuse_qkv : options.fuse_gate_up)) continue;
+    if (!(asked.*rule.family->chosen)) continue;
     std::size_t layers = 0;
     std::size_t apart = 0;
-    const std::string* reason = nullptr;
+    const Reason* reason = nullptr;
     for (const Decision& decision : plan.decisions) {
       if (decision.rule != rule.id) continue;
       ++layers;
-      if (decision.fused || decision.parts.empty()) continue;  // without parts the file has it in one
+      if (decision.fused() || decision.reason.outcome() == Outcome::StoredFused) continue;
       ++apart;
       if (reason == nullptr) reason = &decision.reason;
     }
     if (reason != nullptr) {
-      lines.push_back(fmt::format("{} stays apart in {} of {} layers: {}", rule.name, apart, layers, *reason));
+      lines.push_back(fmt::format("{} stays apart in {} of {} layers: {}", rule.name, apart, layers, reason->text()));
     }
   }
   return lines;

@@ -69,10 +69,9 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   }
   GGUF_FUSE_CHECK(check_kind_and_layout(info, path));
   GGUF_FUSE_ASSIGN(state->hyperparameters, read_hyperparameters(info.metadata(), path));
-  const FusedNames there = fused_names(info);
-  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, {.target = Target::GgufFuse,
-                                                 .gate_up = state->options.fuse_gate_up || there.gate_up,
-                                                 .qkv = state->options.fuse_qkv || there.qkv}));
+  const FuseOptions asked{
+      .target = Target::GgufFuse, .gate_up = state->options.fuse_gate_up, .qkv = state->options.fuse_qkv};
+  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, with_stored(info, asked)));
   const PlannedFile& file = state->plan.files.front();
   const auto& devices = state->options.devices;
   GGUF_FUSE_ASSIGN(state->places, place_blocks(state->hyperparameters.layers.size(), devices.size(),
@@ -80,7 +79,7 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
   state->description = describe(file, info, state->hyperparameters, *state->map, path);
   state->description.idle_overrides = state->places.idle;
-  state->description.not_fused = not_fused(state->plan, state->options);
+  state->description.not_fused = not_fused(state->plan, asked);
   state->description.notes = left_out_lines(state->map->left_out);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {
     state->chat_template = std::string(text->as_string().value_or(""));

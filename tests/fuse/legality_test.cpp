@@ -23,7 +23,7 @@ std::string decision(const RandomModel& random, RuleId rule, Target target = Tar
   const auto plan = plan_fuse(model_of(random.build()).info, {.target = target});
   if (!plan) return plan.error().message();
   for (const Decision& item : plan->decisions) {
-    if (item.rule == rule && item.layer == layer) return item.fused ? "fused" : item.reason;
+    if (item.rule == rule && item.layer == layer) return item.fused() ? "fused" : item.reason.text();
   }
   return "no decision";
 }

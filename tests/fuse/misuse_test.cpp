@@ -148,6 +148,7 @@ TEST(Misuse, ModelsThatWereMovedFrom) {
 TEST(Misuse, NumbersThatAreNoEnumerators) {
   const auto number = std::uint8_t{200};
   EXPECT_EQ(rule(static_cast<RuleId>(number)).name, "no rule");
+  EXPECT_EQ(Reason{static_cast<ReasonCode>(number)}.text(), "for a reason that this version does not know");
   EXPECT_EQ(target_name(static_cast<Target>(number)), "unknown");
   static_cast<void>(support(static_cast<Target>(number), "llama", static_cast<RuleId>(number)));
   const auto file = RandomModel("llama").build();

@@ -160,8 +160,8 @@ TEST(Plan, OnlyAndLayersSelect) {
   const Plan qkv = value_of(plan_fuse(model_of(file).info, {.gate_up = false}));
   const Plan gate_up = value_of(plan_fuse(model_of(file).info, {.qkv = false}));
   const Plan middle = value_of(plan_fuse(model_of(file).info, {.layers = std::pair(1U, 2U)}));
-  for (const Decision& d : qkv.decisions) EXPECT_EQ(d.fused, d.rule == RuleId::Qkv) << d.reason;
-  for (const Decision& d : gate_up.decisions) EXPECT_EQ(d.fused, d.rule == RuleId::GateUpExperts) << d.reason;
+  for (const Decision& d : qkv.decisions) EXPECT_EQ(d.fused(), d.rule == RuleId::Qkv) << d.reason.text();
+  for (const Decision& d : gate_up.decisions) EXPECT_EQ(d.fused(), d.rule == RuleId::GateUpExperts) << d.reason.text();
   EXPECT_EQ(middle.fused_count(), 4U);
 }
 

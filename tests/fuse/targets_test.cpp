@@ -46,6 +46,14 @@ std::string word(Support support) {
 // "no" and "the architecture has none" lead to the same plan.
 std::string plain(std::string text) { return text == "-" ? "no" : text; }
 
+TEST(Rules, ATensorIsFusedByItsNameOrByItsRows) {
+  for (const Rule& row : rules()) {
+    ASSERT_NE(row.family, nullptr) << row.name;
+    EXPECT_EQ(row.result_is_part(), row.rows == PartRows::EqualStated) << row.name;
+    EXPECT_EQ(row.result_is_part(), !row.length_key.empty()) << row.name;
+  }
+}
+
 TEST(Targets, EveryRowOfTheFactsIsInTheTable) {
   const auto facts = engine_facts();
   ASSERT_GT(facts.size(), 60U);

@@ -9,6 +9,7 @@
 
 #include "gguf_fuse/fuse/byte_map.hpp"
 #include "gguf_fuse/fuse/proof.hpp"
+#include "gguf_fuse/fuse/reason.hpp"
 #include "gguf_fuse/fuse/rules.hpp"
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
@@ -37,11 +38,15 @@ struct PlannedFile {
 struct Decision {
   RuleId rule;
   std::uint32_t layer = 0;
-  bool fused = false;  ///< for unfuse plans: taken apart
-  std::string reason;  ///< why (not), one clause
+  Reason reason{};  ///< why (not)
   std::vector<std::string> parts;
   std::string result;
   std::uint64_t bytes = 0;  ///< of the fused tensors
+
+  /// For unfuse plans: taken apart.
+  [[nodiscard]] bool fused() const {
+    return reason.outcome() == Outcome::Fused || reason.outcome() == Outcome::TakenApart;
+  }
 };
 
 struct Plan {
@@ -54,7 +59,7 @@ struct Plan {
   std::optional<OriginalProof> proof{};   ///< what to hash while the bytes move; nothing where no record needs it
 
   [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t total_bytes() const;
-  [[nodiscard]] GGUF_FUSE_EXPORT std::size_t fused_count() const;  ///< decisions with fused == true
+  [[nodiscard]] GGUF_FUSE_EXPORT std::size_t fused_count() const;  ///< decisions that fuse
 };
 
 /// How the output is cut into shards.

@@ -10,17 +10,52 @@
 
 namespace gguf_fuse {
 
+struct ArchitectureRow;
+struct FuseOptions;
+enum class Support : std::uint8_t;
+
 enum class RuleId : std::uint8_t { GateUpExperts, GateUpSharedExpert, GateUpDense, Qkv };
 
-/// A fusion rule is a row: which tensors of a layer become one, in which order. Parts are concatenated along the rows
-/// (ne[1]) within each matrix (ne[2], ne[3]); biases along ne[0]. Read backwards it is the rule that takes them apart.
+/// How many rows each part of a fused tensor has, and so where one without a record is cut again.
+enum class PartRows : std::uint8_t {
+  Equal,        ///< as many each
+  EqualStated,  ///< as many each, and as many as Rule::length_key says: a part alone has the fused tensor's name
+  OfHeads,      ///< as the head counts say: Q, K and V
+};
+
+/// What rules have in common that are chosen together.
+struct RuleFamily {
+  std::string_view name;          ///< the word of --only
+  bool FuseOptions::*chosen;      ///< the option that selects its rules
+  std::uint8_t bias_engines = 0;  ///< Engines with a place for the biases of a fused tensor
+};
+[[nodiscard]] GGUF_FUSE_EXPORT std::span<const RuleFamily> rule_families();
+
+/// No rule joins more tensors.
+inline constexpr std::size_t kMostParts = 3;
+
+/// A fusion rule is a row: which tensors of a layer become one, in which order, and all that sets it apart from other
+/// rules. Parts are concatenated along the rows (ne[1]) within each matrix (ne[2], ne[3]); biases along ne[0]. Read
+/// backwards it is the rule that takes them apart.
 struct Rule {
-  RuleId id;
-  std::string_view name;                  ///< for people: "gate+up experts"
-  std::string_view family;                ///< "gate-up" or "qkv", the words of --only
-  std::array<std::string_view, 3> parts;  ///< without `blk.N.` and `.weight`; unused ones are empty
-  std::string_view result;
+  RuleId id{};
+  std::string_view name{};                           ///< for people: "gate+up experts"
+  const RuleFamily* family = nullptr;                ///< null in no row of rules()
+  std::array<std::string_view, kMostParts> parts{};  ///< without `blk.N.` and `.weight`; unused ones are empty
+  std::string_view result{};
+  std::uint32_t dimension_count = 2;  ///< of each part
+  PartRows rows = PartRows::Equal;
+  std::string_view length_key{};                 ///< EqualStated: `ARCH.` and this is the key of a part's rows
+  bool own_in_recurrent = false;                 ///< a recurrent layer's tensor of the result's name is another thing
+  Support ArchitectureRow::*mainline = nullptr;  ///< where llama.cpp reads it fused; null: nowhere
+  Support ArchitectureRow::*ik = nullptr;        ///< where ik_llama.cpp does; null: nowhere
+
   [[nodiscard]] constexpr std::size_t part_count() const { return parts[2].empty() ? 2 : 3; }
+  [[nodiscard]] constexpr std::span<const std::string_view> part_names() const {
+    return std::span(parts).first(part_count());
+  }
+  /// Whether the last part by itself has the name of the result.
+  [[nodiscard]] constexpr bool result_is_part() const { return parts[part_count() - 1] == result; }
 };
 
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const Rule> rules();

@@ -23,9 +23,12 @@ struct TargetRow {
   Target target;
   std::string_view name;  ///< the word of --target
   std::string_view description;
+  std::uint8_t engines = 0;  ///< Engines that have to read the file; none for our own runtime
 };
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const TargetRow> targets();
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<Target> find_target(std::string_view name);
+/// A number that is no Target gives "unknown", without engines.
+[[nodiscard]] GGUF_FUSE_EXPORT const TargetRow& target_row(Target target);
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view target_name(Target target);
 
 /// What an engine does with a fused tensor of an architecture.
@@ -47,6 +50,12 @@ enum AttentionTraits : std::uint8_t {
   kOtherQkvLayout = 8,  ///< some layers store attn_qkv in an order of their own
 };
 
+/// A restriction in words, shown by --explain.
+struct Trap {
+  std::string_view text{};
+  std::string_view engine{};  ///< the subject of `text`, which is a whole clause where it is empty
+};
+
 /// One architecture: what mainline llama.cpp and ik_llama.cpp read.
 /// Source: docs/engines.md (llama.cpp 0.5.0-dev, ik_llama.cpp 8337e4cd).
 struct ArchitectureRow {
@@ -54,7 +63,7 @@ struct ArchitectureRow {
   Support mainline_experts, mainline_dense, mainline_qkv;
   Support ik_experts, ik_dense, ik_qkv;
   std::uint8_t traits = kPlainAttention;  ///< AttentionTraits
-  std::string_view trap = {};             ///< a restriction in words, shown by --explain
+  Trap trap{};                            ///< never empty where an engine crashes, or QK norms break
   Support mainline_shared = Support::No;  ///< gate+up of the shared expert
 };
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const ArchitectureRow> architectures();

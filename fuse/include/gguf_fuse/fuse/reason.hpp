@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "gguf_fuse/loader/export.hpp"
+
+namespace gguf_fuse {
+
+/// What became of a rule in a layer.
+enum class Outcome : std::uint8_t {
+  Fused,
+  TakenApart,   ///< in plans of unfuse
+  StoredFused,  ///< it came so, and stays so
+  LeftOut,      ///< as the options ask
+  Refused,      ///< it must not, or cannot, be done
+};
+
+/// Why a layer's tensors are fused, taken apart or left alone, or why an engine does not load a file (reason_list.inc
+/// holds one row each).
+enum class ReasonCode : std::uint8_t {
+#define GGUF_FUSE_REASON(code, outcome, clause) code,
+#include "gguf_fuse/fuse/reason_list.inc"
+#undef GGUF_FUSE_REASON
+};
+
+struct Reason {
+  ReasonCode code{};
+  std::vector<std::string> arguments{};  ///< names and numbers, safe for a terminal; a list is one, with commas
+  std::string engine{};                  ///< of the codes that are about one
+
+  friend auto operator<=>(const Reason&, const Reason&) = default;
+
+  [[nodiscard]] GGUF_FUSE_EXPORT Outcome outcome() const;
+  /// What the engine does, for sentences of which it is the subject; where it is not, the same as text().
+  [[nodiscard]] GGUF_FUSE_EXPORT std::string clause() const;
+  /// The reason in words, one clause. Here, and not in the programs, because errors and descriptions of models say it,
+  /// too.
+  [[nodiscard]] GGUF_FUSE_EXPORT std::string text() const;
+};
+
+}  // namespace gguf_fuse
