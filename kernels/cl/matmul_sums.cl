@@ -76,9 +76,10 @@ inline void tile_sums(const global uchar* tile, uint groups, uint first, uint st
                       const ACTIVATIONS uchar* activations, lanes_f* sums) {
   for (uint group = first; group < groups; group += stride) {
 #if TILE == 1 && defined(PREFETCH) && defined(STYLE_VECTOR)
+    const uint bytes = 16 * BLOCK_BYTES / BLOCK_GROUPS;
 #pragma unroll
-    for (uint line = 0; line < (GROUP_BYTES + 63) / 64; ++line) {
-      prefetch_line(tile + group * GROUP_BYTES + PREFETCH_BYTES + 64 * line);
+    for (uint line = 0; line < (bytes + 63) / 64; ++line) {
+      prefetch_line(tile + group * bytes + PREFETCH_BYTES + 64 * line);
     }
 #endif
     group_sums(tile, groups, group, activations + (ulong)group * RECORD, sums);

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "matmul_fixture.hpp"
+#include "types.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -17,17 +18,35 @@ using support::Variant;
 constexpr double kTolerance = 1e-5;
 
 struct TypeSet {
-  std::vector<const char*> types;
+  std::vector<std::string_view> types;
   std::uint32_t columns;
 };
 
-// 96 columns: an odd number of groups, so that tiles are not aligned to cache lines. 70: padded.
-const std::vector<TypeSet> kQuantisedSets = {{{"Q4_0", "Q4_1", "Q5_0"}, 96},
-                                             {{"Q5_1", "Q8_0", "IQ4_NL"}, 96},
-                                             {{"Q2_K", "Q3_K", "Q4_K"}, 512},
-                                             {{"Q5_K", "Q6_K", "IQ4_XS"}, 256},
-                                             {{"IQ2_XXS", "MXFP4"}, 512}};
-const TypeSet kFloatSet = {{"F32", "F16", "BF16"}, 70};
+/// All types with blocks of that many elements, three in a launch.
+void add_sets(std::vector<TypeSet>& sets, std::uint32_t block_elements, std::uint32_t columns) {
+  std::size_t count = 0;
+  for (const TensorType* type : support::computable_types()) {
+    if (type->block_elements != block_elements) continue;
+    if (count++ % 3 == 0) sets.push_back({.types = {}, .columns = columns});
+    sets.back().types.push_back(type->name);
+  }
+}
+
+/// Small blocks: an odd number of them, so that tiles are not aligned to cache lines.
+std::vector<TypeSet> quantised_sets() {
+  std::vector<TypeSet> sets;
+  for (const std::uint32_t elements : {32U, 64U, 128U}) add_sets(sets, elements, 3 * elements);
+  add_sets(sets, 256, 512);
+  return sets;
+}
+
+/// Padded.
+std::vector<TypeSet> float_sets() {
+  std::vector<TypeSet> sets;
+  add_sets(sets, 1, 70);
+  return sets;
+}
+
 constexpr std::uint32_t kRows[] = {37, 16, 5};
 
 /// One operation with what it should give.
@@ -142,7 +161,7 @@ class Product {
 /// All types where it matters most; elsewhere one set with a scale every 32 elements and one with some every 16. That
 /// every style reads every type is DecodeOnDevice's to test.
 std::vector<TypeSet> sets_of(const Variant& variant) {
-  if (variant.dot != DotProduct::None && variant.dot != DotProduct::VnniAvx) return kQuantisedSets;
+  if (variant.dot != DotProduct::None && variant.dot != DotProduct::VnniAvx) return quantised_sets();
   return {{{"Q5_0", "IQ4_NL"}, 96}, {{"Q3_K", "Q4_K"}, 512}};
 }
 
@@ -188,13 +207,13 @@ TEST_P(Matmul, SingleTokensOfEveryQuantisedType) {
 
 TEST_P(Matmul, BatchesWithFloatActivations) {
   if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
-  expect_batches(kFloatSet, Activations::F32);
+  for (const TypeSet& set : float_sets()) expect_batches(set, Activations::F32);
   expect_batches({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
 }
 
 TEST_P(Matmul, SingleTokensWithFloatActivations) {
   if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
-  expect_single(kFloatSet, Activations::F32);
+  for (const TypeSet& set : float_sets()) expect_single(set, Activations::F32);
   expect_single({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
 }
 
