@@ -132,7 +132,7 @@ constexpr DecodeRow kRows[] = {
 };
 
 const DecodeRow* find_row(std::string_view type) {
-  for (const std::span<const DecodeRow> family : {mainline_decode_rows()}) {
+  for (const std::span<const DecodeRow> family : {mainline_decode_rows(), ik_decode_rows()}) {
     for (const DecodeRow& row : family) {
       if (row.type == type) return &row;
     }
@@ -149,7 +149,8 @@ double row_scale(const TensorType& type, Block row) {
 
 std::span<const DecodeRow> mainline_decode_rows() { return kRows; }
 
-Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row, std::span<float> out) {
+Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row, std::span<float> out,
+                                  Activations kind) {
   const DecodeRow* found = find_row(type.name);
   if (found == nullptr) return fail(Error{.code = ErrorCode::UnsupportedType, .subject = std::string(type.name)});
   const std::uint64_t expected = row_bytes(type, out.size()).value_or(0);
@@ -161,9 +162,11 @@ Result<void> decode_row_reference(const TensorType& type, std::span<const std::b
   }
   const auto* bytes = reinterpret_cast<Block>(row.data());
   const double scale = row_scale(type, bytes);
+  const bool rounded = kind == Activations::Q8 && found->rounded != nullptr;
+  const auto element = rounded ? found->rounded : found->element;
   for (std::size_t e = 0; e < out.size(); ++e) {
     Block block = bytes + type.row_header_bytes + e / type.block_elements * type.block_bytes;
-    out[e] = static_cast<float>(scale * found->element(block, e % type.block_elements));
+    out[e] = static_cast<float>(scale * element(block, e % type.block_elements));
   }
   return {};
 }

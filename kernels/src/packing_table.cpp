@@ -21,7 +21,7 @@ std::string decode_file(const TensorType& type) {
 }  // namespace
 
 const Packing* find_packing(const TensorType& type) {
-  for (const std::span<const Packing> family : {basic_packings(), k_packings(), iq_packings()}) {
+  for (const std::span<const Packing> family : {basic_packings(), k_packings(), iq_packings(), ik_packings()}) {
     for (const Packing& packing : family) {
       if (packing.type == type.name) return &packing;
     }
@@ -48,7 +48,7 @@ std::string include_decode(const TensorType& type) {
 }
 
 std::string forget_decode(const TensorType& type) {
-  std::string text = "#undef SUBGROUPS\n#undef FLOAT_WEIGHTS\n#undef BLOCK_GROUPS\n#undef BLOCK_BYTES\n";
+  std::string text = "#undef SUBGROUPS\n#undef FLOAT_WEIGHTS\n#undef CURVE\n#undef BLOCK_GROUPS\n#undef BLOCK_BYTES\n";
   for (const Region& region : find_packing(type)->regions) {
     if (region.bytes == 0) break;
     text += fmt::format("#undef FIRST_OF_{0}\n#undef BYTES_OF_{0}\n", region.name);

@@ -36,6 +36,7 @@ struct Packing {
 [[nodiscard]] std::span<const Packing> basic_packings();
 [[nodiscard]] std::span<const Packing> k_packings();
 [[nodiscard]] std::span<const Packing> iq_packings();
+[[nodiscard]] std::span<const Packing> ik_packings();
 
 /// Null when the kernels do not compute with the type.
 [[nodiscard]] const Packing* find_packing(const TensorType& type);

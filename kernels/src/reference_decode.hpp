@@ -17,10 +17,13 @@ using Block = const std::uint8_t*;
 struct DecodeRow {
   std::string_view type;
   double (*element)(Block block, std::size_t e);
+  /// What 8-bit activations are multiplied with, where that is not the same.
+  double (*rounded)(Block block, std::size_t e) = nullptr;
 };
 
 /// The families of types, a file each.
 [[nodiscard]] std::span<const DecodeRow> mainline_decode_rows();
+[[nodiscard]] std::span<const DecodeRow> ik_decode_rows();
 
 /// What the codes of all IQ4 types stand for.
 inline constexpr int kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};

@@ -89,8 +89,9 @@ inline std::vector<std::byte> reference_rows(std::string_view type, Random& rand
   return rows;
 }
 
-/// Random blocks of reference_rows(), below a random one of its row headers.
-inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::uint32_t columns, std::uint64_t seed) {
+/// Random blocks of reference_rows(), below a random one of its row headers; values for activations of that kind.
+inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::uint32_t columns, std::uint64_t seed,
+                                Activations kind = Activations::F32) {
   FileMatrix matrix{.type = find_tensor_type(type), .rows = rows, .columns = columns};
   Random random(seed, type);
   const std::vector<std::byte> pool = reference_rows(type, random);
@@ -110,7 +111,7 @@ inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::
   for (std::uint32_t row = 0; row < rows; ++row) {
     const auto decoded = decode_row_reference(
         *matrix.type, std::span(matrix.bytes).subspan(row * matrix.row_bytes(), matrix.row_bytes()),
-        std::span(matrix.values).subspan(std::size_t{row} * columns, columns));
+        std::span(matrix.values).subspan(std::size_t{row} * columns, columns), kind);
     if (!decoded) throw std::runtime_error(decoded.error().message());
   }
   return matrix;

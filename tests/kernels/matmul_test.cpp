@@ -165,10 +165,10 @@ std::vector<TypeSet> sets_of(const Variant& variant) {
   return {{{"Q5_0", "IQ4_NL"}, 96}, {{"Q3_K", "Q4_K"}, 512}};
 }
 
-std::vector<FileMatrix> files_of(const TypeSet& set) {
+std::vector<FileMatrix> files_of(const TypeSet& set, Activations kind) {
   std::vector<FileMatrix> files;
   for (std::size_t i = 0; i < set.types.size(); ++i) {
-    files.push_back(support::random_matrix(set.types[i], kRows[i], set.columns, i));
+    files.push_back(support::random_matrix(set.types[i], kRows[i], set.columns, i, kind));
   }
   return files;
 }
@@ -187,12 +187,12 @@ class Matmul : public testing::TestWithParam<Variant> {
   [[nodiscard]] static bool can_run_assembly() { return support::can_run({Style::Vector, DotProduct::VnniAvx512}); }
 
   static void expect_batches(const TypeSet& set, Activations kind) {
-    Product product(GetParam(), {.kind = kind}, files_of(set), 48);
+    Product product(GetParam(), {.kind = kind}, files_of(set, kind), 48);
     for (const std::uint32_t tokens : {1U, 2U, 15U, 16U, 17U, 40U}) product.expect(tokens);
   }
 
   static void expect_single(const TypeSet& set, Activations kind) {
-    Product product(GetParam(), {.kind = kind, .tile = 1}, files_of(set), 4);
+    Product product(GetParam(), {.kind = kind, .tile = 1}, files_of(set, kind), 4);
     for (const std::uint32_t tokens : {1U, 3U}) product.expect(tokens);
   }
 };
@@ -208,18 +208,18 @@ TEST_P(Matmul, SingleTokensOfEveryQuantisedType) {
 TEST_P(Matmul, BatchesWithFloatActivations) {
   if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
   for (const TypeSet& set : float_sets()) expect_batches(set, Activations::F32);
-  expect_batches({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
+  expect_batches({{"Q6_K", "IQ4_XS", "IQ6_K"}, 256}, Activations::F32);
 }
 
 TEST_P(Matmul, SingleTokensWithFloatActivations) {
   if (!has_own_float_path()) GTEST_SKIP() << "as with another dot product";
   for (const TypeSet& set : float_sets()) expect_single(set, Activations::F32);
-  expect_single({{"Q6_K", "IQ4_XS"}, 256}, Activations::F32);
+  expect_single({{"Q6_K", "IQ4_XS", "IQ6_K"}, 256}, Activations::F32);
 }
 
 TEST_P(Matmul, AddsABiasAndTheResidual) {
   for (const Epilogue epilogue : {Epilogue::Store, Epilogue::Add}) {
-    Product product(GetParam(), {.epilogue = epilogue}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 32);
+    Product product(GetParam(), {.epilogue = epilogue}, files_of({{"Q5_0", "IQ4_NL"}, 96}, Activations::Q8), 32);
     product.add_bias();
     product.expect(17);
   }
@@ -228,14 +228,15 @@ TEST_P(Matmul, AddsABiasAndTheResidual) {
 TEST_P(Matmul, MultipliesSumAndBiasButNotTheResidual) {
   for (const std::uint32_t tile : {1U, kBatchTile}) {
     Product product(GetParam(), {.tile = tile, .epilogue = Epilogue::Add, .factor = -0.375F},
-                    files_of({{"Q5_0", "IQ4_NL"}, 96}), 20);
+                    files_of({{"Q5_0", "IQ4_NL"}, 96}, Activations::Q8), 20);
     product.add_bias();
     product.expect(tile == 1 ? 1 : 17);
   }
 }
 
 TEST_P(Matmul, AddsWithoutABias) {
-  Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Add}, files_of({{"Q5_0", "IQ4_NL"}, 96}), 2);
+  Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Add},
+                  files_of({{"Q5_0", "IQ4_NL"}, 96}, Activations::Q8), 2);
   product.expect(1);
 }
 

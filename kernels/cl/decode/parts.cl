@@ -93,4 +93,15 @@ inline void look_up_32(uint4 low, uint4 high, lanes_u *q) {
   take_where(4, codes, others, q);
 }
 
+// The same with 64 bytes.
+inline void look_up_64(uint4 a, uint4 b, uint4 c, uint4 d, lanes_u *q) {
+  lanes_u codes[8];
+  lanes_u others[8];
+#pragma unroll
+  for (uint j = 0; j < 8; ++j) codes[j] = others[j] = q[j];
+  look_up_32(a, b, q);
+  look_up_32(c, d, others);
+  take_where(5, codes, others, q);
+}
+
 #define TO_SCALE(numbers) TO_LANES_F(AS_LANES_I(numbers))

@@ -13,6 +13,12 @@
 // each plus 127: IQ5_K, IQ5_KS.
 #define IQ5_TABLE (uint4)(0x23180d01u, 0x463e352cu, 0x615b544du, 0x79736d67u), \
   (uint4)(0x908a847eu, 0xaaa39c96u, 0xccc3bab2u, 0xf8ece0d6u)
+// What the curve of IQ6_K is rounded to, plus 127 (iq6nl_values).
+#define IQ6_TABLE                                                   \
+  (uint4)(0x120c0600u, 0x27221d17u, 0x3935302bu, 0x4945413du),      \
+      (uint4)(0x5753504cu, 0x63605d5au, 0x6f6c6966u, 0x7a777472u),  \
+      (uint4)(0x85827f7du, 0x908d8b88u, 0x9d9a9693u, 0xaba7a3a0u),  \
+      (uint4)(0xbab6b2aeu, 0xccc7c3beu, 0xe1dbd6d1u, 0xf8f2ece6u)
 
 // ik_llama.cpp has a second table of each, which is the first moved up, and a bit that says which: a matter of the
 // offset.
