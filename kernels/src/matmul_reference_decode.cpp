@@ -21,6 +21,9 @@ constexpr std::uint16_t kIq2XsGrid[512] = {
 constexpr std::uint16_t kIq2SGrid[1024] = {
 #include "../cl/decode/iq2_s_grid.cl"
 };
+constexpr std::uint16_t kIq1SGrid[2048] = {
+#include "../cl/decode/iq1_s_grid.cl"
+};
 constexpr std::uint16_t kIq3XxsGrid[256] = {
 #include "../cl/decode/iq3_xxs_grid.cl"
 };
@@ -39,6 +42,30 @@ double q8_0(Block b, std::size_t e) { return half(b) * static_cast<std::int8_t>(
 double iq4_nl(Block b, std::size_t e) { return half(b) * kIq4Values[nibble(b + 2, e)]; }
 double mxfp4(Block b, std::size_t e) {
   return std::ldexp(static_cast<double>(kMxfp4Values[nibble(b + 1, e)]), b[0] - 128);
+}
+
+double q1_0(Block b, std::size_t e) { return half(b) * (2 * bit(b + 2, e) - 1); }
+double q2_0(Block b, std::size_t e) { return half(b) * ((b[2 + e / 4] >> (2 * (e % 4)) & 3) - 1); }
+double tq2_0(Block b, std::size_t e) { return half(b + 64) * (k_pair(b, e) - 1); }
+
+/// Bytes of five digits of base 3 each: 32 of them, then 16; the last four have the last four digits of 240 to 255.
+double tq1_0(Block b, std::size_t e) {
+  constexpr unsigned kPowers[] = {1, 3, 9, 27, 81};
+  unsigned byte = 0;
+  if (e < 160) byte = b[e % 32] * kPowers[e / 32];
+  if (e >= 160 && e < 240) byte = b[32 + e % 16] * kPowers[(e - 160) / 16];
+  if (e >= 240) byte = b[48 + e % 4] * kPowers[(e - 240) / 4];
+  return half(b + 52) * (static_cast<int>((byte & 255) * 3 >> 8) - 1);
+}
+
+/// A scale every 16 is a float of four bits of exponent and three of fraction, halved; the value that would be no
+/// number counts as 0.
+double nvfp4(Block b, std::size_t e) {
+  const std::size_t part = e / 16;
+  const int exponent = b[part] >> 3 & 15, fraction = b[part] & 7;
+  const double scale = exponent == 0 ? std::ldexp(fraction, -10) : std::ldexp(8 + fraction, exponent - 11);
+  const int code = b[4 + 8 * part + e % 8] >> (4 * (e / 8 % 2)) & 15;
+  return (b[part] == 127 ? 0 : scale) * kMxfp4Values[code];
 }
 
 double q2_k(Block b, std::size_t e) {
@@ -109,6 +136,31 @@ double iq2_s(Block b, std::size_t e) {
   return half(b) * (0.5 + scale) / 4 * of_eight(kIq2SGrid[place], e % 8) * (bit(b + 34, e) != 0 ? -1 : 1);
 }
 
+/// Value i of a point of eight of -1, 0 and 1 (iq1_s_grid.cl), an eighth more or less.
+double near_ternary(std::uint32_t point, std::size_t i, bool less) {
+  return static_cast<int>(point >> (2 * i) & 3) - 1 + (less ? -0.125 : 0.125);
+}
+
+double iq1_s(Block b, std::size_t e) {
+  const std::size_t point = e / 8;
+  const std::uint32_t high = bits16(b + 34 + 2 * (e / 32));
+  const std::uint32_t place = b[2 + point] | (high >> (3 * (point % 4)) & 7) << 8;
+  return half(b) * (2 * (high >> 12 & 7) + 1) * near_ternary(kIq1SGrid[place], e % 8, high >> 15 != 0);
+}
+
+/// The half d is the highest nibbles of the four half-words of scales.
+double iq1_m(Block b, std::size_t e) {
+  Block scales = b + 48;
+  std::uint8_t d[2];
+  for (std::size_t i = 0; i < 2; ++i) {
+    d[i] = static_cast<std::uint8_t>(scales[4 * i + 1] >> 4 | (scales[4 * i + 3] & 240));
+  }
+  const std::size_t point = e / 8;
+  const int high = b[32 + point / 2] >> (4 * (point % 2)) & 15;
+  const std::uint32_t scale = bits16(scales + 2 * (e / 64)) >> (3 * (e / 16 % 4)) & 7;
+  return half(d) * (2 * scale + 1) * near_ternary(kIq1SGrid[b[point] | (high & 7) << 8], e % 8, high >> 3 != 0);
+}
+
 double iq3_xxs(Block b, std::size_t e) {
   const int quarter = kIq3XxsGrid[b[2 + e / 4]] >> (4 * (e % 4)) & 15;
   const std::uint32_t word = bits32(b + 66 + 4 * (e / 32));
@@ -128,7 +180,8 @@ constexpr DecodeRow kRows[] = {
     {"Q5_0", q5_0},     {"Q5_1", q5_1},       {"Q8_0", q8_0},     {"Q2_K", q2_k},   {"Q3_K", q3_k},
     {"Q4_K", q4_k},     {"Q5_K", q5_k},       {"Q6_K", q6_k},     {"MXFP4", mxfp4}, {"IQ4_NL", iq4_nl},
     {"IQ4_XS", iq4_xs}, {"IQ2_XXS", iq2_xxs}, {"IQ2_XS", iq2_xs}, {"IQ2_S", iq2_s}, {"IQ3_XXS", iq3_xxs},
-    {"IQ3_S", iq3_s},
+    {"IQ3_S", iq3_s},   {"Q1_0", q1_0},       {"Q2_0", q2_0},     {"TQ1_0", tq1_0}, {"TQ2_0", tq2_0},
+    {"NVFP4", nvfp4},   {"IQ1_S", iq1_s},     {"IQ1_M", iq1_m},
 };
 
 const DecodeRow* find_row(std::string_view type) {

@@ -108,11 +108,22 @@ double iq2_kl(Block b, std::size_t e) {
   return ((low | high << 4) - 32) * kPairs[code][e % 2];
 }
 
+/// Sixteen elements are five digits of base 3 each of three bytes, and one of the block's last byte.
+double iq1_bn(Block b, std::size_t e) {
+  constexpr unsigned kPowers[] = {81, 27, 9, 3, 1};
+  const std::size_t sixteen = e / 16, i = e % 16;
+  const unsigned product = i < 15 ? b[3 * sixteen + i / 5] * kPowers[i % 5] : b[12] * kPowers[sixteen];
+  const unsigned byte = product & 255;
+  return static_cast<int>((byte + byte / 2) >> 7) - 1;
+}
+
+double iq2_bn(Block b, std::size_t e) { return (b[e % 16] >> (2 * (e / 16)) & 3) - 1; }
+
 constexpr DecodeRow kRows[] = {
-    {"Q6_0", q6_0},       {"IQ2_K", iq2_k},   {"IQ3_K", iq3_k},
-    {"IQ4_K", iq4_k},     {"IQ5_K", iq5_k},   {"IQ6_K", iq6_k, iq6_k_rounded},
-    {"IQ4_KSS", iq4_kss}, {"IQ2_KL", iq2_kl}, {"IQ2_KS", iq2_ks},
-    {"IQ3_KS", iq3_ks},   {"IQ4_KS", iq4_ks}, {"IQ5_KS", iq5_ks},
+    {"Q6_0", q6_0},       {"IQ1_BN", iq1_bn}, {"IQ2_BN", iq2_bn}, {"IQ2_K", iq2_k},
+    {"IQ3_K", iq3_k},     {"IQ4_K", iq4_k},   {"IQ5_K", iq5_k},   {"IQ6_K", iq6_k, iq6_k_rounded},
+    {"IQ4_KSS", iq4_kss}, {"IQ2_KL", iq2_kl}, {"IQ2_KS", iq2_ks}, {"IQ3_KS", iq3_ks},
+    {"IQ4_KS", iq4_ks},   {"IQ5_KS", iq5_ks},
 };
 
 }  // namespace

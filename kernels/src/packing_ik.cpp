@@ -19,25 +19,6 @@ void rearrange_q6_0(const std::byte* file, std::byte* packed) {
   put_pairs(high, 0, packed + 16);
 }
 
-template <std::size_t nibbles, std::size_t bits>
-void rearrange_five_bits(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) {
-    put_nibbles(nibble_plane(file + nibbles, g), packed + 16 * g);
-    put_bits(bit_plane(file + bits, g), 0, packed + 128 + 4 * g);
-  }
-}
-
-template <std::size_t pairs>
-void rearrange_two_bits(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + pairs, g), 0, packed + 8 * g);
-}
-
-template <std::size_t pairs, std::size_t bits>
-void rearrange_three_bits(const std::byte* file, std::byte* packed) {
-  rearrange_two_bits<pairs>(file, packed);
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + bits, g), 0, packed + 64 + 4 * g);
-}
-
 void rearrange_iq6_k(const std::byte* file, std::byte* packed) {
   for (std::size_t g = 0; g < kBlockGroups; ++g) {
     put_nibbles(nibble_plane(file + 20, g), packed + 16 * g);
@@ -65,6 +46,8 @@ void rearrange_iq2_kl(const std::byte* file, std::byte* packed) {
 
 constexpr Packing kPackings[] = {
     {"Q6_0", {{{"nibbles", 10, 16, 4}, {"pairs", 2, 8, 4}, {"d", 0, 2, 2}}}, rearrange_q6_0},
+    {"IQ1_BN", {{{"bytes", 0, 12, 1}, {"last", 12, 1, 1}}}},
+    {"IQ2_BN", {{{"bytes", 0, 16, 4}}}},
     {"IQ2_K",
      {{{"pairs", 12, 64, 4}, {"scales", 4, 8, 1}, {"moved", 2, 2, 2}, {"d", 0, 2, 2}}},
      rearrange_two_bits<12>},

@@ -20,10 +20,6 @@ void put_scales_and_minima(const std::byte* file, std::byte* packed) {
   put_six_bits(scales, minima, packed);
 }
 
-void rearrange_q2_k(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + 16, g), 0, packed + 8 * g);
-}
-
 void rearrange_q3_k(const std::byte* file, std::byte* packed) {
   const std::byte* scales = file + 96;
   std::array<std::array<std::uint8_t, kBlockGroups>, 2> parts{};
@@ -32,10 +28,7 @@ void rearrange_q3_k(const std::byte* file, std::byte* packed) {
     const unsigned high = (std::to_integer<unsigned>(scales[8 + i % 4]) >> (2 * (i / 4))) & 3U;
     parts[i % 2][i / 2] = static_cast<std::uint8_t>(low | (high << 4));
   }
-  for (std::size_t g = 0; g < kBlockGroups; ++g) {
-    put_pairs(pair_plane(file + 32, g), 0, packed + 8 * g);
-    put_bits(bit_plane(file, g), 0, packed + 64 + 4 * g);
-  }
+  rearrange_three_bits<32, 0>(file, packed);
   put_six_bits(parts[0], parts[1], packed + 96);
 }
 
@@ -45,10 +38,7 @@ void rearrange_q4_k(const std::byte* file, std::byte* packed) {
 }
 
 void rearrange_q5_k(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) {
-    put_nibbles(nibble_plane(file + 48, g), packed + 16 * g);
-    put_bits(bit_plane(file + 16, g), 0, packed + 128 + 4 * g);
-  }
+  rearrange_five_bits<48, 16>(file, packed);
   put_scales_and_minima(file + 4, packed + 160);
 }
 
@@ -64,7 +54,7 @@ void rearrange_q6_k(const std::byte* file, std::byte* packed) {
 }
 
 constexpr Packing kPackings[] = {
-    {"Q2_K", {{{"pairs", 16, 64, 4}, {"scales", 0, 16, 2}, {"d", 80, 2, 2}, {"m", 82, 2, 2}}}, rearrange_q2_k},
+    {"Q2_K", {{{"pairs", 16, 64, 4}, {"scales", 0, 16, 2}, {"d", 80, 2, 2}, {"m", 82, 2, 2}}}, rearrange_two_bits<16>},
     {"Q3_K",
      {{{"pairs", 32, 64, 4}, {"bits", 0, 32, 4}, {"scales", 96, 8, 1}, {"high_scales", 104, 4, 1}, {"d", 108, 2, 2}}},
      rearrange_q3_k},

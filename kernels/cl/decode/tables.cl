@@ -3,6 +3,8 @@
 #ifndef TABLES
 #define TABLES
 
+// 0 1 2 3 4 6 8 12 and the same negative (twice the values of the 4-bit floats), each plus 12: MXFP4, NVFP4.
+#define E2M1_TABLE (uint4)(0x0f0e0d0cu, 0x18141210u, 0x090a0b0cu, 0x00040608u)
 // -31 -13 1 17, each plus 31: IQ2_K, IQ2_KS.
 #define IQ2_TABLE (uint4)(0x30201200u, 0u, 0u, 0u)
 // -63 -40 -23 -10 1 13 28 47, each plus 63: IQ3_K, IQ3_KS.
