@@ -91,24 +91,24 @@ inline Codes nibble_plane(const std::byte* plane, std::size_t group) {
   return codes;
 }
 
-/// Blocks whose only rearranged parts are five bits, two or three a code, from where these are in the file.
-template <std::size_t nibbles, std::size_t bits>
+/// Blocks of 256 of which only the codes move: five bits each, two or three, from where their parts are in the file.
+template <std::size_t Nibbles, std::size_t Bits>
 void rearrange_five_bits(const std::byte* file, std::byte* packed) {
   for (std::size_t g = 0; g < kBlockGroups; ++g) {
-    put_nibbles(nibble_plane(file + nibbles, g), packed + 16 * g);
-    put_bits(bit_plane(file + bits, g), 0, packed + 128 + 4 * g);
+    put_nibbles(nibble_plane(file + Nibbles, g), packed + 16 * g);
+    put_bits(bit_plane(file + Bits, g), 0, packed + 128 + 4 * g);
   }
 }
 
-template <std::size_t pairs>
+template <std::size_t Pairs>
 void rearrange_two_bits(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + pairs, g), 0, packed + 8 * g);
+  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + Pairs, g), 0, packed + 8 * g);
 }
 
-template <std::size_t pairs, std::size_t bits>
+template <std::size_t Pairs, std::size_t Bits>
 void rearrange_three_bits(const std::byte* file, std::byte* packed) {
-  rearrange_two_bits<pairs>(file, packed);
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + bits, g), 0, packed + 64 + 4 * g);
+  rearrange_two_bits<Pairs>(file, packed);
+  for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + Bits, g), 0, packed + 64 + 4 * g);
 }
 
 }  // namespace gguf_fuse
