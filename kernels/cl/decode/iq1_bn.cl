@@ -18,12 +18,11 @@ inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q
     const lanes_u a = load_bytes(bytes);
     const lanes_u b = load_bytes(bytes + 16);
     const lanes_u c = load_bytes(bytes + 32);
-    const uint power = sixteen == 0 ? 81 : sixteen == 1 ? 27 : sixteen == 2 ? 9 : 3;
     lanes_u *words = q + 4 * i;
     words[0] = two_digits(a * (81u | 9u << 16)) | (two_digits(a * (27u | 3u << 16)) << 8);
     words[1] = two_digits(a | b * (27u << 16)) | (two_digits(b * (81u | 9u << 16)) << 8);
     words[2] = two_digits(b * 3u | c * (81u << 16)) | (two_digits(b | c * (27u << 16)) << 8);
-    words[3] = two_digits(c * (9u | 1u << 16)) | (two_digits(c * 3u | (last * power) << 16) << 8);
+    words[3] = two_digits(c * (9u | 1u << 16)) | (two_digits(c * 3u | (last * power_of_three(4 - sixteen)) << 16) << 8);
   }
   scale[0] = load_halves(ROW_SCALES);
   offset[0] = -scale[0];

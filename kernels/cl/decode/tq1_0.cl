@@ -6,7 +6,7 @@
 
 // Digit number `digit` of each byte.
 inline lanes_u digits(lanes_u word, uint digit) {
-  const uint power = digit == 0 ? 1 : digit == 1 ? 3 : digit == 2 ? 9 : digit == 3 ? 27 : 81;
+  const uint power = power_of_three(digit);
   const lanes_u even = ((word & 0x00ff00ffu) * power) & 0x00ff00ffu;
   const lanes_u odd = (((word >> 8) & 0x00ff00ffu) * power) & 0x00ff00ffu;
   return (((even * 3u) >> 8) & 0x00030003u) | ((odd * 3u) & 0x03000300u);
