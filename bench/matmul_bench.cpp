@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Matrix products on the device that GGUF_FUSE_TEST_DEVICE names (the first otherwise): batches of 512 tokens and
-// single tokens, with weights of each common type and activations of 8 bits or floats. Weights are random bytes:
+// single tokens, with weights of each type and activations of 8 bits or floats. Weights are random bytes:
 // nothing depends on their values but subnormal numbers, and scales here are none.
 #include <benchmark/benchmark.h>
 
@@ -19,7 +19,7 @@ using namespace gguf_fuse;
 using support::value_of;
 
 struct Case {
-  const char* type;
+  std::string_view type;
   Activations kind;
   std::uint32_t rows;
   std::uint32_t columns;
@@ -75,7 +75,7 @@ void run(benchmark::State& state, const Case& wanted) {
 }
 
 void add(const Case& one) {
-  const std::string name = std::string("matmul/") + one.type + (one.kind == Activations::Q8 ? "/q8/" : "/f32/") +
+  const std::string name = "matmul/" + std::string(one.type) + (one.kind == Activations::Q8 ? "/q8/" : "/f32/") +
                            std::to_string(one.rows) + "x" + std::to_string(one.columns) + "x" +
                            std::to_string(one.tokens);
   benchmark::RegisterBenchmark(name.c_str(), [one](benchmark::State& state) { run(state, one); })
@@ -85,18 +85,19 @@ void add(const Case& one) {
 }
 
 const int kRegistered = [] {
-  for (const char* type : {"Q4_1", "Q8_0", "Q4_K", "Q5_0", "Q6_K", "IQ4_NL", "Q4_0", "Q5_1", "Q2_K", "Q3_K", "Q5_K",
-                           "IQ4_XS", "IQ2_XXS", "MXFP4"}) {
-    add({type, Activations::Q8, 576, 1536, 512});
-    add({type, Activations::Q8, 2048, 2048, 512});
-    add({type, Activations::Q8, 16384, 4096, 1});
-    add({type, Activations::Q8, 1536, 512, 1});
-    add({type, Activations::F32, 2048, 2048, 512});
-  }
-  for (const char* type : {"F16", "F32"}) {
-    add({type, Activations::F32, 576, 1536, 512});
-    add({type, Activations::F32, 2048, 2048, 512});
-    add({type, Activations::F32, 8192, 4096, 1});
+  for (const TensorType& type : tensor_types()) {
+    if (!can_compute(type)) continue;
+    if (type.block_elements == 1) {
+      add({type.name, Activations::F32, 576, 1536, 512});
+      add({type.name, Activations::F32, 2048, 2048, 512});
+      add({type.name, Activations::F32, 8192, 4096, 1});
+      continue;
+    }
+    add({type.name, Activations::Q8, 576, 1536, 512});
+    add({type.name, Activations::Q8, 2048, 2048, 512});
+    add({type.name, Activations::Q8, 16384, 4096, 1});
+    add({type.name, Activations::Q8, 1536, 512, 1});
+    add({type.name, Activations::F32, 2048, 2048, 512});
   }
   return 0;
 }();

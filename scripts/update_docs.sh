@@ -57,7 +57,7 @@ runs_table() {
     echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $(field "$file" activation Silu) |" \
       "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window | $(field "$file" gating Softmax) | $(flags "$file") |"
   done | sed 's/ true / yes /g'
-  printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)", [0-9].*/\1/p' kernels/src/packing_table.cpp | paste -sd, | sed 's/,/, /g')"
+  printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)",.*/\1/p' kernels/src/packing_*.cpp | paste -sd, | sed 's/,/, /g')"
 }
 
 errors_table() {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Rows of a packed matrix as floats. A tile is decoded whole, and one of its sixteen rows is taken.
+#ifndef CURVE
+#define CURVE(code) (code)
+#endif
 #ifdef STYLE_VECTOR
 inline float pick(lanes_f values, uint lane) {
   float all[16];
@@ -53,8 +56,10 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void embed(const globa
       const uint codes = pick_bits(q[j], lane);
       const uint part = j * SUBGROUPS / 8;
 #pragma unroll
-      for (uint k = 0; k < 4; ++k)
-        values[4 * j + k] = fma(scales[part], (float)((codes >> (8 * k)) & 0xffu), offsets[part]);
+      for (uint k = 0; k < 4; ++k) {
+        const float code = (float)((codes >> (8 * k)) & 0xffu);
+        values[4 * j + k] = fma(scales[part], CURVE(code), offsets[part]);
+      }
     }
 #endif
     if (!IS_LANE(lane)) continue;

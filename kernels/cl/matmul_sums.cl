@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 // Sums of sixteen rows times TILE tokens for one type of weights; included once a type, behind its decode include.
 
+// What a type without a curve has.
+#ifndef CURVE
+#define CURVE(code) (code)
+#endif
+
 // Adds one group of 32 columns. `record` is the group's part of the activations (PreparedShape in matmul.hpp).
 #ifdef ACTIVATIONS_Q8
 inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
@@ -55,7 +60,8 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
       const lanes_f weight = decode_float(tile, 32 * group + c);
 #else
       const uint part = word * SUBGROUPS / 8;
-      const lanes_f weight = fma(scale[part], TO_LANES_F(AS_LANES_I((q[word] >> (8 * byte)) & 0xffu)), offset[part]);
+      const lanes_f code = TO_LANES_F(AS_LANES_I((q[word] >> (8 * byte)) & 0xffu));
+      const lanes_f weight = fma(scale[part], CURVE(code), offset[part]);
 #endif
 #if TILE == 1
       parts[byte] = fma(weight, (lanes_f)(x[c]), parts[byte]);
@@ -76,9 +82,10 @@ inline void tile_sums(const global uchar* tile, uint groups, uint first, uint st
                       const ACTIVATIONS uchar* activations, lanes_f* sums) {
   for (uint group = first; group < groups; group += stride) {
 #if TILE == 1 && defined(PREFETCH) && defined(STYLE_VECTOR)
+    const uint bytes = 16 * BLOCK_BYTES / BLOCK_GROUPS;
 #pragma unroll
-    for (uint line = 0; line < (GROUP_BYTES + 63) / 64; ++line) {
-      prefetch_line(tile + group * GROUP_BYTES + PREFETCH_BYTES + 64 * line);
+    for (uint line = 0; line < (bytes + 63) / 64; ++line) {
+      prefetch_line(tile + group * bytes + PREFETCH_BYTES + 64 * line);
     }
 #endif
     group_sums(tile, groups, group, activations + (ulong)group * RECORD, sums);

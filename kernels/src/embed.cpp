@@ -21,8 +21,7 @@ Result<Operation> embed(Device& device, const Matrix& table, float factor, const
                       .expected = fmt::format("tokens, rows of {} floats and a step buffer", table.shape.columns)});
   }
   const DeviceProfile& profile = device.profile();
-  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program,
-                   device.program(embed_program(profile, *find_packing(*table.shape.type))));
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, device.program(embed_program(profile, *table.shape.type)));
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "embed"));
   launch.set("weights", table.buffer).set("offset", table.offset);
   launch.set("tile_bytes", static_cast<std::uint32_t>(table.shape.tile_bytes()));

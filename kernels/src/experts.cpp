@@ -52,7 +52,7 @@ Result<void> check_experts(const ExpertMatrix& matrix, Activations kind, const R
   if (next != routing.experts) {
     return invalid("experts", fmt::format("{}, as the routing", routing.experts), std::to_string(next));
   }
-  if (kind == Activations::Q8 && find_packing(*matrix.shape.type)->floats) {
+  if (kind == Activations::Q8 && holds_floats(*matrix.shape.type)) {
     return invalid(fmt::format("{} weights", matrix.shape.type->name), "F32 activations", "Q8");
   }
   return {};

@@ -30,7 +30,7 @@ Result<void> check_matrices(const MatmulShape& shape) {
     if (gated && matrix.shape.rows != shape.matrices[0].shape.rows) {
       return invalid("rows of up", std::to_string(shape.matrices[0].shape.rows), std::to_string(matrix.shape.rows));
     }
-    if (shape.kind == Activations::Q8 && find_packing(*matrix.shape.type)->floats) {
+    if (shape.kind == Activations::Q8 && holds_floats(*matrix.shape.type)) {
       return invalid(fmt::format("{} weights", matrix.shape.type->name), "F32 activations", "Q8");
     }
   }

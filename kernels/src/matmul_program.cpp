@@ -24,11 +24,9 @@ std::string instance(const TensorType& type, std::size_t kind) {
   constexpr const char* kNames[] = {"decode", "decode_float", "group_sums", "tile_sums"};
   std::string text;
   for (const char* name : kNames) text += fmt::format("#define {0} {0}_{1}\n", name, kind);
-  const std::uint64_t group_bytes = PackedShape{.type = &type, .rows = kTileRows, .columns = 256}.tile_bytes() / 8;
-  text += fmt::format("#define GROUP_BYTES {}\n#include \"{}\"\n#include \"matmul_sums.cl\"\n", group_bytes,
-                      find_packing(type)->decode_file());
+  text += include_decode(type) + "#include \"matmul_sums.cl\"\n";
   for (const char* name : kNames) text += fmt::format("#undef {}\n", name);
-  return text + "#undef SUBGROUPS\n#undef FLOAT_WEIGHTS\n#undef GROUP_BYTES\n";
+  return text + forget_decode(type);
 }
 
 }  // namespace
@@ -67,19 +65,17 @@ ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shap
                                    .gated = shape.epilogue == Epilogue::Gated});
 }
 
-ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing) {
+ProgramSpec embed_program(const DeviceProfile& profile, const TensorType& type) {
   ProgramSpec spec;
-  spec.file = fmt::format("embed of {}", packing.type);
+  spec.file = fmt::format("embed of {}", type.name);
   spec.source =
-      fmt::format("#include \"lanes.cl\"\n#include \"decode/parts.cl\"\n#include \"{}\"\n#include \"embed.cl\"\n",
-                  packing.decode_file());
+      "#include \"lanes.cl\"\n#include \"decode/parts.cl\"\n" + include_decode(type) + "#include \"embed.cl\"\n";
   return in_style(std::move(spec), profile);
 }
 
 Result<void> check_matrix(const Matrix& matrix) {
   const TensorType* type = matrix.shape.type;
-  const Packing* packing = type == nullptr ? nullptr : find_packing(*type);
-  if (packing == nullptr) {
+  if (type == nullptr || !can_compute(*type)) {
     return fail(
         Error{.code = ErrorCode::UnsupportedType, .subject = type == nullptr ? "no type" : std::string(type->name)});
   }
@@ -89,9 +85,8 @@ Result<void> check_matrix(const Matrix& matrix) {
                       .expected = std::move(expected),
                       .actual = std::move(actual)});
   };
-  if (matrix.shape.rows == 0 || matrix.shape.columns == 0 ||
-      (!packing->floats && matrix.shape.columns % packing->elements != 0)) {
-    return invalid(fmt::format("rows of whole blocks of {}", packing->elements),
+  if (matrix.shape.rows == 0 || matrix.shape.columns == 0 || matrix.shape.columns % type->block_elements != 0) {
+    return invalid(fmt::format("rows of whole blocks of {}", type->block_elements),
                    fmt::format("{} x {}", matrix.shape.rows, matrix.shape.columns));
   }
   if (matrix.offset % 64 != 0) return invalid("an offset that is a multiple of 64", std::to_string(matrix.offset));

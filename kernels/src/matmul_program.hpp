@@ -41,7 +41,7 @@ struct ProductSpec {
 [[nodiscard]] ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shape);
 
 /// The program of embed() for a type.
-[[nodiscard]] ProgramSpec embed_program(const DeviceProfile& profile, const Packing& packing);
+[[nodiscard]] ProgramSpec embed_program(const DeviceProfile& profile, const TensorType& type);
 
 /// Whether a packed matrix can be read: its type, its blocks, its place in the buffer. Errors: UnsupportedType,
 /// InvalidArgument.

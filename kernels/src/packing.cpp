@@ -19,15 +19,17 @@ using Blocks = std::array<std::array<std::byte, kMaxBlockBytes>, kTileRows>;
 /// Where a block of each of sixteen rows lies.
 using BlockRows = std::array<const std::byte*, kTileRows>;
 
-std::size_t file_row_bytes(const PackedShape& shape, const Packing& packing) {
-  // Floats have no blocks in the file; only their packed rows are padded.
-  return packing.floats ? std::size_t{shape.columns} * (packing.bytes / packing.elements)
-                        : std::size_t{shape.columns / packing.elements} * packing.bytes;
+std::size_t blocks_of(const PackedShape& shape) {
+  const std::uint32_t elements = packed_block(*shape.type).elements;
+  return (shape.columns + elements - 1) / elements;
 }
 
-/// Takes a block apart into its regions. `available` is less than a block only at the end of a row of floats.
-void take_block(const Packing& packing, const std::byte* file, std::size_t available, std::byte* packed) {
-  if (available < packing.bytes) std::fill_n(packed, packing.bytes, std::byte{0});
+std::size_t file_row_bytes(const PackedShape& shape) { return row_bytes(*shape.type, shape.columns).value_or(0); }
+
+/// Takes a block of `bytes` bytes apart into its regions. Fewer are `available` only at the end of a row of floats.
+void take_block(const Packing& packing, const std::byte* file, std::size_t bytes, std::size_t available,
+                std::byte* packed) {
+  if (available < bytes) std::fill_n(packed, bytes, std::byte{0});
   std::byte* out = packed;
   for (const Region& region : packing.regions) {
     if (region.bytes == 0) continue;
@@ -91,6 +93,13 @@ void interleave(const BlockRows& rows, std::size_t first, std::size_t bytes, std
   }
 }
 
+/// Words of `word` bytes.
+void interleave(std::uint32_t word, const BlockRows& rows, std::size_t first, std::size_t bytes, std::byte* out) {
+  if (word == 4) interleave<std::uint32_t>(rows, first, bytes, out);
+  if (word == 2) interleave<std::uint16_t>(rows, first, bytes, out);
+  if (word == 1) interleave<std::uint8_t>(rows, first, bytes, out);
+}
+
 /// Puts block number `block` of all rows into its place in each region of the tile. `in_file`: the rows' blocks are as
 /// the file has them, not taken apart yet.
 void put_blocks(const Packing& packing, const BlockRows& rows, bool in_file, std::size_t block, std::size_t count,
@@ -98,17 +107,15 @@ void put_blocks(const Packing& packing, const BlockRows& rows, bool in_file, std
   std::size_t first = 0;
   for (const Region& region : packing.regions) {
     std::byte* out = tile + kTileRows * (first * count + block * region.bytes);
-    const std::size_t at = in_file ? region.source : first;
-    if (region.word == 4) interleave<std::uint32_t>(rows, at, region.bytes, out);
-    if (region.word == 2) interleave<std::uint16_t>(rows, at, region.bytes, out);
-    if (region.word == 1) interleave<std::uint8_t>(rows, at, region.bytes, out);
+    interleave(region.word, rows, in_file ? region.source : first, region.bytes, out);
     first += region.bytes;
   }
 }
 
-/// One tile of `row_count` rows of `row_bytes` bytes in the file.
-void pack_rows(const Packing& packing, const std::byte* rows, std::size_t row_count, std::size_t row_bytes,
-               std::size_t blocks, std::byte* tile) {
+/// One tile of `row_count` rows of `file_row` bytes in the file.
+void pack_rows(const TensorType& type, const Packing& packing, const std::byte* rows, std::size_t row_count,
+               std::size_t file_row, std::size_t blocks, std::byte* tile) {
+  const std::size_t block_bytes = packed_block(type).bytes;
   Blocks scratch;
   BlockRows taken, there;
   for (std::size_t row = 0; row < kTileRows; ++row) {
@@ -116,35 +123,38 @@ void pack_rows(const Packing& packing, const std::byte* rows, std::size_t row_co
     taken[row] = scratch[row].data();
   }
   for (std::size_t block = 0; block < blocks; ++block) {
-    const std::size_t at = block * packing.bytes;
+    const std::size_t at = type.row_header_bytes + block * block_bytes;
     // Nothing to rearrange, nothing to fill up: the rows need no copy of their own.
-    const bool in_file = packing.rearrange == nullptr && row_count == kTileRows && row_bytes - at >= packing.bytes;
+    const bool in_file = packing.rearrange == nullptr && row_count == kTileRows && file_row - at >= block_bytes;
     for (std::size_t row = 0; row < row_count; ++row) {
-      const std::byte* from = rows + row * row_bytes + at;
+      const std::byte* from = rows + row * file_row + at;
       there[row] = from;
-      if (!in_file) take_block(packing, from, row_bytes - at, scratch[row].data());
+      if (!in_file) take_block(packing, from, block_bytes, file_row - at, scratch[row].data());
     }
     put_blocks(packing, in_file ? there : taken, in_file, block, blocks, tile);
   }
+  for (std::size_t row = 0; row < row_count; ++row) taken[row] = rows + row * file_row;
+  interleave(type.row_header_bytes, taken, 0, type.row_header_bytes, tile + kTileRows * blocks * block_bytes);
 }
 
-Result<void> check_sizes(const PackedShape& shape, const Packing& packing, std::size_t rows, std::size_t tile) {
-  if (shape.columns == 0 || (!packing.floats && shape.columns % packing.elements != 0)) {
+Result<void> check_sizes(const PackedShape& shape, std::size_t rows, std::size_t tile) {
+  const TensorType& type = *shape.type;
+  if (shape.columns == 0 || shape.columns % type.block_elements != 0) {
     return fail(Error{.code = ErrorCode::InvalidArgument,
-                      .subject = std::string(packing.type),
-                      .expected = "columns in whole blocks of " + std::to_string(packing.elements),
+                      .subject = std::string(type.name),
+                      .expected = "columns in whole blocks of " + std::to_string(type.block_elements),
                       .actual = std::to_string(shape.columns)});
   }
-  const std::size_t row = file_row_bytes(shape, packing);
+  const std::size_t row = file_row_bytes(shape);
   if (rows == 0 || rows % row != 0 || rows / row > kTileRows) {
     return fail(Error{.code = ErrorCode::InvalidArgument,
-                      .subject = std::string(packing.type),
+                      .subject = std::string(type.name),
                       .expected = "1 to 16 rows of " + std::to_string(row) + " bytes",
                       .actual = std::to_string(rows) + " bytes"});
   }
   if (tile == shape.tile_bytes()) return {};
   return fail(Error{.code = ErrorCode::InvalidArgument,
-                    .subject = std::string(packing.type),
+                    .subject = std::string(type.name),
                     .expected = "a tile of " + std::to_string(shape.tile_bytes()) + " bytes",
                     .actual = std::to_string(tile)});
 }
@@ -154,10 +164,8 @@ Result<void> check_sizes(const PackedShape& shape, const Packing& packing, std::
 bool can_compute(const TensorType& type) { return find_packing(type) != nullptr; }
 
 std::uint64_t PackedShape::tile_bytes() const {
-  const Packing* packing = type == nullptr ? nullptr : find_packing(*type);
-  if (packing == nullptr) return 0;
-  const std::uint64_t blocks = (columns + packing->elements - 1) / packing->elements;
-  return kTileRows * blocks * packing->bytes;
+  if (type == nullptr || !can_compute(*type)) return 0;
+  return kTileRows * (type->row_header_bytes + std::uint64_t{blocks_of(*this)} * packed_block(*type).bytes);
 }
 
 Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows, std::span<std::byte> tile) {
@@ -166,10 +174,9 @@ Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows
     return fail(Error{.code = ErrorCode::UnsupportedType,
                       .subject = shape.type == nullptr ? "no type" : std::string(shape.type->name)});
   }
-  GGUF_FUSE_CHECK(check_sizes(shape, *packing, rows.size(), tile.size()));
-  const std::size_t row_bytes = file_row_bytes(shape, *packing);
-  const std::size_t blocks = tile.size() / (std::size_t{kTileRows} * packing->bytes);
-  pack_rows(*packing, rows.data(), rows.size() / row_bytes, row_bytes, blocks, tile.data());
+  GGUF_FUSE_CHECK(check_sizes(shape, rows.size(), tile.size()));
+  const std::size_t file_row = file_row_bytes(shape);
+  pack_rows(*shape.type, *packing, rows.data(), rows.size() / file_row, file_row, blocks_of(shape), tile.data());
   return {};
 }
 

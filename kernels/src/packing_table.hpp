@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -12,8 +13,9 @@
 namespace gguf_fuse {
 
 /// A part of a block that is read as one plane: `bytes` bytes at `source` in the file's block, as words of `word`
-/// bytes.
+/// bytes. Decode includes know it by its name.
 struct Region {
+  std::string_view name{};
   std::uint16_t source = 0;
   std::uint16_t bytes = 0;  ///< 0: no region
   std::uint16_t word = 0;
@@ -22,20 +24,37 @@ struct Region {
 /// Rewrites what the kernels want in another order of bits. `packed` holds the regions' bytes one after the other.
 using RearrangeBlock = void (*)(const std::byte* file, std::byte* packed);
 
-/// One row of the packing table. The decode include is named after the type.
+/// How the blocks of one type are packed. The type's sizes are the loader's (TensorType), and the decode include is
+/// named after it. A scale at the start of each row becomes a plane of its own behind those of the regions.
 struct Packing {
   std::string_view type;
-  std::uint32_t elements = 0;  ///< of a packed block
-  std::uint32_t bytes = 0;     ///< of a packed block, and of the `elements` elements in the file
-  bool floats = false;         ///< elements are floats: no scales, and never 8-bit activations
-  std::array<Region, 5> regions{};
+  std::array<Region, 6> regions{};
   RearrangeBlock rearrange = nullptr;
-
-  /// E.g. "decode/q4_k.cl".
-  [[nodiscard]] std::string decode_file() const;
 };
+
+/// The families of types, a file each: packing_basic.cpp and so on.
+[[nodiscard]] std::span<const Packing> basic_packings();
+[[nodiscard]] std::span<const Packing> k_packings();
+[[nodiscard]] std::span<const Packing> iq_packings();
+[[nodiscard]] std::span<const Packing> ik_packings();
 
 /// Null when the kernels do not compute with the type.
 [[nodiscard]] const Packing* find_packing(const TensorType& type);
+
+/// Elements are floats: no blocks in the file, no scales, and never 8-bit activations.
+[[nodiscard]] inline bool holds_floats(const TensorType& type) { return type.block_elements == 1; }
+
+struct PackedBlock {
+  std::uint32_t elements = 0;
+  std::uint32_t bytes = 0;
+};
+
+/// A block as kernels see it: the file's, of floats a group of 32.
+[[nodiscard]] PackedBlock packed_block(const TensorType& type);
+
+/// The lines by which a program includes what decodes this type, with what that needs to know of the packing
+/// (decode/parts.cl); and those after which another type's may follow. The type is one that find_packing() knows.
+[[nodiscard]] std::string include_decode(const TensorType& type);
+[[nodiscard]] std::string forget_decode(const TensorType& type);
 
 }  // namespace gguf_fuse

@@ -105,9 +105,9 @@ TEST_F(ExpertErrors, RefusesPartsWithGapsOrOutsideTheirBuffers) {
 }
 
 TEST_F(ExpertErrors, RefusesMatricesThatItCannotMultiply) {
-  expect_refused(down({.down = {.shape = {.type = find_tensor_type("IQ1_S"), .rows = 16, .columns = 256},
+  expect_refused(down({.down = {.shape = {.type = find_tensor_type("Q8_K"), .rows = 16, .columns = 256},
                                 .parts = experts().parts}}),
-                 "IQ1_S", ErrorCode::UnsupportedType);
+                 "Q8_K", ErrorCode::UnsupportedType);
   expect_refused(down({.down = experts("F32")}), "F32 activations");
   expect_refused(down({.epilogue = Epilogue::Gated, .down = experts()}), "Store or Add");
   ExpertMatrix narrow = experts();

@@ -32,9 +32,9 @@ class MatmulErrors : public testing::Test {
 };
 
 TEST_F(MatmulErrors, RefusesTypesThatItCannotCompute) {
-  expect_refused({.matrices = {matrix("IQ1_S", 16, 256)}}, ErrorCode::UnsupportedType, "IQ1_S");
+  expect_refused({.matrices = {matrix("Q8_K", 16, 256)}}, ErrorCode::UnsupportedType, "Q8_K");
   expect_refused({.matrices = {Matrix{}}}, ErrorCode::UnsupportedType, "no type");
-  EXPECT_EQ(embed(*device_, matrix("IQ1_S", 16, 256), 1, memory_, memory_, memory_).error().code,
+  EXPECT_EQ(embed(*device_, matrix("Q8_K", 16, 256), 1, memory_, memory_, memory_).error().code,
             ErrorCode::UnsupportedType);
 }
 

@@ -72,32 +72,46 @@ inline std::filesystem::path quant_file(std::string_view type, std::string_view 
   return std::filesystem::path(test_data("quant")) / (std::string(type) + std::string(suffix));
 }
 
-/// Random blocks out of the reference files (real ones and random bits with sane scales); F32: random numbers.
-inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::uint32_t columns, std::uint64_t seed) {
-  FileMatrix matrix{.type = find_tensor_type(type), .rows = rows, .columns = columns};
-  Random random(seed, type);
-  std::vector<std::byte> pool;
+/// Rows of 512 columns out of the reference files (real ones and random bits with sane scales); F32: random numbers.
+inline std::vector<std::byte> reference_rows(std::string_view type, Random& random) {
+  std::vector<std::byte> rows;
   if (type == "F32") {
     std::vector<float> numbers(4096);
     for (float& number : numbers) number = random.uniform();
     const auto bytes = std::as_bytes(std::span(numbers));
-    pool.assign(bytes.begin(), bytes.end());
-  } else {
-    pool = read_file(quant_file(type, ".bin"));
-    const std::vector<std::byte> more = read_file(quant_file(type, ".rnd.bin"));
-    pool.insert(pool.end(), more.begin(), more.end());
+    rows.assign(bytes.begin(), bytes.end());
+    return rows;
   }
-  const std::size_t block = matrix.type->block_bytes;
-  const std::size_t blocks = std::size_t{rows} * columns / matrix.type->block_elements;
-  for (std::size_t i = 0; i < blocks; ++i) {
-    const auto* at = pool.data() + random.below(pool.size() / block) * block;
-    matrix.bytes.insert(matrix.bytes.end(), at, at + block);
+  for (const char* part : {".bin", ".rnd.bin"}) {
+    const std::vector<std::byte> more = read_file(quant_file(type, part));
+    rows.insert(rows.end(), more.begin(), more.end());
+  }
+  return rows;
+}
+
+/// Random blocks of reference_rows(), below a random one of its row headers; values for activations of that kind.
+inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::uint32_t columns, std::uint64_t seed,
+                                Activations kind = Activations::F32) {
+  FileMatrix matrix{.type = find_tensor_type(type), .rows = rows, .columns = columns};
+  Random random(seed, type);
+  const std::vector<std::byte> pool = reference_rows(type, random);
+  const std::size_t block = matrix.type->block_bytes, header = matrix.type->row_header_bytes;
+  const std::size_t pool_row = row_bytes(*matrix.type, 512).value();
+  const auto append = [&](std::size_t at, std::size_t bytes) {
+    const auto* from = pool.data() + random.below(pool.size() / pool_row) * pool_row + at;
+    matrix.bytes.insert(matrix.bytes.end(), from, from + bytes);
+  };
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    append(0, header);
+    for (std::size_t i = 0; i < columns / matrix.type->block_elements; ++i) {
+      append(header + random.below((pool_row - header) / block) * block, block);
+    }
   }
   matrix.values.resize(std::size_t{rows} * columns);
   for (std::uint32_t row = 0; row < rows; ++row) {
     const auto decoded = decode_row_reference(
         *matrix.type, std::span(matrix.bytes).subspan(row * matrix.row_bytes(), matrix.row_bytes()),
-        std::span(matrix.values).subspan(std::size_t{row} * columns, columns));
+        std::span(matrix.values).subspan(std::size_t{row} * columns, columns), kind);
     if (!decoded) throw std::runtime_error(decoded.error().message());
   }
   return matrix;

@@ -118,7 +118,7 @@ Shown bad_launch() {
   return {error_of(Launch::make(program, "two")), "two"};
 }
 
-Shown unsupported_type() { return model_error(RandomModel("llama").layers(1).wide().type("ffn_down", "IQ1_S")); }
+Shown unsupported_type() { return model_error(RandomModel("llama").layers(1).wide().type("ffn_down", "Q8_K")); }
 
 Shown unsupported_architecture() { return model_error(RandomModel("qwen35moe").layers(1)); }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // IQ2_S: blocks of 256. Eight elements are a point of a grid of eight values, ten bits that lie apart, and eight signs.
 // 4-bit scales every 16: weight = d * (scale + 0.5) / 4 * (q - 64).
-// Regions: low bytes of the points 32 bytes a row, signs 32, high bits of the points 8, scales 8, d 2.
 #define SUBGROUPS 2
 #include "decode/points.cl"
 
@@ -10,11 +9,11 @@ constant ushort iq2_s_grid[1024] = {
 };
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  const lanes_u low = load_words(tile + 64 * group);
-  const lanes_u signs = load_words(tile + 64 * groups + 64 * group);
-  const lanes_u high = load_bytes(tile + 128 * groups + 16 * group);
-  const lanes_u scales = load_bytes(tile + 144 * groups + 16 * group);
-  const lanes_f d = load_halves(tile + 160 * groups + 32 * (group / 8)) * 0.25f;
+  const lanes_u low = load_words(OF_GROUP(points));
+  const lanes_u signs = load_words(OF_GROUP(signs));
+  const lanes_u high = load_bytes(OF_GROUP(high_points));
+  const lanes_u scales = load_bytes(OF_GROUP(scales));
+  const lanes_f d = load_halves(OF_BLOCK(d)) * 0.25f;
 #pragma unroll
   for (uint i = 0; i < 4; ++i) {
     const lanes_u place = ((low >> (8 * i)) & 255u) | (((high >> (2 * i)) & 3u) << 8);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // IQ2_XS: blocks of 256. Eight elements are 16 bits: nine say which point of a grid of eight values, seven are signs
 // (the eighth makes their number even). 4-bit scales every 16: weight = d * (scale + 0.5) / 4 * (q - 64).
-// Regions: points and signs 64 bytes a row, scales 8, d 2.
 #define SUBGROUPS 2
 #include "decode/points.cl"
 
@@ -10,11 +9,11 @@ constant ushort iq2_xs_grid[512] = {
 };
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  const lanes_u scales = load_bytes(tile + 128 * groups + 16 * group);
-  const lanes_f d = load_halves(tile + 144 * groups + 32 * (group / 8)) * 0.25f;
+  const lanes_u scales = load_bytes(OF_GROUP(scales));
+  const lanes_f d = load_halves(OF_BLOCK(d)) * 0.25f;
 #pragma unroll
   for (uint i = 0; i < 4; ++i) {
-    const lanes_u word = load_words(tile + 128 * group + 64 * (i / 2)) >> (16 * (i % 2));
+    const lanes_u word = load_words(OF_GROUP(words) + 64 * (i / 2)) >> (16 * (i % 2));
     const lanes_u place = word & 511u;
     eight_values(GATHER(iq2_xs_grid, place), eight_signs(word, 9), q + 2 * i);
   }

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT
 // What decode includes are made of (docs/kernels.md). q[j] holds elements 4j .. 4j + 3 of a group of 32, one a byte.
 
+// Where the sixteen rows' parts of a region (packing_table.hpp) lie that belong to a block or to a group of 32, and the
+// scales at the starts of rows. `tile`, `groups` and `group` are decode()'s.
+#define OF_BLOCK(region) \
+  (tile + 16 * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region * (group / BLOCK_GROUPS)))
+#define OF_GROUP(region) \
+  (tile + 16 * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region / BLOCK_GROUPS * group))
+#define ROW_SCALES (tile + 16 * BLOCK_BYTES * (groups / BLOCK_GROUPS))
+
 // Sixteen bytes a row: q[0..3] in the low nibbles of the four words, q[4..7] in the high ones.
 inline void load_nibbles(const global uchar *plane, lanes_u *q) {
 #pragma unroll
@@ -36,15 +44,16 @@ inline void add_pairs(const global uchar *plane, lanes_u *q) {
   }
 }
 
-// The two 6-bit numbers of group `part` (0..7) of a block: twelve bytes a row, eight of low nibbles, four of high bits.
-inline void load_six_bits(const global uchar *plane, uint part, lanes_u *a, lanes_u *b) {
-  const lanes_u low = load_bytes(plane + 16 * part);
-  const lanes_u high = load_bytes(plane + 128 + 16 * (part / 2)) >> (4 * (part % 2));
+// The two 6-bit numbers of group `part` (0..7) of a block: a byte of low nibbles, and of the block four bytes of high bits.
+inline void load_six_bits(const global uchar *low_of_group, const global uchar *high_of_block, uint part, lanes_u *a,
+                          lanes_u *b) {
+  const lanes_u low = load_bytes(low_of_group);
+  const lanes_u high = load_bytes(high_of_block + 16 * (part / 2)) >> (4 * (part % 2));
   *a = (low & 15u) | ((high & 3u) << 4);
   *b = (low >> 4) | ((high & 12u) << 2);
 }
 
-// Replaces codes of four bits, one a byte, by the bytes of a table of sixteen.
+// Replaces codes, one a byte, by the bytes of a table of sixteen. Bits above the lowest four count for nothing.
 #if defined(STYLE_VECTOR) && defined(ASSEMBLY_AVX512)
 inline void look_up(uint4 table, lanes_u *q) {
   const uint16 tables = (uint16)(table, table, table, table);
@@ -66,5 +75,36 @@ inline void look_up(uint4 table, lanes_u *q) {
   }
 }
 #endif
+
+// The bytes of `others` where that bit of the codes is set.
+inline void take_where(uint bit, const lanes_u *codes, const lanes_u *others, lanes_u *q) {
+#pragma unroll
+  for (uint j = 0; j < 8; ++j) q[j] = bitselect(q[j], others[j], ((codes[j] >> bit) & 0x01010101u) * 255u);
+}
+
+// The same with 32 bytes.
+inline void look_up_32(uint4 low, uint4 high, lanes_u *q) {
+  lanes_u codes[8];
+  lanes_u others[8];
+#pragma unroll
+  for (uint j = 0; j < 8; ++j) codes[j] = others[j] = q[j];
+  look_up(low, q);
+  look_up(high, others);
+  take_where(4, codes, others, q);
+}
+
+// The same with 64 bytes.
+inline void look_up_64(uint4 a, uint4 b, uint4 c, uint4 d, lanes_u *q) {
+  lanes_u codes[8];
+  lanes_u others[8];
+#pragma unroll
+  for (uint j = 0; j < 8; ++j) codes[j] = others[j] = q[j];
+  look_up_32(a, b, q);
+  look_up_32(c, d, others);
+  take_where(5, codes, others, q);
+}
+
+// Up to 81. Written as a choice between numbers, oclgrind took the wrong one.
+inline uint power_of_three(uint n) { return n == 0 ? 1 : (0x511b0903u >> (8 * n - 8)) & 255u; }
 
 #define TO_SCALE(numbers) TO_LANES_F(AS_LANES_I(numbers))

@@ -17,9 +17,14 @@ inline lanes_u eight_signs(lanes_u word, uint shift) {
   return seven | ((((lanes_u)(0x6996u) >> (folded & 15u)) & 1u) << 7);
 }
 
+// The lowest four two-bit codes, one a byte.
+inline lanes_u four_pairs(lanes_u point) {
+  return (point & 3u) | ((point & 12u) << 6) | ((point & 48u) << 12) | ((point & 192u) << 18);
+}
+
 // Points of eight values in two-bit codes, 0, 1, 2 for 8, 25, 43: with their signs, plus 64.
 inline lanes_u four_of_eight(lanes_u point, lanes_u signs) {
-  const lanes_u code = (point & 3u) | ((point & 12u) << 6) | ((point & 48u) << 12) | ((point & 192u) << 18);
+  const lanes_u code = four_pairs(point);
   return add_signs(0x08080808u + code * 17u + ((code >> 1) & 0x01010101u), signs, 64);
 }
 

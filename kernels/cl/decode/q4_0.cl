@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Q4_0: 32 elements, weight = d * (q - 8). Regions: nibbles 16 bytes a row, d 2.
+// Q4_0: 32 elements, weight = d * (q - 8).
 #define SUBGROUPS 1
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  load_nibbles(tile + 256 * group, q);
-  scale[0] = load_halves(tile + 256 * groups + 32 * group);
+  load_nibbles(OF_GROUP(nibbles), q);
+  scale[0] = load_halves(OF_BLOCK(d));
   offset[0] = -8.0f * scale[0];
 }

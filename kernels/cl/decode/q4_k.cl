@@ -1,16 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Q4_K: blocks of 256, weight = d * scale * q - m * minimum, both of 6 bits, every 32.
-// Regions: nibbles 128 bytes a row, scales and minima 12, d 2, m 2.
 #define SUBGROUPS 1
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  const uint block = group / 8;
-  const uint blocks = groups / 8;
-  load_nibbles(tile + 256 * group, q);
+  load_nibbles(OF_GROUP(nibbles), q);
   lanes_u s;
   lanes_u minimum;
-  load_six_bits(tile + 256 * groups + 192 * block, group % 8, &s, &minimum);
-  const global uchar *halves = tile + 256 * groups + 192 * blocks + 32 * block;
-  scale[0] = load_halves(halves) * TO_SCALE(s);
-  offset[0] = -load_halves(halves + 32 * blocks) * TO_SCALE(minimum);
+  load_six_bits(OF_GROUP(scales), OF_BLOCK(high_scales), group % 8, &s, &minimum);
+  scale[0] = load_halves(OF_BLOCK(d)) * TO_SCALE(s);
+  offset[0] = -load_halves(OF_BLOCK(m)) * TO_SCALE(minimum);
 }

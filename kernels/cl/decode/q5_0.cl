@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Q5_0: 32 elements, weight = d * (q - 16). Regions: nibbles 16 bytes a row, fifth bits 4, d 2.
+// Q5_0: 32 elements, weight = d * (q - 16).
 #define SUBGROUPS 1
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  load_nibbles(tile + 256 * group, q);
-  add_bits(tile + 256 * groups + 64 * group, 4, q);
-  scale[0] = load_halves(tile + 320 * groups + 32 * group);
+  load_nibbles(OF_GROUP(nibbles), q);
+  add_bits(OF_GROUP(bits), 4, q);
+  scale[0] = load_halves(OF_BLOCK(d));
   offset[0] = -16.0f * scale[0];
 }

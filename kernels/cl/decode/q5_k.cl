@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: MIT
-// Q5_K: as Q4_K with a fifth bit. Regions: nibbles 128 bytes a row, fifth bits 32, scales and minima 12, d 2, m 2.
+// Q5_K: as Q4_K with a fifth bit.
 #define SUBGROUPS 1
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  const uint block = group / 8;
-  const uint blocks = groups / 8;
-  load_nibbles(tile + 256 * group, q);
-  add_bits(tile + 256 * groups + 64 * group, 4, q);
+  load_nibbles(OF_GROUP(nibbles), q);
+  add_bits(OF_GROUP(bits), 4, q);
   lanes_u s;
   lanes_u minimum;
-  load_six_bits(tile + 320 * groups + 192 * block, group % 8, &s, &minimum);
-  const global uchar *halves = tile + 320 * groups + 192 * blocks + 32 * block;
-  scale[0] = load_halves(halves) * TO_SCALE(s);
-  offset[0] = -load_halves(halves + 32 * blocks) * TO_SCALE(minimum);
+  load_six_bits(OF_GROUP(scales), OF_BLOCK(high_scales), group % 8, &s, &minimum);
+  scale[0] = load_halves(OF_BLOCK(d)) * TO_SCALE(s);
+  offset[0] = -load_halves(OF_BLOCK(m)) * TO_SCALE(minimum);
 }

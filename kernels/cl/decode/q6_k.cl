@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Q6_K: blocks of 256, weight = d * scale * (q - 32), a signed 8-bit scale every 16.
-// Regions: nibbles 128 bytes a row, pairs of high bits 64, scales 16, d 2.
 #define SUBGROUPS 2
 
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
-  load_nibbles(tile + 256 * group, q);
-  add_pairs(tile + 256 * groups + 128 * group, q);
-  const lanes_i packed = AS_LANES_I(load_shorts(tile + 384 * groups + 32 * group));
-  const lanes_f d = load_halves(tile + 416 * groups + 32 * (group / 8));
+  load_nibbles(OF_GROUP(nibbles), q);
+  add_pairs(OF_GROUP(pairs), q);
+  const lanes_i packed = AS_LANES_I(load_shorts(OF_GROUP(scales)));
+  const lanes_f d = load_halves(OF_BLOCK(d));
   scale[0] = d * TO_LANES_F((packed << 24) >> 24);
   scale[1] = d * TO_LANES_F((packed << 16) >> 24);
 #pragma unroll

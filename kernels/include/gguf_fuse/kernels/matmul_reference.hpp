@@ -13,10 +13,12 @@ namespace gguf_fuse {
 // The operations of matmul.hpp in plain C++ over host memory, for tests and benchmarks: one element after the other,
 // from the bytes of the file, with nothing in common with packing and kernels.
 
-/// A row as the file stores it, as floats. `row` holds whole blocks of out.size() elements.
+/// A row as the file stores it, as floats; `kind` says whether as they are or as activations of that kind are
+/// multiplied with them (IQ6_K's are rounded for those of 8 bits). `row` holds whole blocks of out.size() elements.
 /// Errors: UnsupportedType, InvalidArgument (sizes that do not fit).
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row,
-                                                                 std::span<float> out);
+                                                                 std::span<float> out,
+                                                                 Activations kind = Activations::F32);
 
 /// What gate and up become (GateActivation), in double.
 [[nodiscard]] GGUF_FUSE_EXPORT double gated_reference(GateActivation activation, double gate, double up);
