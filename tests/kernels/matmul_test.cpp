@@ -16,9 +16,9 @@ using support::Variant;
 
 /// Of the sum of |weight * activation|.
 constexpr double kTolerance = 1e-5;
-/// Of the sum of |largest weight of the row * activation|: what scale * q and offset lose where they make weights of
-/// zero, as nearly all of a block are when ternary types meet an outlier.
-constexpr double kCancelled = 1e-7;
+/// Of ternary types also of the sum of |largest weight of the row * activation|: what scale * q and offset lose where
+/// they make weights of zero, as nearly all of a block are that has an outlier.
+double cancelled(const TensorType& type) { return type.name == "TQ1_0" || type.name == "TQ2_0" ? 1e-7 : 0; }
 
 struct TypeSet {
   std::vector<std::string_view> types;
@@ -105,7 +105,7 @@ class Product {
           const double added = shape_.epilogue == Epilogue::Add ? double{before[at]} : 0;
           const double expected =
               token < tokens ? double{shape_.factor} * (want[from] + bias_of(first + row)) + added : double{before[at]};
-          const double rounding = kTolerance * scale[from] + kCancelled * largest[from];
+          const double rounding = kTolerance * scale[from] + cancelled(*files_[i].type) * largest[from];
           const double tolerance = token < tokens ? std::fabs(double{shape_.factor}) * rounding +
                                                         1e-6 * (std::fabs(added) + std::fabs(expected)) + 1e-36
                                                   : 0;
