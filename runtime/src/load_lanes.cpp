@@ -114,7 +114,8 @@ void Lanes::cut_batches(const LaneOptions& options) {
       const Piece& piece = list_.pieces[lane.jobs[first].first_piece];
       // A lane that gathers has an order of its own, which this keeps.
       const double turn = options.sequential ? 0 : static_cast<double>(first) / static_cast<double>(lane.jobs.size());
-      ordered.push_back({turn, piece.source, piece.source_offset, {.lane = &lane, .first = first, .count = last - first}});
+      ordered.push_back(
+          {turn, piece.source, piece.source_offset, {.lane = &lane, .first = first, .count = last - first}});
       first = last;
     }
   }
