@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "gguf_fuse/loader/export.hpp"
@@ -32,7 +32,10 @@ struct Reason {
   std::vector<std::string> arguments{};  ///< names and numbers, safe for a terminal; a list is one, with commas
   std::string engine{};                  ///< of the codes that are about one
 
-  friend auto operator<=>(const Reason&, const Reason&) = default;
+  friend bool operator==(const Reason&, const Reason&) = default;
+  friend bool operator<(const Reason& a, const Reason& b) {
+    return std::tie(a.code, a.arguments, a.engine) < std::tie(b.code, b.arguments, b.engine);
+  }
 
   [[nodiscard]] GGUF_FUSE_EXPORT Outcome outcome() const;
   /// What the engine does, for sentences of which it is the subject; where it is not, the same as text().
