@@ -10,6 +10,9 @@ check=''
 if [ "${1-}" = --check ]; then check=1; shift; fi
 bin=${1:-build/release/bin}
 program=$bin/gguf-fuse
+for needed in gguf-fuse gguf-run gguf-bench; do
+  if [ ! -x "$bin/$needed" ]; then echo "update_docs.sh: there is no $bin/$needed: build the programs first" >&2; exit 1; fi
+done
 popular='architecture|---|llama|llama4|mistral3|qwen2|qwen2moe|qwen3|qwen3moe|qwen3next|qwen35moe|gemma2|gemma3|gemma4|gpt-oss|phi3|glm4moe|deepseek2|granitemoe|granite_swa|hunyuan-moe|minimax-m2|ernie4_5-moe'
 
 # insert MARK FILE: replaces what stands between the markers MARK:begin and MARK:end of FILE with standard input.

@@ -82,11 +82,12 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
              counts_into(options.micro_batches, 1))
       .repeatable = true;
   table
-      .value({"-ctk", "--cache-type-k"}, "T,T", "type of the cached keys: f32, f16, q8_0 (default: f16)",
+      .value({"-ctk", "--cache-type-k"}, "T,T",
+             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(cache_type_words(), ", ")),
              list_into(options.caches_k, parse_cache_type))
       .repeatable = true;
   table
-      .value({"-ctv", "--cache-type-v"}, "T,T", "type of the cached values: f32, f16, q8_0 (default: f16)",
+      .value({"-ctv", "--cache-type-v"}, "T,T", "the same of the cached values",
              list_into(options.caches_v, parse_cache_type))
       .repeatable = true;
   table

@@ -15,7 +15,7 @@ _gguf_bench() {
       COMPREPLY=($(compgen -d -- "$cur") $(compgen -f -X '!*.gguf' -- "$cur") $(compgen -f -X '!*.gguf.gz' -- "$cur"))
       return
       ;;
-    -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
+    -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl' -- "$cur")) && return ;;
     --fuse) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
     -lm | --load-mode) COMPREPLY=($(compgen -W 'auto mmap dio none' -- "$cur")) && return ;;
     --activations) COMPREPLY=($(compgen -W 'auto q8 f32' -- "$cur")) && return ;;

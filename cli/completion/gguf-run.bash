@@ -20,7 +20,7 @@ _gguf_run() {
       compopt -o filenames 2> /dev/null
       COMPREPLY=($(compgen -f -- "$cur")) && return
       ;;
-    -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 q8_0' -- "$cur")) && return ;;
+    -ctk | --cache-type-k | -ctv | --cache-type-v) COMPREPLY=($(compgen -W 'f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1 iq4_nl' -- "$cur")) && return ;;
     -rea | --reasoning) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
     --fuse) COMPREPLY=($(compgen -W 'auto on off' -- "$cur")) && return ;;
     -lm | --load-mode) COMPREPLY=($(compgen -W 'auto mmap dio none' -- "$cur")) && return ;;

@@ -12,8 +12,7 @@
 namespace gguf_fuse::cli {
 namespace {
 
-const std::vector<std::string> kCacheTypes{"f32", "f16", "q8_0"};  // in the order of CacheType
-const std::vector<std::string> kActivations{"q8", "f32"};          // in the order of Activations
+const std::vector<std::string> kActivations{"q8", "f32"};  // in the order of Activations
 
 const std::vector<std::string> kLoadModes{"none", "mmap", "dio"};  // in the order of LoadMode
 
@@ -76,13 +75,19 @@ void take_model(EngineOptions& options, std::vector<std::string>& words) {
   words.erase(words.begin());
 }
 
+std::vector<std::string> cache_type_words() {
+  std::vector<std::string> words;
+  for (const CacheTypeRow& row : cache_types()) words.emplace_back(row.name);
+  return words;
+}
+
 CacheType parse_cache_type(std::string_view option, std::string_view text) {
-  // llama.cpp's and ik_llama.cpp's others
-  for (const std::string_view other : {"bf16", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1", "q6_0", "q8_KV", "q8_kv"}) {
+  // ik_llama.cpp's others
+  for (const std::string_view other : {"q6_0", "q8_KV", "q8_kv"}) {
     if (text != other) continue;
-    throw UsageError(fmt::format("{} {}: gguf-fuse has no such cache yet; q8_0 is the smallest here", option, other));
+    throw UsageError(fmt::format("{} {}: gguf-fuse has no such cache; q8_0 is nearest", option, other));
   }
-  return static_cast<CacheType>(parse_choice(option, text, kCacheTypes));
+  return cache_types()[parse_choice(option, text, cache_type_words())].type;
 }
 
 std::optional<Activations> parse_activations(std::string_view option, std::string_view text) {
@@ -124,7 +129,7 @@ std::size_t cpu_moe_layers(const EngineOptions& options) {
 }
 
 std::string_view load_mode_name(LoadMode mode) { return kLoadModes.at(static_cast<std::size_t>(mode)); }
-std::string_view cache_type_name(CacheType type) { return kCacheTypes.at(static_cast<std::size_t>(type)); }
+std::string_view cache_type_name(CacheType type) { return cache_type_row(type).name; }
 std::string_view activations_name(Activations activations) {
   return kActivations.at(static_cast<std::size_t>(activations));
 }

@@ -13,7 +13,7 @@ constexpr std::string_view kDriver = "threads are the OpenCL driver's; taskset a
 constexpr ForeignRow kRows[] = {
     {"-h --help --version -m --model -p --n-prompt -n --n-gen -pg -d --n-depth -r --repetitions", "", kSame, ""},
     {"-b --batch-size -ub --ubatch-size", "N,N", kSame, ""},
-    {"-ctk --cache-type-k -ctv --cache-type-v", "T,T", kSame, "f32, f16 and q8_0"},
+    {"-ctk --cache-type-k -ctv --cache-type-v", "T,T", kSame, "all of llama.cpp's types"},
     {"-t --threads", "N", kSame, "threads that load, one number"},
     {"-dev --device -ts --tensor-split", "D/D,D", kSame, ""},
     {"-ot --override-tensor -ncmoe --n-cpu-moe", "", kSame, "one setting, not a list of them"},

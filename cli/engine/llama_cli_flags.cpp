@@ -32,7 +32,7 @@ constexpr ForeignRow kRows[] = {
      "the older half is dropped and the rest is computed again at its new place"},
     {"-s --seed --temp --temperature --top-k --top-p --min-p", "", kSame, ""},
     {"--repeat-last-n --repeat-penalty --presence-penalty --frequency-penalty", "", kSame, ""},
-    {"-ctk --cache-type-k -ctv --cache-type-v", "TYPE", kSame, "f32, f16 and q8_0"},
+    {"-ctk --cache-type-k -ctv --cache-type-v", "TYPE", kSame, "all of llama.cpp's types"},
     {"-t --threads", "N", kSame, "threads that load"},
     {"-dev --device -ts --tensor-split -ngl --gpu-layers --n-gpu-layers", "", kSame,
      "devices by numbers or names of --list-devices"},

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "run_option_table.hpp"
 
+#include <fmt/format.h>
+
 #include <limits>
 
 #include "values.hpp"
@@ -173,12 +175,11 @@ void add_memory_options(OptionTable& table, RunOptions& options) {
       .environment = "LLAMA_ARG_UBATCH";
   table.begin_group("Memory", kEngine);
   table
-      .value({"-ctk", "--cache-type-k"}, "T", "type of the cached keys: f32, f16 or q8_0 (default: f16)",
+      .value({"-ctk", "--cache-type-k"}, "T",
+             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(cache_type_words(), ", ")),
              cache_type_into(options.cache_k))
       .environment = "LLAMA_ARG_CACHE_TYPE_K";
-  table
-      .value({"-ctv", "--cache-type-v"}, "T", "type of the cached values: f32, f16 or q8_0 (default: f16)",
-             cache_type_into(options.cache_v))
+  table.value({"-ctv", "--cache-type-v"}, "T", "the same of the cached values", cache_type_into(options.cache_v))
       .environment = "LLAMA_ARG_CACHE_TYPE_V";
 }
 

@@ -7,6 +7,7 @@
 #include "lanes.cl"
 #include "vector_math.cl"
 #include "cache.cl"
+#include "cache_blocks.cl"
 #include "store_kv.cl"
 
 // The tiles that positions first .. past see within a window, divided into `parts`: part `part`.

@@ -15,14 +15,17 @@ static inline void NAME(scores)(const float *queries, const global uchar *k, uin
   #pragma unroll
   for (uint t = 0; t < SCORE_TILES; ++t) tiles[t] = k + (ulong)min(tile + t, last - 1) * K_TILE_BYTES;
   for (uint block = 0; block < HEAD_SIZE; block += 32) {
-    float16 scale[SCORE_TILES];
+    float16 scale[SCORE_TILES], minimum[SCORE_TILES];
     #pragma unroll
-    for (uint t = 0; t < SCORE_TILES; ++t) scale[t] = load_k_scale(tiles[t], block);
+    for (uint t = 0; t < SCORE_TILES; ++t) {
+      scale[t] = load_k_scale(tiles[t], block);
+      minimum[t] = load_k_minimum(tiles[t], block);
+    }
     #pragma nounroll
     for (uint e = block; e < min(block + 32, (uint)HEAD_SIZE); ++e) {
       #pragma unroll
       for (uint t = 0; t < SCORE_TILES; ++t) {
-        const float16 key = load_k(tiles[t], e, scale[t]);
+        const float16 key = load_k(tiles[t], e, scale[t], minimum[t]);
         #pragma unroll
         for (uint r = 0; r < ROWS; ++r) {
           sums[t * ROWS + r] = fma((float16)(queries[e * ROWS + r]), key, sums[t * ROWS + r]);
@@ -47,15 +50,19 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
   for (uint t = 0; t < tiles; ++t) {
     const global uchar *values = v + (ulong)(tile + t) * V_TILE_BYTES;
     const uint slots = min(end - (tile + t) * 16, 16u);
-    float16 scales[OUTPUT_CHUNKS];
+    float16 scales[OUTPUT_CHUNKS], minimums[OUTPUT_CHUNKS];
     #pragma unroll
-    for (uint c = 0; c < OUTPUT_CHUNKS; ++c) scales[c] = load_v_scales(values, chunk + c);
+    for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
+      scales[c] = load_v_scales(values, chunk + c);
+      minimums[c] = load_v_minimums(values, chunk + c);
+    }
     #pragma nounroll
     for (uint slot = 0; slot < slots; ++slot) {
       const float *row = probabilities + t * ROWS * 16 + slot;
       #pragma unroll
       for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
-        const float16 value = load_v(values, chunk + c, slot, ((const float *)&scales[c])[slot]);
+        const float16 value = load_v(values, chunk + c, slot, ((const float *)&scales[c])[slot],
+                                     ((const float *)&minimums[c])[slot]);
         #pragma unroll
         for (uint r = 0; r < ROWS; ++r) sums[c * ROWS + r] = fma((float16)(row[r * 16]), value, sums[c * ROWS + r]);
       }

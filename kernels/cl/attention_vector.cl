@@ -3,42 +3,92 @@
 // come one by one. So each vector of K or V that was loaded and converted serves all its rows.
 #define BLOCK_TILES 4
 
-// Element `element` of 16 positions. `scale` belongs to its block of 32 elements (Q8_0 only).
+// 16 numbers of 16 bits, from number `at` on.
+static inline float16 load_bf16(const global uchar *numbers, uint at) {
+  return as_float16(convert_uint16(vload16(at, (const global ushort *)numbers)) << 16);
+}
+
+// What levels of four bits, and their fifth, stand for before they are scaled.
+static inline float16 level_values(uchar16 nibbles, uint16 high, uint type) {
+  if (type == CACHE_IQ4_NL) {
+    return convert_float16(shuffle((char16)(NON_LINEAR_VALUES), nibbles));
+  }
+  const float zero = HAS_MINIMUM(type) ? 0.0f : block_steps(type);
+  if (!HAS_HIGH_BIT(type)) return convert_float16(nibbles) + zero;
+  return convert_float16(convert_uint16(nibbles) | (high & 1u) << 4) + zero;
+}
+
+// Of the blocks of 16 positions that hold `element`: the factors of their levels, and what is added to them then.
 static inline float16 load_k_scale(const global uchar *tile, uint element) {
-#if CACHE_K == CACHE_Q8_0
+#if IS_BLOCKS(CACHE_K)
   return load_halves(tile + K_SCALES + element / 32 * 32);
 #else
   return 1.0f;
 #endif
 }
 
-static inline float16 load_k(const global uchar *tile, uint element, float16 scale) {
+static inline float16 load_k_minimum(const global uchar *tile, uint element) {
+#if HAS_MINIMUM(CACHE_K)
+  return load_halves(tile + K_MINIMUMS + element / 32 * 32);
+#else
+  return 0.0f;
+#endif
+}
+
+// Element `element` of 16 positions.
+static inline float16 load_k(const global uchar *tile, uint element, float16 scale, float16 minimum) {
 #if CACHE_K == CACHE_F32
   return load_floats((const global float *)tile + element * 16);
 #elif CACHE_K == CACHE_F16
   return load_halves(tile + element * 32);
-#else
+#elif CACHE_K == CACHE_BF16
+  return load_bf16(tile, element);
+#elif CACHE_K == CACHE_Q8_0
   return convert_float16(vload16(element, (const global char *)tile)) * scale;
+#else
+  const uint block = element / 32, in_block = element % 32;
+  const uchar16 bytes = vload16(block * 16 + in_block % 16, tile);
+  uint16 high = 0;
+  if (HAS_HIGH_BIT(CACHE_K)) high = vload16(block, (const global uint *)(tile + K_HIGH)) >> in_block;
+  const float16 value = level_values(in_block < 16 ? bytes & (uchar)15 : bytes >> (uchar)4, high, CACHE_K) * scale;
+  return HAS_MINIMUM(CACHE_K) ? value + minimum : value;
 #endif
 }
 
-// The scales of 16 positions in the block that holds `chunk` (Q8_0 only).
 static inline float16 load_v_scales(const global uchar *tile, uint chunk) {
-#if CACHE_V == CACHE_Q8_0
+#if IS_BLOCKS(CACHE_V)
   return load_halves(tile + V_SCALES + chunk / 2 * 32);
 #else
   return 1.0f;
 #endif
 }
 
+static inline float16 load_v_minimums(const global uchar *tile, uint chunk) {
+#if HAS_MINIMUM(CACHE_V)
+  return load_halves(tile + V_MINIMUMS + chunk / 2 * 32);
+#else
+  return 0.0f;
+#endif
+}
+
 // 16 elements of the position in slot `slot`.
-static inline float16 load_v(const global uchar *tile, uint chunk, uint slot, float scale) {
+static inline float16 load_v(const global uchar *tile, uint chunk, uint slot, float scale, float minimum) {
 #if CACHE_V == CACHE_F32
   return load_floats((const global float *)tile + (chunk * 16 + slot) * 16);
 #elif CACHE_V == CACHE_F16
   return load_halves(tile + (chunk * 16 + slot) * 32);
-#else
+#elif CACHE_V == CACHE_BF16
+  return load_bf16(tile, chunk * 16 + slot);
+#elif CACHE_V == CACHE_Q8_0
   return convert_float16(vload16(chunk * 16 + slot, (const global char *)tile)) * scale;
+#else
+  const uint16 elements = (uint16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15) + chunk % 2 * 16;
+  const uint at = chunk / 2 * 16 + slot;
+  const uchar16 bytes = vload16(at, tile);
+  uint16 high = 0;
+  if (HAS_HIGH_BIT(CACHE_V)) high = (uint16)(((const global uint *)(tile + V_HIGH))[at]) >> elements;
+  const float16 value = level_values(chunk % 2 == 0 ? bytes & (uchar)15 : bytes >> (uchar)4, high, CACHE_V) * scale;
+  return HAS_MINIMUM(CACHE_V) ? value + minimum : value;
 #endif
 }
 

@@ -9,6 +9,8 @@ static inline void store_element(float value, local const float *scales, uint e,
     ((global float *)tile)[index] = value;
   } else if (type == CACHE_F16) {
     vstore_half_rte(value, index, (global half *)tile);
+  } else if (type == CACHE_BF16) {
+    ((global ushort *)tile)[index] = to_bf16(value);
   } else {
     const uint block = e / 32;
     ((global char *)tile)[index] = (char)as_int(fma(value, scales[block], ROUNDING));
@@ -16,8 +18,46 @@ static inline void store_element(float value, local const float *scales, uint e,
   }
 }
 
+// Of four or five bits.
+static inline uint level_of(float x, block_scale block, uint type) {
+  if (type == CACHE_IQ4_NL) {
+    const float value = x * block.INVERSE;
+    uint level = 0;
+    for (uint i = 0; i < 15; ++i) level += value >= NON_LINEAR_BORDERS[i] ? 1 : 0;
+    return level;
+  }
+  const float from = HAS_MINIMUM(type) ? x - block.MINIMUM : x;
+  const float zero = HAS_MINIMUM(type) ? 0.5f : 0.5f - block_steps(type);
+  return convert_uint(min(fma(from, block.INVERSE, zero), HAS_HIGH_BIT(type) ? 31.0f : 15.0f));
+}
+
+// The scale with which the levels come nearest to the elements, large ones above all, as ggml weighs them.
+static inline float fitted_scale(local const float *h, uint first, uint last, block_scale block) {
+  float products = 0.0f, squares = 0.0f;
+  for (uint e = first; e < last; ++e) {
+    const float value = NON_LINEAR[level_of(h[e], block, CACHE_IQ4_NL)];
+    products += h[e] * h[e] * value * h[e];
+    squares += h[e] * h[e] * value * value;
+  }
+  return squares > 0.0f ? products / squares : block.SCALE;
+}
+
+static inline block_scale quantise_block(local const float *h, uint index, uint type) {
+  const uint first = index * 32, last = min(first + 32, (uint)HEAD_SIZE);
+  float least = h[first], largest = h[first];
+  for (uint e = first + 1; e < last; ++e) {
+    least = min(h[e], least);
+    largest = max(h[e], largest);
+  }
+  block_scale block = scale_of(least, largest, type);
+  if (type == CACHE_IQ4_NL) block.SCALE = fitted_scale(h, first, last, block);
+  return block;
+}
+
 kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_ARGUMENTS) {
-  local float h[HEAD_CHUNKS * 16], partial[GROUP], scales[2 * HEAD_BLOCKS];
+  local float h[HEAD_CHUNKS * 16], partial[GROUP], scales[3 * HEAD_BLOCKS];
+  local uint words[HEAD_BLOCKS];
+  local uchar levels[HEAD_BLOCKS * 32];
   const uint lane = get_local_id(0), head = get_group_id(0), token = get_group_id(1), position = step_info[0] + token;
   global const float *row = qkv + ((ulong)token * (heads + 2 * kv_heads) + head) * HEAD_SIZE;
   const bool is_v = head >= heads + kv_heads;
@@ -49,28 +89,74 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
     h[second] = (a * s + b * c) * magnitude;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  // Of each block of 32 elements the inverse scale, and behind all of those the scale.
-  for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
-    float most = 0.0f;
-    for (uint e = block * 32; e < min(block * 32 + 32, (uint)HEAD_SIZE); ++e) most = max(fabs(h[e]), most);
-    const float inverse = most > 1e-36f ? 127.0f / most : 0.0f;
-    scales[block] = inverse;
-    scales[HEAD_BLOCKS + block] = inverse == 0.0f ? most * 0.0f : most / 127.0f;
+  // Of each block of 32 elements the inverse scale; behind all of those the scales, then the minimums. All of it before
+  // K and V part: PoCL 3.1 computes wrong numbers in what only some work-groups do.
+  const uint type = is_v ? CACHE_V : CACHE_K;
+  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP) {
+    const block_scale block = quantise_block(h, index, type);
+    scales[index] = block.INVERSE;
+    scales[HEAD_BLOCKS + index] = block.SCALE;
+    scales[2 * HEAD_BLOCKS + index] = block.MINIMUM;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
+#if IS_NIBBLES(CACHE_K) || IS_NIBBLES(CACHE_V)
+  for (uint e = lane; e < HEAD_BLOCKS * 32; e += GROUP) {
+    block_scale block = 0.0f;
+    block.INVERSE = scales[e / 32];
+    block.MINIMUM = scales[2 * HEAD_BLOCKS + e / 32];
+    levels[e] = e < HEAD_CHUNKS * 16 ? (uchar)level_of(h[e], block, type) : 0;
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP) {
+    uint word = 0;
+    for (uint e = index * 32; e < index * 32 + 32; ++e) word |= (uint)(levels[e] >> 4) << e % 32;
+    words[index] = word;
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+#endif
   const uint slot = position % 16;
   if (head < heads) {
     global float *to = q + ((ulong)token * heads + head) * HEAD_SIZE;
     for (uint e = lane; e < HEAD_SIZE; e += GROUP) to[e] = h[e] * q_factor;
   } else if (!is_v) {
     global uchar *tile = k + ((ulong)(head - heads) * cache_tiles + position / 16) * K_TILE_BYTES;
+#if IS_NIBBLES(CACHE_K)
+    for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
+      const uint first = i / 16 * 32 + i % 16;
+      tile[i * 16 + slot] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
+    }
+    for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
+      const uint at = block * 16 + slot;
+      vstore_half_rte(scales[HEAD_BLOCKS + block], at, (global half *)(tile + K_SCALES));
+      if (HAS_HIGH_BIT(CACHE_K)) ((global uint *)(tile + K_HIGH))[at] = words[block];
+      if (HAS_MINIMUM(CACHE_K)) {
+        vstore_half_rte(scales[2 * HEAD_BLOCKS + block], at, (global half *)(tile + K_MINIMUMS));
+      }
+    }
+#else
     for (uint e = lane; e < HEAD_SIZE; e += GROUP) {
       store_element(h[e], scales, e, tile, e * 16 + slot, K_SCALES, slot, CACHE_K);
     }
+#endif
   } else {
     global uchar *tile = v + ((ulong)(head - heads - kv_heads) * cache_tiles + position / 16) * V_TILE_BYTES;
+#if IS_NIBBLES(CACHE_V)
+    for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
+      const uint first = i / 16 * 32 + i % 16;
+      tile[i / 16 * 256 + slot * 16 + i % 16] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
+    }
+    for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
+      const uint at = block * 16 + slot;
+      vstore_half_rte(scales[HEAD_BLOCKS + block], at, (global half *)(tile + V_SCALES));
+      if (HAS_HIGH_BIT(CACHE_V)) ((global uint *)(tile + V_HIGH))[at] = words[block];
+      if (HAS_MINIMUM(CACHE_V)) {
+        vstore_half_rte(scales[2 * HEAD_BLOCKS + block], at, (global half *)(tile + V_MINIMUMS));
+      }
+    }
+#else
     for (uint e = lane; e < HEAD_CHUNKS * 16; e += GROUP) {
       store_element(h[e], scales, e, tile, e / 16 * 256 + slot * 16 + e % 16, V_SCALES, slot, CACHE_V);
     }
+#endif
   }
 }

@@ -14,17 +14,72 @@ static inline ushort16 to_halves(float16 value) {
 #endif
 }
 
-// 32 elements (the last block of a head may hold 16) as signed bytes; returns the scale.
-static inline float quantise_block(const float *h, uint chunks, char16 *bytes) {
-  float16 largest = fabs(load_private(h));
-  if (chunks > 1) largest = max(largest, fabs(load_private(h + 16)));
-  const float most = largest16(largest);
-  const float inverse = most > 1e-36f ? 127.0f / most : 0.0f;
-  for (uint c = 0; c < chunks; ++c) {
-    const float16 rounded = fma(load_private(h + c * 16), (float16)(inverse), (float16)(ROUNDING));
-    bytes[c] = convert_char16(as_int16(rounded));
+static inline float16 load_chunk(const float *h, uint chunk) {
+  float16 elements = load_private(h + chunk * 16);
+#if HEAD_SIZE % 16 != 0
+  // what a head is padded with must not be its least or largest element
+  for (uint e = HEAD_SIZE % 16; chunk == HEAD_CHUNKS - 1 && e < 16; ++e) ((float *)&elements)[e] = elements.s0;
+#endif
+  return elements;
+}
+
+static inline int16 levels_of(float16 x, block_scale block, uint type) {
+  if (type == CACHE_Q8_0) {
+    const float16 rounded = fma(x, (float16)(block.INVERSE), (float16)(ROUNDING));
+    return convert_int16(convert_char16(as_int16(rounded)));
   }
-  return inverse == 0.0f ? most * 0.0f : most / 127.0f;
+  if (type == CACHE_IQ4_NL) {
+    const float16 value = x * block.INVERSE;
+    int16 level = 0;
+    for (uint i = 0; i < 15; ++i) {
+      level += select((int16)(0), (int16)(1), value >= (float16)(NON_LINEAR_BORDERS[i]));
+    }
+    return level;
+  }
+  const float16 from = HAS_MINIMUM(type) ? x - block.MINIMUM : x;
+  const float zero = HAS_MINIMUM(type) ? 0.5f : 0.5f - block_steps(type);
+  return convert_int16(min(fma(from, (float16)(block.INVERSE), (float16)(zero)), HAS_HIGH_BIT(type) ? 31.0f : 15.0f));
+}
+
+// The scale with which the levels come nearest to the elements, large ones above all, as ggml weighs them.
+static inline float fitted_scale(const float *h, uint chunks, const int16 *levels, float scale) {
+  float16 products = 0.0f, squares = 0.0f;
+  for (uint c = 0; c < chunks; ++c) {
+    const float16 x = load_private(h + c * 16);
+    float16 value;
+    for (uint e = 0; e < 16; ++e) ((float *)&value)[e] = NON_LINEAR[((const int *)&levels[c])[e]];
+    products += x * x * value * x;
+    squares += x * x * value * value;
+  }
+  const float sum = sum16(squares);
+  return sum > 0.0f ? sum16(products) / sum : scale;
+}
+
+// The block of 32 elements (the last one of a head may hold 16) from chunk 2 * `index` of a head on.
+static inline block_scale quantise_block(const float *h, uint index, uint type, int16 *levels) {
+  const uint chunks = min(2u, HEAD_CHUNKS - index * 2);
+  float16 least = load_chunk(h, index * 2), largest = least;
+  if (chunks > 1) {
+    const float16 more = load_chunk(h, index * 2 + 1);
+    least = min(least, more);
+    largest = max(largest, more);
+  }
+  block_scale block = scale_of(-largest16(-least), largest16(largest), type);
+  levels[1] = 0;
+  for (uint c = 0; c < chunks; ++c) levels[c] = levels_of(load_private(h + (index * 2 + c) * 16), block, type);
+  if (type == CACHE_IQ4_NL) block.SCALE = fitted_scale(h + index * 32, chunks, levels, block.SCALE);
+  return block;
+}
+
+// All of a block but its levels; `at` is its place in each of the planes.
+static inline void store_planes(block_scale block, const int16 *levels, uint type, uint at, global uint *high,
+                                global half *scales, global half *minimums) {
+  vstore_half_rte(block.SCALE, at, scales);
+  if (HAS_MINIMUM(type)) vstore_half_rte(block.MINIMUM, at, minimums);
+  if (!HAS_HIGH_BIT(type)) return;
+  uint word = 0;
+  for (uint e = 0; e < 32; ++e) word |= (uint)(((const int *)levels)[e] >> 4) << e;
+  high[at] = word;
 }
 
 // The factor of a head's RMS norm.
@@ -77,6 +132,8 @@ static inline void rotate_head(float *h, uint rope, uint pairs, const float *cos
 static inline void store_k(const float *h, global uchar *tile, uint slot) {
 #if CACHE_K == CACHE_F32
   for (uint e = 0; e < HEAD_SIZE; ++e) ((global float *)tile)[e * 16 + slot] = h[e];
+#elif CACHE_K == CACHE_BF16
+  for (uint e = 0; e < HEAD_SIZE; ++e) ((global ushort *)tile)[e * 16 + slot] = to_bf16(h[e]);
 #elif CACHE_K == CACHE_F16
   for (uint c = 0; c < HEAD_CHUNKS; ++c) {
     const ushort16 halves = to_halves(load_private(h + c * 16));
@@ -86,12 +143,17 @@ static inline void store_k(const float *h, global uchar *tile, uint slot) {
   }
 #else
   for (uint block = 0; block < HEAD_BLOCKS; ++block) {
-    char16 bytes[2];
-    const float scale = quantise_block(h + block * 32, min(2u, HEAD_CHUNKS - block * 2), bytes);
-    for (uint e = 0; e < 32 && block * 32 + e < HEAD_SIZE; ++e) {
-      tile[(block * 32 + e) * 16 + slot] = ((const uchar *)bytes)[e];
+    int16 levels[2];
+    const block_scale found = quantise_block(h, block, CACHE_K, levels);
+    const uint first = block * 32, count = min(32u, HEAD_SIZE - first);
+    if (IS_NIBBLES(CACHE_K)) {
+      const uchar16 bytes = convert_uchar16((levels[0] & 15) | (levels[1] & 15) << 4);
+      for (uint e = 0; e < 16; ++e) tile[(block * 16 + e) * 16 + slot] = ((const uchar *)&bytes)[e];
+    } else {
+      for (uint e = 0; e < count; ++e) tile[(first + e) * 16 + slot] = (uchar)((const int *)levels)[e];
     }
-    vstore_half_rte(scale, block * 16 + slot, (global half *)(tile + K_SCALES));
+    store_planes(found, levels, CACHE_K, block * 16 + slot, (global uint *)(tile + K_HIGH),
+                 (global half *)(tile + K_SCALES), (global half *)(tile + K_MINIMUMS));
   }
 #endif
 }
@@ -101,17 +163,27 @@ static inline void store_v(const float *h, global uchar *tile, uint slot) {
   for (uint c = 0; c < HEAD_CHUNKS; ++c) {
     store_floats(load_private(h + c * 16), (global float *)tile + (c * 16 + slot) * 16);
   }
+#elif CACHE_V == CACHE_BF16
+  for (uint e = 0; e < HEAD_CHUNKS * 16; ++e) {
+    ((global ushort *)tile)[e / 16 * 256 + slot * 16 + e % 16] = to_bf16(h[e]);
+  }
 #elif CACHE_V == CACHE_F16
   for (uint c = 0; c < HEAD_CHUNKS; ++c) {
     ((global ushort16 *)tile)[c * 16 + slot] = to_halves(load_private(h + c * 16));
   }
 #else
   for (uint block = 0; block < HEAD_BLOCKS; ++block) {
-    const uint chunks = min(2u, HEAD_CHUNKS - block * 2);
-    char16 bytes[2];
-    const float scale = quantise_block(h + block * 32, chunks, bytes);
-    for (uint c = 0; c < chunks; ++c) ((global char16 *)tile)[(block * 2 + c) * 16 + slot] = bytes[c];
-    vstore_half_rte(scale, block * 16 + slot, (global half *)(tile + V_SCALES));
+    int16 levels[2];
+    const block_scale found = quantise_block(h, block, CACHE_V, levels);
+    if (IS_NIBBLES(CACHE_V)) {
+      ((global uchar16 *)tile)[block * 16 + slot] = convert_uchar16((levels[0] & 15) | (levels[1] & 15) << 4);
+    } else {
+      for (uint c = 0; c < min(2u, HEAD_CHUNKS - block * 2); ++c) {
+        ((global char16 *)tile)[(block * 2 + c) * 16 + slot] = convert_char16(levels[c]);
+      }
+    }
+    store_planes(found, levels, CACHE_V, block * 16 + slot, (global uint *)(tile + V_HIGH),
+                 (global half *)(tile + V_SCALES), (global half *)(tile + V_MINIMUMS));
   }
 #endif
 }

@@ -12,22 +12,35 @@
 namespace gguf_fuse {
 namespace {
 
-/// Bytes of a tile: `size` elements of 16 positions, and for Q8_0 a half-precision scale every 32 elements. The layout
-/// is in cl/cache.cl.
+constexpr CacheTypeRow kCacheTypes[] = {
+    {CacheType::F32, "f32", 32},
+    {CacheType::F16, "f16", 16},
+    {CacheType::BF16, "bf16", 16},
+    {CacheType::Q8_0, "q8_0", 8, true},
+    {CacheType::Q4_0, "q4_0", 4, true},
+    {CacheType::Q4_1, "q4_1", 4, true, true},
+    {CacheType::Q5_0, "q5_0", 5, true},
+    {CacheType::Q5_1, "q5_1", 5, true, true},
+    {CacheType::IQ4_NL, "iq4_nl", 4, true},
+};
+
+/// Bytes of a tile of `size` elements of 16 positions. The layout is in cl/cache.cl.
 std::uint64_t tile_bytes(CacheType type, std::uint32_t size, std::uint32_t blocks) {
-  const std::uint64_t elements = std::uint64_t{size} * kCacheTile;
-  switch (type) {
-    case CacheType::F32:
-      return elements * 4;
-    case CacheType::F16:
-      return elements * 2;
-    case CacheType::Q8_0:
-      break;
-  }
-  return elements + std::uint64_t{blocks} * kCacheTile * 2;
+  const CacheTypeRow& row = cache_type_row(type);
+  // Levels below 8 bits take whole blocks.
+  const std::uint64_t elements = row.bits < 8 ? std::uint64_t{blocks} * kGroupElements : size;
+  const std::uint64_t halves = row.blocks ? std::uint64_t{blocks} * (row.minimums ? 2 : 1) : 0;
+  return kCacheTile * (elements * row.bits / 8 + halves * 2);
 }
 
 }  // namespace
+
+std::span<const CacheTypeRow> cache_types() { return kCacheTypes; }
+
+const CacheTypeRow& cache_type_row(CacheType type) {
+  const auto index = static_cast<std::size_t>(type);
+  return kCacheTypes[index < std::size(kCacheTypes) ? index : 0];
+}
 
 std::uint32_t group_rows(const HeadShape& heads) {
   // In the group style the rows of queries lie in local memory, of which there may be 32 KiB only.

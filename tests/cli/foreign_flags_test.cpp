@@ -189,11 +189,17 @@ TEST(ForeignFlags, ValuesFollowAsLlamaCppTakesThem) {
   EXPECT_THAT(run(program, {"--cache_ram", "7"}).err, HasSubstr("--cache-ram ("));
 }
 
-TEST(ForeignFlags, TypesOfCachesThatAreNotThereYet) {
-  for (const char* type : {"q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "bf16", "q6_0", "q8_KV"}) {
+TEST(ForeignFlags, TypesOfCaches) {
+  for (const char* type : {"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl"}) {
+    const auto result =
+        gguf_run({"-m", llama(), "-p", "the", "-n", "2", "--temp", "0", "--no-perf", "-ctk", type, "-ctv", type});
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    EXPECT_NE(result.out, "");
+  }
+  for (const char* type : {"q6_0", "q8_KV"}) {
     const auto result = gguf_run({"-m", "a", "-p", "x", "-ctk", type});
     EXPECT_EQ(result.exit_code, 2);
-    EXPECT_THAT(result.err, HasSubstr("no such cache yet; q8_0 is the smallest here"));
+    EXPECT_THAT(result.err, HasSubstr("no such cache; q8_0 is nearest"));
   }
 }
 

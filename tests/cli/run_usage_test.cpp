@@ -77,7 +77,7 @@ const WrongUse kWrongUses[] = {
     {{"-m", "a", "-p", "x", "--repeat-last-n", "-2"}, "--repeat-last-n \"-2\""},
     {{"-m", "a", "-p", "x", "--frequency-penalty", ""}, "--frequency-penalty \"\""},
     {{"-m", "a", "-p", "x", "--presence-penalty", "inf"}, "--presence-penalty \"inf\""},
-    {{"-m", "a", "-p", "x", "-ctk", "q4_0"}, "-ctk q4_0: gguf-fuse has no such cache yet"},
+    {{"-m", "a", "-p", "x", "-ctk", "q6_0"}, "-ctk q6_0: gguf-fuse has no such cache"},
     {{"-m", "a", "-p", "x", "-ctv", "f17"}, "did you mean f16?"},
     {{"-m", "a", "-p", "x", "--activations", "q4"}, "--activations \"q4\""},
     {{"-m", "a", "-p", "x", "--style", "fast"}, "give one of auto, vector, group"},

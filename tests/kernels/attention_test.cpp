@@ -76,6 +76,16 @@ TEST_P(Attention, Q8CacheOfHeadsThatEndInHalfABlock) {
   expect_as_reference(device_, shape_of(4, 4, 80, CacheType::Q8_0, CacheType::Q8_0), kFewLengths, {0, 17}, {0});
 }
 
+TEST_P(Attention, EveryTypeOfCache) {
+  for (const CacheTypeRow& row : cache_types()) {
+    SCOPED_TRACE(row.name);
+    // as StoreKv.TypesQuantiseAsTheReference has them, so that each program is built once
+    for (const std::uint32_t size : {80U, 24U}) {
+      expect_as_reference(device_, shape_of(4, 4, size, row.type, row.type), kFewLengths, {0, 17}, {0});
+    }
+  }
+}
+
 TEST_P(Attention, HeadsThatAreNoMultipleOf16) {
   expect_as_reference(device_, shape_of(4, 1, 24, CacheType::F16, CacheType::Q8_0), kFewLengths, {0, 4}, {0});
 }
@@ -102,7 +112,13 @@ TEST_P(Attention, CacheTypesLoseAsMuchAsTheyMay) {
   const std::pair<CacheShape, double> kCaches[] = {
       {shape_of(9, 3, 64, CacheType::F32, CacheType::F32), 1e-5},
       {shape_of(8, 1, 32, CacheType::F16, CacheType::F16), 3e-3},
+      {shape_of(4, 4, 80, CacheType::BF16, CacheType::BF16), 2e-2},
       {shape_of(4, 4, 80, CacheType::Q8_0, CacheType::Q8_0), 2e-2},
+      {shape_of(4, 4, 80, CacheType::Q5_1, CacheType::Q5_1), 0.2},
+      {shape_of(4, 4, 80, CacheType::Q5_0, CacheType::Q5_0), 0.2},
+      {shape_of(4, 4, 80, CacheType::Q4_1, CacheType::Q4_1), 0.4},
+      {shape_of(4, 4, 80, CacheType::Q4_0, CacheType::Q4_0), 0.4},
+      {shape_of(4, 4, 80, CacheType::IQ4_NL, CacheType::IQ4_NL), 0.4},
   };
   for (const auto& [cache, tolerance] : kCaches) {
     Layer layer(device_, cache);

@@ -1,13 +1,29 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <span>
+#include <string_view>
+
 #include "gguf_fuse/kernels/operation.hpp"
 
 namespace gguf_fuse {
 
-/// Types of the KV cache. F16 rounds to nearest, ties to even. Q8_0: blocks of 32 elements of a head (the last one may
-/// be shorter) of 8-bit integers with a half-precision scale, max |x| / 127.
-enum class CacheType : std::uint8_t { F32, F16, Q8_0 };
+/// Types of the KV cache. F16 and BF16 round to nearest, ties to even. The others: blocks of 32 elements of a head (the
+/// last one may be shorter) of integers with a half-precision scale, and a minimum for Q4_1 and Q5_1, as ggml's
+/// quantize_row_q8_0_ref and its siblings make them; IQ4_NL with the least weighted error.
+enum class CacheType : std::uint8_t { F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL };
+
+/// What a type's cache holds of each element, beside the scales and minimums of blocks.
+struct CacheTypeRow {
+  CacheType type;
+  std::string_view name;  ///< llama.cpp's
+  std::uint32_t bits;     ///< of an element; a fifth one lies apart
+  bool blocks = false;
+  bool minimums = false;
+};
+/// In the order of CacheType.
+[[nodiscard]] GGUF_FUSE_EXPORT std::span<const CacheTypeRow> cache_types();
+[[nodiscard]] GGUF_FUSE_EXPORT const CacheTypeRow& cache_type_row(CacheType type);
 
 /// Pairs that rotary embedding turns: (2i, 2i + 1), or (i, i + rotated / 2).
 enum class Rope : std::uint8_t { None, Norm, Neox };
