@@ -83,7 +83,7 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
       .repeatable = true;
   table
       .value({"-ctk", "--cache-type-k"}, "T,T",
-             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(cache_type_words(), ", ")),
+             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(names_of(cache_types()), ", ")),
              list_into(options.caches_k, parse_cache_type))
       .repeatable = true;
   table

@@ -75,19 +75,13 @@ void take_model(EngineOptions& options, std::vector<std::string>& words) {
   words.erase(words.begin());
 }
 
-std::vector<std::string> cache_type_words() {
-  std::vector<std::string> words;
-  for (const CacheTypeRow& row : cache_types()) words.emplace_back(row.name);
-  return words;
-}
-
 CacheType parse_cache_type(std::string_view option, std::string_view text) {
   // ik_llama.cpp's others
   for (const std::string_view other : {"q6_0", "q8_KV", "q8_kv"}) {
     if (text != other) continue;
     throw UsageError(fmt::format("{} {}: gguf-fuse has no such cache; q8_0 is nearest", option, other));
   }
-  return cache_types()[parse_choice(option, text, cache_type_words())].type;
+  return cache_types()[parse_choice(option, text, names_of(cache_types()))].type;
 }
 
 std::optional<Activations> parse_activations(std::string_view option, std::string_view text) {

@@ -55,7 +55,6 @@ void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned
 void take_model(EngineOptions& options, std::vector<std::string>& words);
 
 // Option values; all throw UsageError.
-[[nodiscard]] std::vector<std::string> cache_type_words();
 [[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);
 /// "auto" is nothing.
 [[nodiscard]] std::optional<Activations> parse_activations(std::string_view option, std::string_view text);

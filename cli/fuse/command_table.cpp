@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "values.hpp"
+
 namespace gguf_fuse::cli {
 namespace {
 
@@ -86,10 +88,6 @@ const CommandRow* find_command(std::string_view name) {
   return nullptr;
 }
 
-std::vector<std::string> command_names() {
-  std::vector<std::string> names;
-  for (const CommandRow& row : table()) names.emplace_back(row.name);
-  return names;
-}
+std::vector<std::string> command_names() { return names_of(table()); }
 
 }  // namespace gguf_fuse::cli

@@ -10,31 +10,18 @@ namespace {
 
 constexpr unsigned kKnown = 1;  // a table has one command's options
 
-using Words = std::vector<std::string>;
-
-Words target_words() {
-  Words words;
-  for (const TargetRow& row : targets()) words.emplace_back(row.name);
-  return words;
-}
-
-Words family_words() {
-  Words words;
-  for (const RuleFamily& family : rule_families()) words.emplace_back(family.name);
-  return words;
-}
-
 void add_selection_options(OptionTable& table, FuseOptions& fuse) {
   table.begin_group("What to fuse", kKnown);
   table.value({"--target"}, "T",
-              fmt::format("engine that will load the result: {} (default: {})", fmt::join(target_words(), ", "),
+              fmt::format("engine that will load the result: {} (default: {})", fmt::join(names_of(targets()), ", "),
                           target_name(fuse.target)),
               [&](const std::string& name, const std::string& text) {
-                fuse.target = targets()[parse_choice(name, text, target_words())].target;
+                fuse.target = targets()[parse_choice(name, text, names_of(targets()))].target;
               });
-  table.value({"--only"}, "WHAT", fmt::format("{}: leave the other separate", fmt::join(family_words(), " or ")),
+  table.value({"--only"}, "WHAT",
+              fmt::format("{}: leave the other separate", fmt::join(names_of(rule_families()), " or ")),
               [&](const std::string& name, const std::string& text) {
-                const RuleFamily* const chosen = &rule_families()[parse_choice(name, text, family_words())];
+                const RuleFamily* const chosen = &rule_families()[parse_choice(name, text, names_of(rule_families()))];
                 for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;
               });
   table.value({"--layers"}, "RANGE", "only these layers: 3, 0-11, or 12- to the last one",
@@ -63,8 +50,8 @@ void add_output_options(OptionTable& table, ConvertRequest& request) {
 
 void add_speed_options(OptionTable& table, ConvertRequest& request, bool copies) {
   // in the order of their enums
-  static const Words kLoadModes = {"read", "mmap", "dio"};
-  static const Words kCopyModes = {"auto", "kernel", "ring"};
+  static const std::vector<std::string> kLoadModes = {"read", "mmap", "dio"};
+  static const std::vector<std::string> kCopyModes = {"auto", "kernel", "ring"};
   constexpr std::uint64_t kMostThreads = 256;
   PipelineOptions& pipeline = request.pipeline;
   table.begin_group("Speed and memory", kKnown);

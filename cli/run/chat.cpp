@@ -12,6 +12,7 @@
 #include "print.hpp"
 #include "signals.hpp"
 #include "suggest.hpp"
+#include "values.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
@@ -50,8 +51,7 @@ std::string_view command_of(std::string_view message) {
 /// more behind it. Other texts that begin with a slash are messages.
 std::string wrong_command(std::string_view command) {
   const std::string_view word = command.substr(0, command.find(' '));
-  std::vector<std::string> names;
-  for (const CommandRow& row : kCommands) names.emplace_back(row.name);
+  const std::vector<std::string> names = names_of(kCommands);
   const bool known = std::find(names.begin(), names.end(), word) != names.end();
   if (known && word.size() < command.size()) {
     return fmt::format("{} has nothing behind it, so nothing was done; a space before it makes it a message", word);

@@ -176,7 +176,7 @@ void add_memory_options(OptionTable& table, RunOptions& options) {
   table.begin_group("Memory", kEngine);
   table
       .value({"-ctk", "--cache-type-k"}, "T",
-             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(cache_type_words(), ", ")),
+             fmt::format("type of the cached keys: {} (default: f16)", fmt::join(names_of(cache_types()), ", ")),
              cache_type_into(options.cache_k))
       .environment = "LLAMA_ARG_CACHE_TYPE_K";
   table.value({"-ctv", "--cache-type-v"}, "T", "the same of the cached values", cache_type_into(options.cache_v))

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -32,6 +33,14 @@ class UsageError : public std::runtime_error {
 [[nodiscard]] std::vector<std::string> parse_list(std::string_view option, std::string_view text);
 /// 3, 0-11, or 12- (to the last layer).
 [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> parse_layers(std::string_view option, std::string_view text);
+/// The names of a table's rows.
+template <typename Rows>
+[[nodiscard]] std::vector<std::string> names_of(const Rows& rows) {
+  std::vector<std::string> names;
+  names.reserve(std::size(rows));
+  for (const auto& row : rows) names.emplace_back(row.name);
+  return names;
+}
 /// The index of `text` among `words`.
 [[nodiscard]] std::size_t parse_choice(std::string_view option, std::string_view text,
                                        const std::vector<std::string>& words);

@@ -7,10 +7,7 @@ namespace gguf_fuse {
 bool ByteMap::extend(const Piece& piece) {
   Run& run = runs_.back();
   const Piece last = run.piece(run.count - 1);
-  if (last.source != piece.source || last.source_end() != piece.source_offset ||
-      last.offset + last.bytes != piece.offset) {
-    return false;
-  }
+  if (!piece.continues(last)) return false;
   if (run.count == 1) {
     run.bytes += piece.bytes;
     return true;
@@ -70,10 +67,8 @@ std::vector<Piece> ByteMap::pieces(std::uint64_t begin, std::uint64_t end) const
   std::sort(found.begin(), found.end(), [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
   std::size_t kept = 0;
   for (const Piece& piece : found) {
-    Piece* const last = kept != 0 ? &found[kept - 1] : nullptr;
-    if (last != nullptr && last->source == piece.source && last->source_end() == piece.source_offset &&
-        last->offset + last->bytes == piece.offset) {
-      last->bytes += piece.bytes;
+    if (kept != 0 && piece.continues(found[kept - 1])) {
+      found[kept - 1].bytes += piece.bytes;
     } else {
       found[kept++] = piece;
     }

@@ -18,8 +18,8 @@ static inline void NAME(scores)(const float *queries, const global uchar *k, uin
     float16 scale[SCORE_TILES], minimum[SCORE_TILES];
     #pragma unroll
     for (uint t = 0; t < SCORE_TILES; ++t) {
-      scale[t] = load_k_scale(tiles[t], block);
-      minimum[t] = load_k_minimum(tiles[t], block);
+      scale[t] = load_plane(tiles[t], IS_BLOCKS(CACHE_K), K_SCALES, block / 32, 1.0f);
+      minimum[t] = load_plane(tiles[t], HAS_MINIMUM(CACHE_K), K_MINIMUMS, block / 32, 0.0f);
     }
     #pragma nounroll
     for (uint e = block; e < min(block + 32, (uint)HEAD_SIZE); ++e) {
@@ -53,8 +53,8 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
     float16 scales[OUTPUT_CHUNKS], minimums[OUTPUT_CHUNKS];
     #pragma unroll
     for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
-      scales[c] = load_v_scales(values, chunk + c);
-      minimums[c] = load_v_minimums(values, chunk + c);
+      scales[c] = load_plane(values, IS_BLOCKS(CACHE_V), V_SCALES, (chunk + c) / 2, 1.0f);
+      minimums[c] = load_plane(values, HAS_MINIMUM(CACHE_V), V_MINIMUMS, (chunk + c) / 2, 0.0f);
     }
     #pragma nounroll
     for (uint slot = 0; slot < slots; ++slot) {

@@ -18,21 +18,10 @@ static inline float16 level_values(uchar16 nibbles, uint16 high, uint type) {
   return convert_float16(convert_uint16(nibbles) | (high & 1u) << 4) + zero;
 }
 
-// Of the blocks of 16 positions that hold `element`: the factors of their levels, and what is added to them then.
-static inline float16 load_k_scale(const global uchar *tile, uint element) {
-#if IS_BLOCKS(CACHE_K)
-  return load_halves(tile + K_SCALES + element / 32 * 32);
-#else
-  return 1.0f;
-#endif
-}
-
-static inline float16 load_k_minimum(const global uchar *tile, uint element) {
-#if HAS_MINIMUM(CACHE_K)
-  return load_halves(tile + K_MINIMUMS + element / 32 * 32);
-#else
-  return 0.0f;
-#endif
+// A half of a block of each of 16 positions, from the plane that starts at byte `plane`; `otherwise` where a type has
+// none.
+static inline float16 load_plane(const global uchar *tile, bool there, uint plane, uint block, float otherwise) {
+  return there ? load_halves(tile + plane + block * 32) : (float16)(otherwise);
 }
 
 // Element `element` of 16 positions.
@@ -52,22 +41,6 @@ static inline float16 load_k(const global uchar *tile, uint element, float16 sca
   if (HAS_HIGH_BIT(CACHE_K)) high = vload16(block, (const global uint *)(tile + K_HIGH)) >> in_block;
   const float16 value = level_values(in_block < 16 ? bytes & (uchar)15 : bytes >> (uchar)4, high, CACHE_K) * scale;
   return HAS_MINIMUM(CACHE_K) ? value + minimum : value;
-#endif
-}
-
-static inline float16 load_v_scales(const global uchar *tile, uint chunk) {
-#if IS_BLOCKS(CACHE_V)
-  return load_halves(tile + V_SCALES + chunk / 2 * 32);
-#else
-  return 1.0f;
-#endif
-}
-
-static inline float16 load_v_minimums(const global uchar *tile, uint chunk) {
-#if HAS_MINIMUM(CACHE_V)
-  return load_halves(tile + V_MINIMUMS + chunk / 2 * 32);
-#else
-  return 0.0f;
 #endif
 }
 

@@ -54,6 +54,23 @@ static inline block_scale quantise_block(local const float *h, uint index, uint 
   return block;
 }
 
+// All planes of a head whose levels have four or five bits. Pairs of elements lie `step` bytes apart within a block.
+static inline void store_nibbles(local const uchar *levels, local const float *scales, local const uint *words,
+                                 uint slot, uint type, global uchar *pairs, uint step, global uint *high,
+                                 global half *to_scales, global half *to_minimums) {
+  const uint lane = get_local_id(0);
+  for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
+    const uint first = i / 16 * 32 + i % 16;
+    pairs[i / 16 * 256 + i % 16 * step] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
+  }
+  for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
+    const uint at = block * 16 + slot;
+    vstore_half_rte(scales[HEAD_BLOCKS + block], at, to_scales);
+    if (HAS_HIGH_BIT(type)) high[at] = words[block];
+    if (HAS_MINIMUM(type)) vstore_half_rte(scales[2 * HEAD_BLOCKS + block], at, to_minimums);
+  }
+}
+
 kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_ARGUMENTS) {
   local float h[HEAD_CHUNKS * 16], partial[GROUP], scales[3 * HEAD_BLOCKS];
   local uint words[HEAD_BLOCKS];
@@ -89,6 +106,7 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
     h[second] = (a * s + b * c) * magnitude;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
+#if IS_BLOCKS(CACHE_K) || IS_BLOCKS(CACHE_V)
   // Of each block of 32 elements the inverse scale; behind all of those the scales, then the minimums. All of it before
   // K and V part: PoCL 3.1 computes wrong numbers in what only some work-groups do.
   const uint type = is_v ? CACHE_V : CACHE_K;
@@ -99,6 +117,7 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
     scales[2 * HEAD_BLOCKS + index] = block.MINIMUM;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
+#endif
 #if IS_NIBBLES(CACHE_K) || IS_NIBBLES(CACHE_V)
   for (uint e = lane; e < HEAD_BLOCKS * 32; e += GROUP) {
     block_scale block = 0.0f;
@@ -121,18 +140,8 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
   } else if (!is_v) {
     global uchar *tile = k + ((ulong)(head - heads) * cache_tiles + position / 16) * K_TILE_BYTES;
 #if IS_NIBBLES(CACHE_K)
-    for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
-      const uint first = i / 16 * 32 + i % 16;
-      tile[i * 16 + slot] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
-    }
-    for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
-      const uint at = block * 16 + slot;
-      vstore_half_rte(scales[HEAD_BLOCKS + block], at, (global half *)(tile + K_SCALES));
-      if (HAS_HIGH_BIT(CACHE_K)) ((global uint *)(tile + K_HIGH))[at] = words[block];
-      if (HAS_MINIMUM(CACHE_K)) {
-        vstore_half_rte(scales[2 * HEAD_BLOCKS + block], at, (global half *)(tile + K_MINIMUMS));
-      }
-    }
+    store_nibbles(levels, scales, words, slot, CACHE_K, tile + slot, 16, (global uint *)(tile + K_HIGH),
+                  (global half *)(tile + K_SCALES), (global half *)(tile + K_MINIMUMS));
 #else
     for (uint e = lane; e < HEAD_SIZE; e += GROUP) {
       store_element(h[e], scales, e, tile, e * 16 + slot, K_SCALES, slot, CACHE_K);
@@ -141,18 +150,8 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
   } else {
     global uchar *tile = v + ((ulong)(head - heads - kv_heads) * cache_tiles + position / 16) * V_TILE_BYTES;
 #if IS_NIBBLES(CACHE_V)
-    for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
-      const uint first = i / 16 * 32 + i % 16;
-      tile[i / 16 * 256 + slot * 16 + i % 16] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
-    }
-    for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
-      const uint at = block * 16 + slot;
-      vstore_half_rte(scales[HEAD_BLOCKS + block], at, (global half *)(tile + V_SCALES));
-      if (HAS_HIGH_BIT(CACHE_V)) ((global uint *)(tile + V_HIGH))[at] = words[block];
-      if (HAS_MINIMUM(CACHE_V)) {
-        vstore_half_rte(scales[2 * HEAD_BLOCKS + block], at, (global half *)(tile + V_MINIMUMS));
-      }
-    }
+    store_nibbles(levels, scales, words, slot, CACHE_V, tile + slot * 16, 1, (global uint *)(tile + V_HIGH),
+                  (global half *)(tile + V_SCALES), (global half *)(tile + V_MINIMUMS));
 #else
     for (uint e = lane; e < HEAD_CHUNKS * 16; e += GROUP) {
       store_element(h[e], scales, e, tile, e / 16 * 256 + slot * 16 + e % 16, V_SCALES, slot, CACHE_V);

@@ -7,6 +7,7 @@
 
 #include "attention_program.hpp"
 #include "gguf_fuse/kernels/reference.hpp"
+#include "reference_decode.hpp"
 
 namespace gguf_fuse {
 namespace {
@@ -21,16 +22,6 @@ double to_half(double value) {
   return std::abs(rounded) > 65504 ? std::copysign(std::numeric_limits<double>::infinity(), value) : rounded;
 }
 
-/// IEEE 754 binary16.
-float from_half(std::uint16_t bits) {
-  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
-  const double magnitude = exponent == 0    ? std::ldexp(fraction, -24)
-                           : exponent == 31 ? (fraction == 0 ? std::numeric_limits<double>::infinity()
-                                                             : std::numeric_limits<double>::quiet_NaN())
-                                            : std::ldexp(1024 + fraction, exponent - 25);
-  return static_cast<float>((bits & 0x8000) != 0 ? -magnitude : magnitude);
-}
-
 template <typename T>
 T load(std::span<const std::byte> bytes, std::size_t index) {
   T value;
@@ -38,8 +29,9 @@ T load(std::span<const std::byte> bytes, std::size_t index) {
   return value;
 }
 
-/// kvalues_iq4nl of ggml.
-constexpr int kNonLinear[] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+float load_half(std::span<const std::byte> bytes, std::size_t index) {
+  return static_cast<float>(half(reinterpret_cast<Block>(bytes.data()) + 2 * index));
+}
 
 float to_bf16(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
@@ -87,7 +79,7 @@ int level_of(float x, const BlockScale& block, CacheType type) {
   if (type == CacheType::IQ4_NL) {
     const float value = x * block.inverse;
     int level = 0;
-    while (level < 15 && value * 2 >= static_cast<float>(kNonLinear[level] + kNonLinear[level + 1])) ++level;
+    while (level < 15 && value * 2 >= static_cast<float>(kIq4Values[level] + kIq4Values[level + 1])) ++level;
     return level;
   }
   const CacheTypeRow& row = cache_type_row(type);
@@ -98,7 +90,7 @@ int level_of(float x, const BlockScale& block, CacheType type) {
 
 float value_of(int level, const BlockScale& block, CacheType type) {
   if (type == CacheType::Q8_0) return static_cast<float>(level) * block.scale;
-  if (type == CacheType::IQ4_NL) return static_cast<float>(kNonLinear[level]) * block.scale;
+  if (type == CacheType::IQ4_NL) return static_cast<float>(kIq4Values[level]) * block.scale;
   if (cache_type_row(type).minimums) return static_cast<float>(level) * block.scale + block.minimum;
   return (static_cast<float>(level) + steps_of(type)) * block.scale;
 }
@@ -106,7 +98,7 @@ float value_of(int level, const BlockScale& block, CacheType type) {
 float fitted_scale(std::span<const float> block, const BlockScale& found) {
   double products = 0, squares = 0;
   for (const float x : block) {
-    const double value = kNonLinear[level_of(x, found, CacheType::IQ4_NL)],
+    const double value = kIq4Values[level_of(x, found, CacheType::IQ4_NL)],
                  weight = static_cast<double>(x) * static_cast<double>(x);
     products += weight * value * static_cast<double>(x);
     squares += weight * value * value;
@@ -130,8 +122,8 @@ float read_level(std::span<const std::byte> tile, const LevelPlace& place, std::
   const std::size_t padded = place.part == CachePart::K ? place.size : (place.size + 15) / 16 * 16;
   const std::size_t high = row.bits < 8 ? blocks * 256 : padded * kCacheTile;
   const std::size_t scales = high + (row.bits == 5 ? blocks * 64 : 0);
-  BlockScale found{.inverse = 0, .scale = from_half(load<std::uint16_t>(tile.subspan(scales), at)), .minimum = 0};
-  if (row.minimums) found.minimum = from_half(load<std::uint16_t>(tile.subspan(scales + blocks * 32), at));
+  BlockScale found{.inverse = 0, .scale = load_half(tile.subspan(scales), at), .minimum = 0};
+  if (row.minimums) found.minimum = load_half(tile.subspan(scales + blocks * 32), at);
   if (row.bits == 8) return value_of(load<std::int8_t>(tile, index), found, place.type);
   const std::size_t pair = in_block % 16;
   const std::size_t byte = place.part == CachePart::K ? (block * 16 + pair) * kCacheTile + place.slot : at * 16 + pair;
@@ -174,7 +166,7 @@ std::vector<float> read_cached_head(const CacheShape& shape, CachePart part, std
   for (std::size_t e = 0; e < size; ++e) {
     const std::size_t index = part == CachePart::K ? e * 16 + slot : e / 16 * 256 + slot * 16 + e % 16;
     out[e] = type == CacheType::F32    ? load<float>(tile, index)
-             : type == CacheType::F16  ? from_half(load<std::uint16_t>(tile, index))
+             : type == CacheType::F16  ? load_half(tile, index)
              : type == CacheType::BF16 ? std::bit_cast<float>(std::uint32_t{load<std::uint16_t>(tile, index)} << 16)
                                        : read_level(tile, {type, part, size, e, slot}, index);
   }

@@ -18,6 +18,10 @@ struct Piece {
   std::uint64_t bytes = 0;
 
   [[nodiscard]] std::uint64_t source_end() const { return source_offset + bytes; }
+  /// Whether it goes on where `before` ends, on both sides.
+  [[nodiscard]] bool continues(const Piece& before) const {
+    return source == before.source && source_offset == before.source_end() && offset == before.offset + before.bytes;
+  }
 };
 
 /// `count` pieces of `bytes` each: piece i goes from source_offset + i * source_stride of a source to
