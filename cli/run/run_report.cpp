@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "bandwidth.hpp"
 #include "print.hpp"
 
@@ -51,23 +53,42 @@ std::string sampling_text(const SamplerOptions& sampler) {
                      sampler.top_p, sampler.min_p, sampler.temperature);
 }
 
+/// Kinds of fused tensors (Rule::kind), each once, in the order of the rules.
+std::vector<std::string_view> kinds() {
+  std::vector<std::string_view> names;
+  for (const Rule& rule : rules()) {
+    if (std::find(names.begin(), names.end(), rule.kind) == names.end()) names.push_back(rule.kind);
+  }
+  return names;
+}
+
+std::string kind_text(std::string_view kind, const std::string& layers) {
+  if (kind == "experts") return fmt::format("gate+up of {} of experts", layers);
+  if (kind == "dense") return fmt::format("gate+up of {}", layers);
+  if (kind == "qkv") return fmt::format("Q+K+V of {}", layers);
+  return fmt::format("{} of {}", kind, layers);
+}
+
 /// "gate+up of 30 layers of experts, Q+K+V of 30 layers (while loading)"; nothing when nothing is fused.
 std::string fused_text(const ModelDescription::Fused& fused) {
-  const auto layers = [](std::uint32_t count) { return plural(count, "layer"); };
   std::vector<std::string> parts;
-  if (fused.experts > 0) parts.push_back(fmt::format("gate+up of {} of experts", layers(fused.experts)));
-  if (fused.dense > 0) parts.push_back(fmt::format("gate+up of {}", layers(fused.dense)));
-  if (fused.qkv > 0) parts.push_back(fmt::format("Q+K+V of {}", layers(fused.qkv)));
+  std::uint32_t all = 0;
+  for (const std::string_view kind : kinds()) {
+    if (fused.of(kind) == 0) continue;
+    parts.push_back(kind_text(kind, plural(fused.of(kind), "layer")));
+    all += fused.of(kind);
+  }
   if (parts.empty()) return {};
-  const std::uint32_t all = fused.experts + fused.dense + fused.qkv;
   std::string_view when = " (in the file)";
   if (fused.while_loading > 0) when = fused.while_loading == all ? " (while loading)" : " (some while loading)";
   return fmt::format("{}{}", fmt::join(parts, ", "), when);
 }
 
 Json fused_json(const ModelDescription::Fused& fused) {
-  return {
-      {"experts", fused.experts}, {"dense", fused.dense}, {"qkv", fused.qkv}, {"while_loading", fused.while_loading}};
+  Json json;
+  for (const std::string_view kind : kinds()) json[std::string(kind)] = fused.of(kind);
+  json["while_loading"] = fused.while_loading;
+  return json;
 }
 
 }  // namespace

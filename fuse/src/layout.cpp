@@ -158,6 +158,7 @@ Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool a
     planned.dims = tensor->dims;
     planned.bytes = tensor->bytes;
     planned.map = std::move(tensor->map);
+    planned.joined = std::move(tensor->joined);
     file.tensors.push_back(std::move(planned));
   }
   file.header = header.finish();

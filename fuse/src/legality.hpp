@@ -73,6 +73,9 @@ struct Parts {
 [[nodiscard]] std::optional<Reason> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
                                             Target target);
 
+/// PartRows::EqualStated: the rows of a part; 0 where the model does not say.
+[[nodiscard]] std::uint64_t stated_length(const ModelView& view, const Rule& rule, std::uint32_t layer);
+
 /// The rows of a rule's parts in a fused tensor that has no record; a reason when they cannot be told.
 using UnfuseCut = tl::expected<Cut, Reason>;
 [[nodiscard]] UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,

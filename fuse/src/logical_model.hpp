@@ -33,9 +33,10 @@ struct LogicalTensor {
   Dimensions dims{1, 1, 1, 1};
   std::uint64_t bytes = 0;
   ByteMap map;
-  std::uint32_t index = 0;       ///< in the original tensor table
-  std::vector<FusedPart> parts;  ///< of a tensor that this plan fuses; empty otherwise
-  std::string taken_from{};      ///< the fused tensor that a part was taken from by the rules; empty otherwise
+  std::uint32_t index = 0;         ///< in the original tensor table
+  std::vector<FusedPart> parts;    ///< of a tensor that this plan fuses; empty otherwise
+  std::optional<Joined> joined{};  ///< what a plan's views find in it
+  std::string taken_from{};        ///< the fused tensor that a part was taken from by the rules; empty otherwise
 };
 
 /// A metadata value as stored; refers into the header's bytes.

@@ -21,7 +21,7 @@ UnfuseCut halves(const Rule& rule, const LogicalTensor& fused) {
 
 // ffn_up holds gate and up only where it has twice the rows of a feed-forward network.
 UnfuseCut stated_halves(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
-  const std::uint64_t length = view.hyperparameter(rule.length_key, layer).value_or(std::nullopt).value_or(0);
+  const std::uint64_t length = stated_length(view, rule, layer);
   if (length == 0 || fused.dims[1] / 2 != length || fused.dims[1] % 2 != 0)
     return unknown<ReasonCode::NotFused>(rule.result);
   return halves(rule, fused);
@@ -82,6 +82,16 @@ UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, co
 }
 
 }  // namespace
+
+std::uint64_t stated_length(const ModelView& view, const Rule& rule, std::uint32_t layer) {
+  const auto stated = [&](std::string_view key) {
+    return key.empty() ? 0 : view.hyperparameter(key, layer).value_or(std::nullopt).value_or(0);
+  };
+  const std::uint64_t length = stated(rule.length_key);
+  if (length != 0) return length;
+  const std::uint64_t a = stated(rule.length_factors[0]), b = stated(rule.length_factors[1]);
+  return product_fits(a, b) ? a * b : 0;
+}
 
 UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
   switch (rule.rows) {

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "gguf_fuse/loader/file_kind.hpp"
+#include "joined.hpp"
 #include "layout.hpp"
 #include "legality.hpp"
 
@@ -21,11 +22,15 @@ struct Fusions {
   std::unordered_set<std::string_view> consumed;
 
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
-           const std::array<const LogicalTensor*, kMostParts>& parts) {
+           const std::array<const LogicalTensor*, kMostParts>& parts, bool stored) {
     const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
-    LogicalTensor fused =
-        concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
-    for (const LogicalTensor* part : used) consumed.insert(part->name);
+    const bool of_elements = attribute == "bias";
+    LogicalTensor fused = concatenate(used, of_elements, fused_name(rule, layer, attribute));
+    fused.joined = Joined{.rule = rule.id, .stored = stored, .of_elements = of_elements, .parts = {}};
+    for (const LogicalTensor* part : used) {
+      fused.joined->parts.push_back({.name = part->name, .rows = part->dims[of_elements ? 0 : 1]});
+      consumed.insert(part->name);
+    }
     at.emplace(fused.index, std::move(fused));
   }
 };
@@ -48,7 +53,9 @@ class FusePlanner {
     GGUF_FUSE_ASSIGN(Layout layout, lay_out(view_.logical(), take_tensors(), options_.split));
     plan.files = std::move(layout.files);
     plan.proof = std::move(layout.proof);
-    plan.fused_before = count_fused_before(plan);
+    plan.fused_before =
+        static_cast<std::size_t>(std::count_if(plan.decisions.begin(), plan.decisions.end(),
+                                               [this](const Decision& d) { return d.fused() && fused_before(d); }));
     return plan;
   }
 
@@ -103,21 +110,18 @@ class FusePlanner {
     return refusal(view_, rule, layer, options_.target);
   }
 
-  [[nodiscard]] std::size_t count_fused_before(const Plan& plan) const {
-    const std::vector<std::string>& stored = view_.logical().stored_fused;
-    const std::unordered_set<std::string_view> names(stored.begin(), stored.end());
-    return static_cast<std::size_t>(
-        std::count_if(plan.decisions.begin(), plan.decisions.end(), [&names](const Decision& decision) {
-          return decision.fused() && names.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
-        }));
+  // Whether the record of the input has this fusion, too.
+  [[nodiscard]] bool fused_before(const Decision& decision) const {
+    return recorded_.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
   }
 
   void fuse(const Rule& rule, std::uint32_t layer, const Parts& parts, Decision& decision) {
     const std::string_view type = parts.weights[0]->type->name;
     decision.reason =
         parts.bias_count != 0 ? because<ReasonCode::AlikeWithBiases>(type) : because<ReasonCode::Alike>(type);
-    fusions_.add(rule, layer, "weight", parts.weights);
-    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases);
+    const bool stored = fused_before(decision);
+    fusions_.add(rule, layer, "weight", parts.weights, stored);
+    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases, stored);
     for (std::size_t i = 0; i < rule.part_count(); ++i) {
       decision.bytes += parts.weights[i]->bytes + (parts.biases[i] != nullptr ? parts.biases[i]->bytes : 0);
     }
@@ -148,19 +152,30 @@ class FusePlanner {
   }
 
   std::vector<LogicalTensor> take_tensors() {
+    std::unordered_map<std::uint32_t, Joined> stored = stored_joined(view_);
     std::vector<LogicalTensor> tensors;
     for (const LogicalTensor& tensor : view_.logical().tensors) {
       if (const auto fused = fusions_.at.find(tensor.index); fused != fusions_.at.end()) {
         tensors.push_back(std::move(fused->second));
       } else if (!fusions_.consumed.contains(tensor.name)) {
         tensors.push_back(tensor);
+        if (const auto joined = stored.find(tensor.index); joined != stored.end())
+          join(tensors.back(), std::move(joined->second));
       }
     }
     return tensors;
   }
 
+  // Whatever holds several tensors has its name from one place.
+  static void join(LogicalTensor& tensor, Joined joined) {
+    tensor.name = fused_name(rule(joined.rule), layer_of(tensor.name).value_or(0), joined.attribute());
+    tensor.joined = std::move(joined);
+  }
+
   const ModelView& view_;
   const FuseOptions& options_;
+  const std::unordered_set<std::string_view> recorded_{view_.logical().stored_fused.begin(),
+                                                       view_.logical().stored_fused.end()};
   Fusions fusions_;
 };
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/loader/file_type.hpp"
 
 namespace gguf_fuse {
@@ -22,31 +23,12 @@ std::map<std::string_view, Dimensions> tensors_of(const ModelInfo& info) {
   return tensors;
 }
 
-/// Gate and up in one tensor that has the name of up: there is no gate beside it.
-bool holds_gate(const std::string& name, const std::set<std::string_view>& names) {
-  for (const std::string_view up : {".ffn_up.weight", ".ffn_up_shexp.weight"}) {
-    if (!name.ends_with(up)) continue;
-    std::string gate = name;
-    gate.replace(name.size() - up.size(), std::string_view(".ffn_up").size(), ".ffn_gate");
-    return !names.contains(gate);
-  }
-  return false;
-}
-
-ModelDescription::Fused count_fused(const PlannedFile& file, const ModelInfo& info) {
+ModelDescription::Fused count_fused(const PlannedFile& file) {
   ModelDescription::Fused fused;
-  const auto stored = tensors_of(info);
-  std::set<std::string_view> names;
-  for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
   for (const PlannedTensor& tensor : file.tensors) {
-    std::uint32_t* count = nullptr;
-    if (tensor.name.ends_with(".ffn_gate_up_exps.weight")) count = &fused.experts;
-    if (tensor.name.ends_with(".attn_qkv.weight")) count = &fused.qkv;
-    if (holds_gate(tensor.name, names)) count = &fused.dense;
-    if (count == nullptr) continue;
-    ++*count;
-    const auto before = stored.find(tensor.name);
-    if (before == stored.end() || before->second != tensor.dims) ++fused.while_loading;
+    if (!tensor.joined || tensor.joined->of_elements) continue;
+    ++fused.layers[rule(tensor.joined->rule).kind];
+    if (!tensor.joined->stored) ++fused.while_loading;
   }
   return fused;
 }
@@ -78,16 +60,17 @@ TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescri
   std::set<std::size_t> loaded;
   for (const Placement& placement : map.placements) loaded.insert(placement.tensor);
   TypeBytes by_type;
-  for (const std::size_t index : loaded) {
-    const PlannedTensor& tensor = file.tensors[index];
-    const std::uint64_t rows = row_count(tensor.dims).value_or(0);
-    result.parameters += rows * tensor.dims[0];
-    result.bytes += tensor.bytes;
-    const bool embedding = tensor.name == "token_embd.weight", vector = rows == 1;
-    if (!embedding && !vector) by_type[tensor.type->name] += tensor.bytes;
-    if (embedding && map.weights.output.shape.type != tensor.type) continue;
-    const bool chosen = is_experts(tensor.name) && result.experts > 0;
-    result.bytes_per_token += chosen ? tensor.bytes / result.experts * result.experts_used : tensor.bytes;
+  for (const TensorView& view : views_of(file)) {
+    if (!loaded.contains(view.tensor)) continue;
+    const std::uint64_t rows = row_count(view.dims).value_or(0);
+    const std::uint64_t bytes = view.bytes();
+    result.parameters += rows * view.dims[0];
+    result.bytes += bytes;
+    const bool embedding = view.name == "token_embd.weight", vector = rows == 1;
+    if (!embedding && !vector) by_type[view.type->name] += bytes;
+    if (embedding && map.weights.output.shape.type != view.type) continue;
+    const bool chosen = is_experts(view.name) && result.experts > 0;
+    result.bytes_per_token += chosen ? bytes / result.experts * result.experts_used : bytes;
   }
   return by_type;
 }
@@ -111,6 +94,7 @@ std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& fil
   std::set<std::string> names;
   for (const auto& [name, dims] : tensors_of(info)) names.emplace(name);
   for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
+  for (const TensorView& view : views_of(file)) names.emplace(view.name);
   return {names.begin(), names.end()};
 }
 
@@ -144,7 +128,7 @@ ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const 
   result.experts = hp.experts.router.experts;
   result.experts_used = hp.experts.router.used;
   result.quantisation = quantisation_of(info, count_bytes(file, map, result));
-  result.fused = count_fused(file, info);
+  result.fused = count_fused(file);
   result.layers = static_cast<std::uint32_t>(hp.layers.size());
   result.embedding = hp.embedding;
   result.vocabulary = map.weights.embedding.shape.rows;

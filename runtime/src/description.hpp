@@ -12,7 +12,7 @@ namespace gguf_fuse {
 /// asked for.
 [[nodiscard]] FuseOptions with_stored(const ModelInfo& info, const FuseOptions& asked);
 
-/// Names of all tensors, in the files and in the plan: a pattern may know either.
+/// Names of all tensors, in the files, in the plan and in an unfused file: a pattern may know any.
 [[nodiscard]] std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& file);
 
 /// ModelDescription::not_fused, for what was asked for.

@@ -7,10 +7,11 @@
 
 namespace gguf_fuse {
 
-LayerParts::LayerParts(const PlannedFile& file, const std::string& path, const Hyperparameters& hyperparameters)
+LayerParts::LayerParts(std::span<const TensorView> tensors, const std::string& path,
+                       const Hyperparameters& hyperparameters)
     : path_(path), hp_(hyperparameters) {
   constexpr std::string_view kLayer = "blk.";
-  for (const PlannedTensor& tensor : file.tensors) {
+  for (const TensorView& tensor : tensors) {
     const std::string_view name = tensor.name;
     tensors_.insert(name);
     if (!name.starts_with(kLayer)) continue;

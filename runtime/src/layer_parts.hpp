@@ -2,11 +2,12 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
 
-#include "gguf_fuse/fuse/plan.hpp"
+#include "gguf_fuse/fuse/views.hpp"
 #include "hyperparameters.hpp"
 
 namespace gguf_fuse {
@@ -22,7 +23,7 @@ enum class LayerKind : std::uint8_t {
 /// What architectures leave open is in all layers of a kind or in none: a part that only some of them have was lost.
 class LayerParts {
  public:
-  LayerParts(const PlannedFile& file, const std::string& path, const Hyperparameters& hyperparameters);
+  LayerParts(std::span<const TensorView> tensors, const std::string& path, const Hyperparameters& hyperparameters);
 
   /// Whether a layer has a part by one of its names (without `blk.N.`). Errors: MissingTensor, by the first name, where
   /// another layer of its kind has it.

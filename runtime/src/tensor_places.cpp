@@ -20,55 +20,64 @@ constexpr std::size_t kNoChunk = ~std::size_t{0};
 
 TensorPlaces::TensorPlaces(const PlannedFile& file, const std::string& path,
                            const std::vector<std::shared_ptr<Device>>& devices)
-    : file_(file), path_(path), devices_(devices), used_(file.tensors.size()) {
-  for (std::size_t i = 0; i < file.tensors.size(); ++i) index_.emplace(file.tensors[i].name, i);
+    : file_(file), path_(path), devices_(devices), views_(views_of(file)), used_(views_.size()) {
+  for (std::size_t i = 0; i < views_.size(); ++i) index_.emplace(views_[i].name, i);
 }
 
 Error TensorPlaces::missing(const std::string& name) const {
   return {.code = ErrorCode::MissingTensor, .path = path_, .subject = name};
 }
 
-Result<std::size_t> TensorPlaces::index_of(const std::string& name) const {
+TensorPlaces::ViewResult TensorPlaces::view_of(const std::string& name) const {
   const auto found = index_.find(name);
   if (found == index_.end()) return fail(missing(name));
-  return found->second;
+  return &views_[found->second];
 }
 
 Result<std::uint64_t> TensorPlaces::rows_of(const std::string& name) const {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, index_of(name));
-  return row_count(file_.tensors[tensor].dims).value_or(0);
+  GGUF_FUSE_ASSIGN(const TensorView* const view, view_of(name));
+  return row_count(view->dims).value_or(0);
 }
 
 void TensorPlaces::leave_out(const std::string& prefix) {
-  for (std::size_t i = 0; i < used_.size(); ++i) used_[i] = used_[i] || file_.tensors[i].name.starts_with(prefix);
+  for (std::size_t i = 0; i < used_.size(); ++i) used_[i] = used_[i] || views_[i].name.starts_with(prefix);
 }
 
-Result<std::size_t> TensorPlaces::take(const std::string& name, std::uint64_t rows, std::uint64_t columns) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, index_of(name));
-  const PlannedTensor& found = file_.tensors[tensor];
-  const auto stored = row_count(found.dims).value_or(0);
-  if (found.dims[0] != columns || stored != rows) {
+Error TensorPlaces::unknown_rows(const TensorView& view) const {
+  std::string names;
+  for (const Joined::Part& part : view.joined->parts) names += (names.empty() ? "" : ", ") + part.name;
+  return {.code = ErrorCode::BadTensorShape,
+          .path = path_,
+          .subject = file_.tensors[view.tensor].name,
+          .expected = "the rows of " + names,
+          .actual = view.joined->unknown->text()};
+}
+
+TensorPlaces::ViewResult TensorPlaces::take(const std::string& name, std::uint64_t rows, std::uint64_t columns) {
+  GGUF_FUSE_ASSIGN(const TensorView* const view, view_of(name));
+  if (view->joined != nullptr && view->joined->unknown) return fail(unknown_rows(*view));
+  const auto stored = row_count(view->dims).value_or(0);
+  if (view->dims[0] != columns || stored != rows) {
     return fail({.code = ErrorCode::BadTensorShape,
                  .path = path_,
-                 .subject = found.name,
+                 .subject = name,
                  .expected = fmt::format("{} x {}", columns, rows),
-                 .actual = fmt::format("{} x {}", found.dims[0], stored)});
+                 .actual = fmt::format("{} x {}", view->dims[0], stored)});
   }
-  used_[tensor] = true;
-  return tensor;
+  used_[static_cast<std::size_t>(view - views_.data())] = true;
+  return view;
 }
 
-Result<PackedShape> TensorPlaces::packed(std::size_t tensor, std::uint64_t rows) const {
-  const PlannedTensor& found = file_.tensors[tensor];
-  if (can_compute(*found.type)) {
-    return PackedShape{.type = found.type,
+Result<PackedShape> TensorPlaces::packed(const TensorView& view, std::uint64_t rows) const {
+  if (can_compute(*view.type)) {
+    return PackedShape{.type = view.type,
                        .rows = static_cast<std::uint32_t>(rows),
-                       .columns = static_cast<std::uint32_t>(found.dims[0])};
+                       .columns = static_cast<std::uint32_t>(view.dims[0])};
   }
   return fail({.code = ErrorCode::UnsupportedType,
                .path = path_,
-               .subject = found.name,
-               .actual = std::string(found.type->name)});
+               .subject = std::string(view.name),
+               .actual = std::string(view.type->name)});
 }
 
 std::size_t TensorPlaces::chunk_for(std::uint64_t bytes) {
@@ -88,46 +97,54 @@ std::uint64_t TensorPlaces::reserve(std::size_t chunk, std::uint64_t bytes) {
   return offset;
 }
 
-void TensorPlaces::add_placement(std::size_t tensor, std::uint64_t first_row, const PackedShape& shape,
+void TensorPlaces::add_placement(const TensorView& view, std::uint64_t matrix, const PackedShape& shape,
                                  std::uint64_t offset, std::size_t chunk) {
-  map_->placements.push_back({.tensor = tensor,
-                              .first_row = first_row,
+  map_->placements.push_back({.tensor = view.tensor,
+                              .first_row = view.first_row + matrix * view.stride,
                               .rows = shape.rows,
                               .matrix = {.buffer = {}, .offset = offset, .shape = shape},
                               .floats = {}});
   placement_chunks_.push_back(chunk);
 }
 
-Result<void> TensorPlaces::place(std::size_t tensor, std::uint64_t first_row, std::uint64_t rows, Matrix& out) {
-  GGUF_FUSE_ASSIGN(out.shape, packed(tensor, rows));
+Result<void> TensorPlaces::place(const TensorView& view, std::uint64_t rows, Matrix& out) {
+  GGUF_FUSE_ASSIGN(out.shape, packed(view, rows));
   const std::size_t chunk = chunk_for(out.shape.bytes());
   out.offset = reserve(chunk, out.shape.bytes());
   owners_.push_back({.buffer = &out.buffer, .chunk = chunk});
-  add_placement(tensor, first_row, out.shape, out.offset, chunk);
+  add_placement(view, 0, out.shape, out.offset, chunk);
   return {};
 }
 
-Result<void> TensorPlaces::matrix(const std::string& name, std::uint64_t rows, std::uint64_t columns, Matrix& out) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take(name, rows, columns));
-  return place(tensor, 0, rows, out);
+Result<const TensorView*> TensorPlaces::take_matrix(const std::string& name, std::uint64_t rows,
+                                                    std::uint64_t columns) {
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take(name, rows, columns));
+  if (view->contiguous()) return view;
+  return fail({.code = ErrorCode::BadTensorShape,
+               .path = path_,
+               .subject = name,
+               .expected = "one matrix",
+               .actual = fmt::format("{}", view->matrices)});
 }
 
-Result<void> TensorPlaces::parts(const std::vector<Part>& wanted, const std::string& fused, std::uint64_t columns) {
-  const std::string whole = fused + ".weight";
-  std::uint64_t total = 0;
-  for (const Part& part : wanted) total += part.rows;
-  // Where the fused tensor has the name of a part, only its rows tell them apart.
-  const bool there = has(whole) && !has(wanted.front().name + ".weight");
-  if (!there || (fused == wanted.back().name && rows_of(whole) == wanted.back().rows)) {
-    for (const Part& part : wanted) GGUF_FUSE_CHECK(matrix(part.name + ".weight", part.rows, columns, *part.out));
-    return {};
-  }
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take(whole, total, columns));
-  std::uint64_t first = 0;
+Result<void> TensorPlaces::matrix(const std::string& name, std::uint64_t rows, std::uint64_t columns, Matrix& out) {
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take_matrix(name, rows, columns));
+  return place(*view, rows, out);
+}
+
+Result<void> TensorPlaces::matrices(const std::vector<Part>& wanted, std::uint64_t columns, std::vector<Matrix>& out) {
+  std::vector<const TensorView*> views;
+  std::uint64_t rows = 0;
+  bool one = true;
   for (const Part& part : wanted) {
-    GGUF_FUSE_CHECK(place(tensor, first, part.rows, *part.out));
-    first += part.rows;
+    GGUF_FUSE_ASSIGN(const TensorView* const view, take_matrix(part.name + ".weight", part.rows, columns));
+    one = one && part.rows % kTileRows == 0 && (views.empty() || view->continues(*views.back()));
+    views.push_back(view);
+    rows += part.rows;
   }
+  out.resize(one ? 1 : views.size());
+  if (one) return place(*views.front(), rows, out.front());
+  for (std::size_t i = 0; i < views.size(); ++i) GGUF_FUSE_CHECK(place(*views[i], wanted[i].rows, out[i]));
   return {};
 }
 
@@ -136,17 +153,12 @@ std::uint32_t TensorPlaces::most_experts(std::uint32_t experts, std::uint64_t st
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fitting, 1, experts));
 }
 
-Result<std::uint64_t> TensorPlaces::expert_bytes(std::size_t tensor, std::uint64_t rows) const {
-  GGUF_FUSE_ASSIGN(const PackedShape shape, packed(tensor, rows));
-  return align_up(shape.bytes(), kMatrixAlignment);
-}
-
-Result<void> TensorPlaces::place_experts(const std::vector<ExpertSource>& sources, const ExpertSizes& sizes,
+Result<void> TensorPlaces::place_experts(std::span<const ExpertSource> sources, const ExpertSizes& sizes,
                                          std::uint32_t most) {
   std::uint64_t stride = 0;
   std::vector<std::uint64_t> offsets;
   for (const ExpertSource& source : sources) {
-    GGUF_FUSE_ASSIGN(source.out->shape, packed(source.tensor, sizes.rows));
+    GGUF_FUSE_ASSIGN(source.out->shape, packed(*source.view, sizes.rows));
     offsets.push_back(stride);
     stride += align_up(source.out->shape.bytes(), kMatrixAlignment);
     source.out->parts.reserve((sizes.experts + most - 1) / most);  // owners point into them
@@ -160,122 +172,92 @@ Result<void> TensorPlaces::place_experts(const std::vector<ExpertSource>& source
       auto& parts = source.out->parts;
       parts.push_back({.buffer = {}, .offset = offset + offsets[i], .stride = stride, .first = first, .count = count});
       owners_.push_back({.buffer = &parts.back().buffer, .chunk = chunk});
-      for (std::uint32_t e = 0; e < count; ++e) {
-        add_placement(source.tensor, source.first_row + (first + e) * source.row_stride, source.out->shape,
-                      offset + offsets[i] + e * stride, chunk);
-      }
+      for (std::uint32_t e = 0; e < count; ++e)
+        add_placement(*source.view, first + e, source.out->shape, offset + offsets[i] + e * stride, chunk);
     }
   }
   return {};
 }
 
-Result<void> TensorPlaces::experts(const std::string& name, const ExpertSizes& sizes, ExpertMatrix& out) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take(name + ".weight", sizes.experts * sizes.rows, sizes.columns));
-  GGUF_FUSE_ASSIGN(const std::uint64_t bytes, expert_bytes(tensor, sizes.rows));
-  return place_experts({{.tensor = tensor, .first_row = 0, .row_stride = sizes.rows, .out = &out}}, sizes,
-                       most_experts(sizes.experts, bytes));
-}
-
-Result<void> TensorPlaces::gate_and_up(const std::string& prefix, const ExpertSizes& sizes, ExpertMatrix& gate,
-                                       ExpertMatrix& up) {
-  const std::uint64_t rows = sizes.experts * sizes.rows;
-  if (const std::string fused = prefix + "ffn_gate_up_exps.weight"; has(fused)) {
-    GGUF_FUSE_ASSIGN(const std::size_t tensor, take(fused, 2 * rows, sizes.columns));
-    GGUF_FUSE_ASSIGN(const std::uint64_t bytes, expert_bytes(tensor, sizes.rows));
-    return place_experts({{.tensor = tensor, .first_row = 0, .row_stride = 2 * sizes.rows, .out = &gate},
-                          {.tensor = tensor, .first_row = sizes.rows, .row_stride = 2 * sizes.rows, .out = &up}},
-                         sizes, most_experts(sizes.experts, 2 * bytes));
+Result<void> TensorPlaces::experts(const std::vector<ExpertPart>& wanted, const ExpertSizes& sizes) {
+  std::vector<ExpertSource> sources;
+  std::uint64_t largest = 0, all = 0;
+  bool one = true;
+  for (const ExpertPart& part : wanted) {
+    GGUF_FUSE_ASSIGN(const TensorView* view, take(part.name + ".weight", sizes.experts * sizes.rows, sizes.columns));
+    GGUF_FUSE_ASSIGN(const PackedShape shape, packed(*view, sizes.rows));
+    const std::uint64_t bytes = align_up(shape.bytes(), kMatrixAlignment);
+    one = one && (sources.empty() || view->continues(*sources.back().view));
+    sources.push_back({.view = view, .out = part.out});
+    largest = std::max(largest, bytes);
+    all += bytes;
   }
-  GGUF_FUSE_ASSIGN(const std::size_t gate_tensor, take(prefix + "ffn_gate_exps.weight", rows, sizes.columns));
-  GGUF_FUSE_ASSIGN(const std::size_t up_tensor, take(prefix + "ffn_up_exps.weight", rows, sizes.columns));
-  GGUF_FUSE_ASSIGN(const std::uint64_t gate_bytes, expert_bytes(gate_tensor, sizes.rows));
-  GGUF_FUSE_ASSIGN(const std::uint64_t up_bytes, expert_bytes(up_tensor, sizes.rows));
-  const std::uint32_t most = most_experts(sizes.experts, std::max(gate_bytes, up_bytes));
-  GGUF_FUSE_CHECK(
-      place_experts({{.tensor = gate_tensor, .first_row = 0, .row_stride = sizes.rows, .out = &gate}}, sizes, most));
-  return place_experts({{.tensor = up_tensor, .first_row = 0, .row_stride = sizes.rows, .out = &up}}, sizes, most);
-}
-
-Result<void> TensorPlaces::gate_and_up_biases(const std::string& prefix, const ExpertSizes& sizes, Buffer& gate,
-                                              Buffer& up) {
-  const std::uint64_t all = sizes.experts * sizes.rows;
-  const std::string fused = prefix + "ffn_gate_up_exps.bias";
-  if (!has(fused)) {
-    GGUF_FUSE_CHECK(floats(prefix + "ffn_gate_exps.bias", all, gate, sizes.experts));
-    return floats(prefix + "ffn_up_exps.bias", all, up, sizes.experts);
-  }
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(fused, 2 * all, sizes.experts));
-  for (Buffer* out : {&gate, &up}) {
-    GGUF_FUSE_ASSIGN(*out, device_->allocate(all * sizeof(float), Access::ReadOnly));
-  }
-  for (std::uint64_t e = 0; e < sizes.experts; ++e) {
-    place_floats(tensor, 2 * e * sizes.rows, sizes.rows, e * sizes.rows, gate);
-    place_floats(tensor, (2 * e + 1) * sizes.rows, sizes.rows, e * sizes.rows, up);
-  }
+  const std::uint32_t most = most_experts(sizes.experts, one ? all : largest);
+  if (one) return place_experts(sources, sizes, most);
+  for (const ExpertSource& source : sources) GGUF_FUSE_CHECK(place_experts({&source, 1}, sizes, most));
   return {};
 }
 
-Result<std::size_t> TensorPlaces::take_floats(const std::string& name, std::uint64_t count, std::uint64_t rows) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take(name, rows, count / rows));
-  const PlannedTensor& found = file_.tensors[tensor];
-  if (found.type->name == "F32") return tensor;
+TensorPlaces::ViewResult TensorPlaces::take_floats(const std::string& name, std::uint64_t count, std::uint64_t rows) {
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take(name, rows, count / rows));
+  if (view->type->name == "F32") return view;
   return fail({.code = ErrorCode::UnsupportedType,
                .path = path_,
-               .subject = found.name,
+               .subject = name,
                .expected = "F32",
-               .actual = std::string(found.type->name)});
+               .actual = std::string(view->type->name)});
 }
 
-void TensorPlaces::place_floats(std::size_t tensor, std::uint64_t first, std::uint64_t count, std::uint64_t offset,
-                                const Buffer& out) {
-  map_->placements.push_back({.tensor = tensor,
-                              .first_row = first,
-                              .rows = count,
-                              .matrix = {},
-                              .floats = out,
-                              .float_offset = offset * sizeof(float)});
-  placement_chunks_.push_back(kNoChunk);
+void TensorPlaces::place_floats(const TensorView& view, std::uint64_t offset, const Buffer& out) {
+  const std::uint64_t pieces = view.contiguous() ? 1 : view.matrices;
+  const std::uint64_t count = view.rows * view.row_elements * (view.matrices / pieces);
+  for (std::uint64_t i = 0; i < pieces; ++i) {
+    map_->placements.push_back({.tensor = view.tensor,
+                                .first_row = (view.first_row + i * view.stride) * view.row_elements,
+                                .rows = count,
+                                .matrix = {},
+                                .floats = out,
+                                .float_offset = (offset + i * count) * sizeof(float)});
+    placement_chunks_.push_back(kNoChunk);
+  }
 }
 
 Result<void> TensorPlaces::floats_at(const std::string& name, std::uint64_t count, std::uint64_t offset,
                                      std::uint64_t size, Buffer& out) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(name, count, 1));
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take_floats(name, count, 1));
   if (!out) {
     GGUF_FUSE_ASSIGN(out, device_->allocate(size * sizeof(float), Access::ReadOnly));
     GGUF_FUSE_CHECK(out.fill(std::byte{0}));
   }
-  place_floats(tensor, 0, count, offset, out);
+  place_floats(*view, offset, out);
   return {};
 }
 
 Result<void> TensorPlaces::floats(const std::string& name, std::uint64_t count, Buffer& out, std::uint64_t rows) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(name, count, rows));
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take_floats(name, count, rows));
   GGUF_FUSE_ASSIGN(out, device_->allocate(count * sizeof(float), Access::ReadOnly));
-  place_floats(tensor, 0, count, 0, out);
+  place_floats(*view, 0, out);
   return {};
 }
 
 Result<void> TensorPlaces::host_floats(const std::string& name, std::uint64_t count, std::vector<float>& out) {
-  GGUF_FUSE_ASSIGN(const std::size_t tensor, take_floats(name, count, 1));
+  GGUF_FUSE_ASSIGN(const TensorView* const view, take_floats(name, count, 1));
   out.resize(count);
   map_->placements.push_back(
-      {.tensor = tensor, .first_row = 0, .rows = count, .matrix = {}, .floats = {}, .host = &out});
+      {.tensor = view->tensor, .first_row = view->first_row, .rows = count, .matrix = {}, .floats = {}, .host = &out});
   placement_chunks_.push_back(kNoChunk);
   return {};
 }
 
-bool TensorPlaces::is_scale(std::size_t tensor) const {
+bool TensorPlaces::is_scale(std::string_view name) const {
   constexpr std::string_view kScale = ".scale";
-  const std::string& name = file_.tensors[tensor].name;
-  return name.ends_with(kScale) && has(name.substr(0, name.size() - kScale.size()) + ".weight");
+  return name.ends_with(kScale) && has(std::string(name.substr(0, name.size() - kScale.size())) + ".weight");
 }
 
-Result<void> TensorPlaces::place_unit_scale(std::size_t tensor) {
-  const PlannedTensor& found = file_.tensors[tensor];
-  auto& scale =
-      *map_->unit_scales.emplace_back(std::make_unique<UnitScale>(UnitScale{.tensor = found.name, .values = {}}));
-  const std::uint64_t most = row_count(found.dims).value_or(0) * found.dims[0];
-  return host_floats(found.name, most, scale.values);
+Result<void> TensorPlaces::place_unit_scale(const TensorView& view) {
+  std::string name(view.name);
+  auto& scale = *map_->unit_scales.emplace_back(std::make_unique<UnitScale>(UnitScale{.tensor = name, .values = {}}));
+  return host_floats(name, row_count(view.dims).value_or(0) * view.dims[0], scale.values);
 }
 
 Result<void> TensorPlaces::allocate_chunks() {
@@ -301,19 +283,18 @@ Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(std::string_view archite
   GGUF_FUSE_CHECK(allocate_chunks());
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (used_[i]) continue;
-    if (is_scale(i)) {
-      GGUF_FUSE_CHECK(place_unit_scale(i));
-      continue;
+    std::string name(views_[i].name);
+    if (is_scale(name)) {
+      GGUF_FUSE_CHECK(place_unit_scale(views_[i]));
+    } else if (find_unneeded(name) != nullptr) {
+      map_->left_out.push_back(std::move(name));
+    } else {
+      return fail({.code = ErrorCode::UnsupportedArchitecture,
+                   .path = path_,
+                   .subject = std::move(name),
+                   .expected = fmt::format("only tensors that {} computes with", architecture),
+                   .actual = "one more"});
     }
-    if (find_unneeded(file_.tensors[i].name) != nullptr) {
-      map_->left_out.push_back(file_.tensors[i].name);
-      continue;
-    }
-    return fail({.code = ErrorCode::UnsupportedArchitecture,
-                 .path = path_,
-                 .subject = file_.tensors[i].name,
-                 .expected = fmt::format("only tensors that {} computes with", architecture),
-                 .actual = "one more"});
   }
   std::sort(map_->placements.begin(), map_->placements.end(), [](const Placement& a, const Placement& b) {
     return std::pair(a.tensor, a.first_row) < std::pair(b.tensor, b.first_row);

@@ -2,27 +2,30 @@
 #pragma once
 
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "gguf_fuse/fuse/views.hpp"
 #include "weights.hpp"
 
 namespace gguf_fuse {
 
-/// Finds tensors of a plan's file by name, checks them, and gives each a place on the present device. Errors of all:
-/// MissingTensor, BadTensorShape, UnsupportedType, OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
+/// Finds tensors of a plan's file by the names of an unfused one, checks them, and gives each a place on the present
+/// device. Errors of all: MissingTensor, BadTensorShape, UnsupportedType, OutOfDeviceMemory, BufferTooLarge,
+/// OpenClFailed.
 class TensorPlaces {
  public:
   TensorPlaces(const PlannedFile& file, const std::string& path, const std::vector<std::shared_ptr<Device>>& devices);
 
   /// Where the next places are.
   void use_device(std::size_t device) { device_ = devices_[device].get(); }
+  [[nodiscard]] std::span<const TensorView> views() const { return views_; }
   [[nodiscard]] Weights& weights() { return map_->weights; }
 
-  [[nodiscard]] bool has(const std::string& name) const { return index_.contains(name); }
+  [[nodiscard]] bool has(std::string_view name) const { return index_.contains(name); }
   [[nodiscard]] Error missing(const std::string& name) const;
   /// Rows of a tensor, whatever their number.
   [[nodiscard]] Result<std::uint64_t> rows_of(const std::string& name) const;
@@ -31,14 +34,14 @@ class TensorPlaces {
 
   [[nodiscard]] Result<void> matrix(const std::string& name, std::uint64_t rows, std::uint64_t columns, Matrix& out);
 
-  /// Matrices that the file holds one by one, or one behind the other in the tensor `fused`, whose name may be the last
-  /// part's. Names are without ".weight".
+  /// `rows` of a matrix by its name, without ".weight".
   struct Part {
     std::string name;
     std::uint64_t rows;
-    Matrix* out;
   };
-  [[nodiscard]] Result<void> parts(const std::vector<Part>& wanted, const std::string& fused, std::uint64_t columns);
+  /// Matrices of as many columns that are multiplied at once: one where the file has their rows, in whole tiles, one
+  /// behind the other, else one each.
+  [[nodiscard]] Result<void> matrices(const std::vector<Part>& wanted, std::uint64_t columns, std::vector<Matrix>& out);
 
   /// A tensor of `rows` x `columns` an expert.
   struct ExpertSizes {
@@ -46,13 +49,13 @@ class TensorPlaces {
     std::uint64_t rows;
     std::uint64_t columns;
   };
-  [[nodiscard]] Result<void> experts(const std::string& name, const ExpertSizes& sizes, ExpertMatrix& out);
-  /// ffn_gate_exps and ffn_up_exps, or ffn_gate_up_exps: each expert's gate, then its up. Sizes are those of one.
-  [[nodiscard]] Result<void> gate_and_up(const std::string& prefix, const ExpertSizes& sizes, ExpertMatrix& gate,
-                                         ExpertMatrix& up);
-  /// Their biases.
-  [[nodiscard]] Result<void> gate_and_up_biases(const std::string& prefix, const ExpertSizes& sizes, Buffer& gate,
-                                                Buffer& up);
+  struct ExpertPart {
+    std::string name;  ///< without ".weight"
+    ExpertMatrix* out;
+  };
+  /// Of each expert these, which have the same sizes and are cut into parts at the same experts. Where the file has
+  /// them side by side, the device has, too.
+  [[nodiscard]] Result<void> experts(const std::vector<ExpertPart>& wanted, const ExpertSizes& sizes);
 
   /// `count` floats in `rows` rows.
   [[nodiscard]] Result<void> floats(const std::string& name, std::uint64_t count, Buffer& out, std::uint64_t rows = 1);
@@ -76,38 +79,41 @@ class TensorPlaces {
     std::size_t chunk;
   };
 
-  [[nodiscard]] Result<std::size_t> index_of(const std::string& name) const;
-  [[nodiscard]] Result<std::size_t> take(const std::string& name, std::uint64_t rows, std::uint64_t columns);
-  [[nodiscard]] Result<std::size_t> take_floats(const std::string& name, std::uint64_t count, std::uint64_t rows);
-  [[nodiscard]] Result<PackedShape> packed(std::size_t tensor, std::uint64_t rows) const;
-  [[nodiscard]] Result<void> place(std::size_t tensor, std::uint64_t first_row, std::uint64_t rows, Matrix& out);
+  using ViewResult = Result<const TensorView*>;
+  [[nodiscard]] ViewResult view_of(const std::string& name) const;
+  [[nodiscard]] ViewResult take(const std::string& name, std::uint64_t rows, std::uint64_t columns);
+  /// As take; all of it one behind the other.
+  [[nodiscard]] ViewResult take_matrix(const std::string& name, std::uint64_t rows, std::uint64_t columns);
+  [[nodiscard]] ViewResult take_floats(const std::string& name, std::uint64_t count, std::uint64_t rows);
+  [[nodiscard]] Error unknown_rows(const TensorView& view) const;
+  [[nodiscard]] Result<PackedShape> packed(const TensorView& view, std::uint64_t rows) const;
+  /// `rows` from where the view begins.
+  [[nodiscard]] Result<void> place(const TensorView& view, std::uint64_t rows, Matrix& out);
   [[nodiscard]] std::size_t chunk_for(std::uint64_t bytes);
   [[nodiscard]] std::uint64_t reserve(std::size_t chunk, std::uint64_t bytes);
-  void add_placement(std::size_t tensor, std::uint64_t first_row, const PackedShape& shape, std::uint64_t offset,
+  void add_placement(const TensorView& view, std::uint64_t matrix, const PackedShape& shape, std::uint64_t offset,
                      std::size_t chunk);
+  /// An expert's matrix in each of the views.
   struct ExpertSource {
-    std::size_t tensor;
-    std::uint64_t first_row;
-    std::uint64_t row_stride;  ///< from expert to expert
+    const TensorView* view;
     ExpertMatrix* out;
   };
   /// As many as fit into the largest buffer of the device.
   [[nodiscard]] std::uint32_t most_experts(std::uint32_t experts, std::uint64_t stride) const;
-  [[nodiscard]] Result<std::uint64_t> expert_bytes(std::size_t tensor, std::uint64_t rows) const;
   /// All sources of an expert side by side, in parts of at most `most` experts.
-  [[nodiscard]] Result<void> place_experts(const std::vector<ExpertSource>& sources, const ExpertSizes& sizes,
+  [[nodiscard]] Result<void> place_experts(std::span<const ExpertSource> sources, const ExpertSizes& sizes,
                                            std::uint32_t most);
-  void place_floats(std::size_t tensor, std::uint64_t first, std::uint64_t count, std::uint64_t offset,
-                    const Buffer& out);
+  void place_floats(const TensorView& view, std::uint64_t offset, const Buffer& out);
   /// Beside a matrix of the file.
-  [[nodiscard]] bool is_scale(std::size_t tensor) const;
-  [[nodiscard]] Result<void> place_unit_scale(std::size_t tensor);
+  [[nodiscard]] bool is_scale(std::string_view name) const;
+  [[nodiscard]] Result<void> place_unit_scale(const TensorView& view);
   [[nodiscard]] Result<void> allocate_chunks();
 
   const PlannedFile& file_;
   const std::string& path_;
   const std::vector<std::shared_ptr<Device>>& devices_;
-  std::vector<bool> used_;
+  std::vector<TensorView> views_;
+  std::vector<bool> used_;  ///< of each view
   std::unordered_map<std::string_view, std::size_t> index_;
   std::unique_ptr<WeightMap> map_ = std::make_unique<WeightMap>();
   std::vector<Chunk> chunks_;

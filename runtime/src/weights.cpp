@@ -123,35 +123,22 @@ class Mapper {
   Result<void> map_qkv(const LayerParameters& layer, LayerWeights& out) {
     const std::uint64_t q = layer.heads.q_columns();
     const std::uint64_t kv = layer.heads.kv_columns();
-    const bool fused = tensors_.has(name("attn_qkv")) && !tensors_.has(name("attn_q"));
-    if (fused && q % kTileRows == 0 && kv % kTileRows == 0) {
-      out.qkv.resize(1);
-      GGUF_FUSE_CHECK(matrix("attn_qkv", q + 2 * kv, hp_.embedding, out.qkv[0]));
-    } else {
-      out.qkv.resize(3);
-      // The projection of K serves as V, too.
-      bool no_value = false;
-      if (arch_.value_from_key && !layer.local && !fused) {
-        GGUF_FUSE_ASSIGN(const bool there,
-                         parts_.has(layer_, {"attn_v.weight", "attn_qkv.weight"}, LayerKind::SameSight));
-        no_value = !there;
-      }
-      const std::string value = prefix_ + (no_value ? "attn_k" : "attn_v");
-      GGUF_FUSE_CHECK(tensors_.parts({{.name = prefix_ + "attn_q", .rows = q, .out = out.qkv.data()},
-                                      {.name = prefix_ + "attn_k", .rows = kv, .out = &out.qkv[1]},
-                                      {.name = value, .rows = kv, .out = &out.qkv[2]}},
-                                     prefix_ + "attn_qkv", hp_.embedding));
+    // The projection of K serves as V, too.
+    bool no_value = false;
+    if (arch_.value_from_key && !layer.local) {
+      GGUF_FUSE_ASSIGN(const bool there, parts_.has(layer_, {"attn_v.weight"}, LayerKind::SameSight));
+      no_value = !there;
     }
+    GGUF_FUSE_CHECK(tensors_.matrices({{.name = prefix_ + "attn_q", .rows = q},
+                                       {.name = prefix_ + "attn_k", .rows = kv},
+                                       {.name = prefix_ + (no_value ? "attn_k" : "attn_v"), .rows = kv}},
+                                      hp_.embedding, out.qkv));
     return map_qkv_bias(q, kv, out.qkv_bias);
   }
 
   Result<void> map_qkv_bias(std::uint64_t q, std::uint64_t kv, Buffer& out) {
-    GGUF_FUSE_ASSIGN(const bool there,
-                     parts_.has(layer_, {"attn_q.bias", "attn_k.bias", "attn_v.bias", "attn_qkv.bias"}));
+    GGUF_FUSE_ASSIGN(const bool there, parts_.has(layer_, {"attn_q.bias", "attn_k.bias", "attn_v.bias"}));
     if (!there) return {};
-    if (const std::string fused = name("attn_qkv", ".bias"); tensors_.has(fused)) {
-      return tensors_.floats(fused, q + 2 * kv, out);
-    }
     const std::pair<std::string_view, std::uint64_t> biases[] = {{"attn_q", q}, {"attn_k", kv}, {"attn_v", kv}};
     std::uint64_t offset = 0;
     for (const auto& [part, rows] : biases) {
@@ -196,9 +183,8 @@ class Mapper {
 
   Result<void> map_dense(std::string_view suffix, std::uint64_t rows, DenseWeights& out) {
     const auto part = [&](std::string_view which) { return fmt::format("{}ffn_{}{}", prefix_, which, suffix); };
-    GGUF_FUSE_CHECK(tensors_.parts(
-        {{.name = part("gate"), .rows = rows, .out = &out.gate}, {.name = part("up"), .rows = rows, .out = &out.up}},
-        part("up"), hp_.embedding));
+    GGUF_FUSE_CHECK(tensors_.matrix(part("gate") + ".weight", rows, hp_.embedding, out.gate));
+    GGUF_FUSE_CHECK(tensors_.matrix(part("up") + ".weight", rows, hp_.embedding, out.up));
     GGUF_FUSE_CHECK(tensors_.matrix(part("down") + ".weight", hp_.embedding, rows, out.down));
     const LayerKind kind = hp_.layers[layer_].experts ? LayerKind::Experts : LayerKind::Dense;
     GGUF_FUSE_CHECK(open_floats(fmt::format("ffn_down{}.bias", suffix), hp_.embedding, out.down_bias, kind));
@@ -206,7 +192,6 @@ class Mapper {
     const std::string up = fmt::format("ffn_up{}.bias", suffix);
     GGUF_FUSE_ASSIGN(const bool there, parts_.has(layer_, {gate, up}, kind));
     if (!there) return {};
-    if (!tensors_.has(part("gate") + ".weight")) return tensors_.floats(prefix_ + up, 2 * rows, out.gate_up_bias);
     GGUF_FUSE_CHECK(tensors_.floats_at(prefix_ + gate, rows, 0, 2 * rows, out.gate_up_bias));
     return tensors_.floats_at(prefix_ + up, rows, rows, 2 * rows, out.gate_up_bias);
   }
@@ -218,10 +203,14 @@ class Mapper {
     const TensorPlaces::ExpertSizes outer{
         .experts = experts, .rows = hp_.embedding, .columns = hp_.experts.feed_forward};
     GGUF_FUSE_CHECK(matrix("ffn_gate_inp", experts, hp_.embedding, out.router));
-    GGUF_FUSE_CHECK(tensors_.gate_and_up(prefix_, inner, out.gate, out.up));
-    GGUF_FUSE_CHECK(tensors_.experts(prefix_ + "ffn_down_exps", outer, out.down));
+    GGUF_FUSE_CHECK(tensors_.experts(
+        {{.name = prefix_ + "ffn_gate_exps", .out = &out.gate}, {.name = prefix_ + "ffn_up_exps", .out = &out.up}},
+        inner));
+    GGUF_FUSE_CHECK(tensors_.experts({{.name = prefix_ + "ffn_down_exps", .out = &out.down}}, outer));
     if (arch_.biases) {
-      GGUF_FUSE_CHECK(tensors_.gate_and_up_biases(prefix_, inner, out.gate_bias, out.up_bias));
+      const std::uint64_t all = experts * inner.rows;
+      GGUF_FUSE_CHECK(tensors_.floats(name("ffn_gate_exps", ".bias"), all, out.gate_bias, experts));
+      GGUF_FUSE_CHECK(tensors_.floats(name("ffn_up_exps", ".bias"), all, out.up_bias, experts));
       GGUF_FUSE_CHECK(
           tensors_.floats(name("ffn_down_exps", ".bias"), outer.experts * outer.rows, out.down_bias, outer.experts));
       GGUF_FUSE_CHECK(tensors_.floats(name("ffn_gate_inp", ".bias"), experts, out.router_bias));
@@ -270,7 +259,7 @@ Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const st
                                                const std::vector<std::shared_ptr<Device>>& devices,
                                                const BlockDevices& places) {
   TensorPlaces tensors(file, path, devices);
-  const LayerParts parts(file, path, hyperparameters);
+  const LayerParts parts(tensors.views(), path, hyperparameters);
   GGUF_FUSE_CHECK(Mapper(tensors, parts, path, hyperparameters, places).map());
   GGUF_FUSE_ASSIGN(auto map, tensors.finish(hyperparameters.architecture->name));
   // Owners are told by finish(), so a shared matrix is copied behind it.

@@ -90,8 +90,8 @@ TEST_P(SpeakingMixtures, AsTheDenseModelFusedInEveryWay) {
     setup.fuse_gate_up = gate_up;
     setup.fuse_qkv = qkv;
     const auto model = support::open_runnable(mixture_, setup);
-    EXPECT_EQ(model->description().fused.experts, gate_up ? kLayers : 0);
-    EXPECT_EQ(model->description().fused.qkv, qkv ? kLayers : 0);
+    EXPECT_EQ(model->description().fused.of("experts"), gate_up ? kLayers : 0);
+    EXPECT_EQ(model->description().fused.of("qkv"), qkv ? kLayers : 0);
     const SessionOptions options{.context = setup.context};
     const auto first = value_of(Session::create(model, options));
     EXPECT_EQ(words_of(*first), expected);

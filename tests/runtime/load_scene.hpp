@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -95,16 +96,14 @@ class LoadScene {
     const std::uint64_t row = tensor.bytes / row_count(tensor.dims).value_or(1);
     const std::uint64_t experts = tensor.dimension_count == 3 ? tensor.dims[2] : 1;
     std::vector<const Bytes*> sources;
-    const auto replaced = [&](std::string_view from, std::string_view to) {
-      std::string name = tensor.name;
-      return &originals_.at(name.replace(name.find(from), from.size(), to));
-    };
-    if (originals_.contains(tensor.name)) {
+    if (!tensor.joined) {
       sources = {&originals_.at(tensor.name)};
-    } else if (tensor.name.find("attn_qkv") != std::string::npos) {
-      for (const char* name : {"attn_q", "attn_k", "attn_v"}) sources.push_back(replaced("attn_qkv", name));
     } else {
-      for (const char* name : {"ffn_gate", "ffn_up"}) sources.push_back(replaced("ffn_gate_up", name));
+      const Rule& of = rule(tensor.joined->rule);
+      const std::string layer = tensor.name.substr(0, tensor.name.find('.', 4) + 1);
+      const auto names = tensor.joined->stored ? std::span(&of.result, 1) : of.part_names();
+      for (const std::string_view name : names)
+        sources.push_back(&originals_.at(fmt::format("{}{}.{}", layer, name, tensor.joined->attribute())));
     }
     std::vector<Part> parts;
     for (std::uint64_t expert = 0; expert < experts; ++expert) {

@@ -125,16 +125,16 @@ TEST(MixtureDescription, SaysWhatIsFused) {
   const auto all = open_runnable(path)->description();
   EXPECT_EQ(all.experts, 4U);
   EXPECT_EQ(all.experts_used, 2U);
-  EXPECT_EQ(all.fused.experts, 2U);
-  EXPECT_EQ(all.fused.dense, 2U);
-  EXPECT_EQ(all.fused.qkv, 2U);
+  EXPECT_EQ(all.fused.of("experts"), 2U);
+  EXPECT_EQ(all.fused.of("dense"), 2U);
+  EXPECT_EQ(all.fused.of("qkv"), 2U);
   EXPECT_EQ(all.fused.while_loading, 6U);
   const auto none = open_runnable(path, {.fuse_gate_up = false, .fuse_qkv = false})->description();
-  EXPECT_EQ(none.fused.experts + none.fused.dense + none.fused.qkv + none.fused.while_loading, 0U);
+  EXPECT_EQ(none.fused.layers.size() + none.fused.while_loading, 0U);
   // Its shared expert is fused by design.
   const auto granite = open_runnable(reference_path("granite_swa-merged-q4_1.fused"))->description();
-  EXPECT_EQ(granite.fused.experts, 2U);
-  EXPECT_EQ(granite.fused.dense, 2U);
+  EXPECT_EQ(granite.fused.of("experts"), 2U);
+  EXPECT_EQ(granite.fused.of("dense"), 2U);
 }
 
 TEST(MixtureDescription, OneTokenReadsItsExpertsOnly) {

@@ -16,6 +16,21 @@
 
 namespace gguf_fuse {
 
+/// What a fused tensor holds: tensors that an unfused file has by name, one behind the other in each of its matrices.
+struct Joined {
+  struct Part {
+    std::string name;
+    std::uint64_t rows = 0;  ///< of each matrix
+  };
+  RuleId rule{};
+  bool stored = false;              ///< the input holds it fused already
+  bool of_elements = false;         ///< of biases: a row is one element
+  std::vector<Part> parts;          ///< in the order of their rows
+  std::optional<Reason> unknown{};  ///< why it is not known how many rows each part has; all have 0 then
+
+  [[nodiscard]] std::string_view attribute() const { return of_elements ? "bias" : "weight"; }
+};
+
 /// A tensor of the output: its row of the table and where its bytes come from.
 struct PlannedTensor {
   std::string name;
@@ -25,6 +40,7 @@ struct PlannedTensor {
   std::uint64_t offset = 0;  ///< absolute, in its output file
   std::uint64_t bytes = 0;
   ByteMap map;  ///< from the model's files to the tensor's first byte on; it covers the tensor exactly
+  std::optional<Joined> joined{};  ///< of plan_fuse: what is in it, where that is more than one tensor
 };
 
 /// One file of the output. Bytes between header and tensors, and up to total_bytes, are zero padding.

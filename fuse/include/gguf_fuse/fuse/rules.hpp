@@ -40,12 +40,15 @@ inline constexpr std::size_t kMostParts = 3;
 struct Rule {
   RuleId id{};
   std::string_view name{};                           ///< for people: "gate+up experts"
+  std::string_view kind{};                           ///< the word under which reports count it: "experts"
   const RuleFamily* family = nullptr;                ///< null in no row of rules()
   std::array<std::string_view, kMostParts> parts{};  ///< without `blk.N.` and `.weight`; unused ones are empty
   std::string_view result{};
   std::uint32_t dimension_count = 2;  ///< of each part
   PartRows rows = PartRows::Equal;
   std::string_view length_key{};                 ///< EqualStated: `ARCH.` and this is the key of a part's rows
+  /// Where that is not stated: keys whose product it is.
+  std::array<std::string_view, 2> length_factors{};
   bool own_in_recurrent = false;                 ///< a recurrent layer's tensor of the result's name is another thing
   Support ArchitectureRow::*mainline = nullptr;  ///< where llama.cpp reads it fused; null: nowhere
   Support ArchitectureRow::*ik = nullptr;        ///< where ik_llama.cpp does; null: nowhere

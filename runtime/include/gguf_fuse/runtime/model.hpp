@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
@@ -74,10 +76,13 @@ struct ModelDescription {
   std::uint32_t experts_used = 0;  ///< of a layer, for one token
   /// What is one tensor on the devices, by loading or because the file had it so: layers of each kind.
   struct Fused {
-    std::uint32_t experts = 0;  ///< gate and up of each expert
-    std::uint32_t dense = 0;    ///< gate and up of dense layers and shared experts
-    std::uint32_t qkv = 0;
-    std::uint32_t while_loading = 0;  ///< of all of them, those that the file holds apart
+    std::map<std::string_view, std::uint32_t> layers{};  ///< by Rule::kind
+    std::uint32_t while_loading = 0;                     ///< of all of them, those that the file holds apart
+
+    [[nodiscard]] std::uint32_t of(std::string_view kind) const {
+      const auto found = layers.find(kind);
+      return found != layers.end() ? found->second : 0;
+    }
   };
   Fused fused{};
   /// What was to be merged and stays apart, with the first reason: a line a kind of tensors.

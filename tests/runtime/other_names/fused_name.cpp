@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: MIT
+// Linked before the library, whose own is not taken then.
+#include "../../../fuse/src/joined.hpp"
+
+#include <fmt/format.h>
+
+namespace gguf_fuse {
+
+std::string fused_name(const Rule& rule, std::uint32_t layer, std::string_view attribute) {
+  return fmt::format("blk.{}.joined_{}.{}", layer, static_cast<int>(rule.id), attribute);
+}
+
+}  // namespace gguf_fuse
