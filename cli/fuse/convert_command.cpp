@@ -65,7 +65,7 @@ std::string_view restored_word(Restores restored) {
 std::string restored_text(const ConvertReport& report, bool dry_run) {
   if (report.restored == Restores::Weights) return "the same weights; no record tells what else the original held";
   if (report.restored != Restores::Original)
-    return "as the record says, not proven to be the original: " + report.unproven;
+    return "as the record says, not proven to be the original: " + texts_of(report.unproven);
   return dry_run ? "the original file, if its tensors still have the hashes in the record"
                  : "the original file, byte for byte";
 }
@@ -135,20 +135,20 @@ Json convert_json(const Options& options, const ConvertReport& report, const Bac
   if (unfuse) {
     json["exact"] = report.restored == Restores::Original && !request.dry_run;
     json["restores"] = restored_word(report.restored);
-    json["reason"] = report.unproven;
+    json["reason"] = texts_of(report.unproven);
     json["changed_tensors"] = report.changed_tensors;
   } else {
     json["target"] = target_name(request.fuse.target);
     add_outlook(json, background.outlook.value_or(Outlook{}));
   }
   json["decisions"] = decisions_json(report.plan);
-  json["warnings"] = report.warnings;
+  json["warnings"] = reasons_json(report.warnings);
   json["removed_temporaries"] = report.removed_temporaries;
   return json;
 }
 
 void print_notes(const ConvertReport& report) {
-  for (const std::string& warning : report.warnings) print_warning(warning);
+  for (const Reason& warning : report.warnings) print_warning(warning.text());
   for (const std::string& name : report.removed_temporaries) {
     put(stderr, fmt::format("removed {}, left by a run that was killed\n", escape_text(name)));
   }

@@ -35,4 +35,10 @@ Json decisions_json(const Plan& plan) {
   return decisions;
 }
 
+Json reasons_json(const std::vector<Reason>& reasons) {
+  Json json = Json::array();
+  for (const Reason& reason : reasons) json.push_back(reason.text());
+  return json;
+}
+
 }  // namespace gguf_fuse::cli

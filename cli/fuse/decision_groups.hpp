@@ -24,5 +24,7 @@ struct DecisionGroup {
 [[nodiscard]] std::vector<DecisionGroup> group_decisions(const Plan& plan);
 /// An entry a group.
 [[nodiscard]] Json decisions_json(const Plan& plan);
+/// Their sentences.
+[[nodiscard]] Json reasons_json(const std::vector<Reason>& reasons);
 
 }  // namespace gguf_fuse::cli

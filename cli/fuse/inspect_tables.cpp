@@ -124,7 +124,8 @@ std::string fused_text(const ModelInfo& model) {
       return "by gguf-fuse; the record holds the original's hashes, which unfuse compares (or verify, with the "
              "original)";
     case Restores::Recorded:
-      return "by gguf-fuse; unfuse gives back what the record says, not proven to be the original: " + plan->unproven;
+      return "by gguf-fuse; unfuse gives back what the record says, not proven to be the original: " +
+             texts_of(plan->unproven);
     default:
       return "by gguf-fuse, but another program took keys of the record; unfuse goes by the rules";
   }

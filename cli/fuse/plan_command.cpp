@@ -113,7 +113,7 @@ Json plan_json(const Options& options, const Plan& plan, const ModelInfo& model)
             {"bytes", {{"input", model.total_bytes()}, {"output", plan.total_bytes()}}}};
   add_outlook(json, look_ahead(plan, model, options.request.fuse));
   json["decisions"] = decisions_json(plan);
-  json["warnings"] = plan.warnings;
+  json["warnings"] = reasons_json(plan.warnings);
   return json;
 }
 
@@ -135,7 +135,7 @@ Result<void> plan_command(const Options& options) {
     text += (options.explain ? explanation(groups, width) : layer_bars(groups, PlanStyle::of_output())) + "\n";
   }
   text += outlook_lines(options, plan, model.info, width);
-  for (const std::string& warning : plan.warnings) text += fmt::format("warning: {}\n", escape_text(warning));
+  for (const Reason& warning : plan.warnings) text += fmt::format("warning: {}\n", escape_text(warning.text()));
   put(stdout, text);
   return {};
 }

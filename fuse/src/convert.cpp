@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "gguf_fuse/loader/file_kind.hpp"
+#include "reasons.hpp"
 #include "ticker.hpp"
 #include "workers.hpp"
 
@@ -77,8 +78,8 @@ class Converter {
     if (unfuses() && report_.restored != Restores::Original) {
       return fail({.code = ErrorCode::NotOriginal,
                    .path = request_.input,
-                   .actual = report_.restored == Restores::Weights ? "the file has no record of its original"
-                                                                   : report_.unproven});
+                   .actual = report_.restored == Restores::Weights ? because<ReasonCode::NoRecord>().text()
+                                                                   : texts_of(report_.unproven)});
     }
     if (unfuses() || report_.plan.fused_count() != report_.plan.fused_before) return {};
     if (const auto kind = other_than_model(model_.info)) return fail(not_a_model(*kind, request_.input));
@@ -164,7 +165,7 @@ class Converter {
     const auto start = std::chrono::steady_clock::now();
     for (const auto& sink : sinks) {
       GGUF_FUSE_CHECK(sink->commit());
-      for (std::string& note : sink->notes()) report_.warnings.push_back(std::move(note));
+      for (const std::string& note : sink->notes()) report_.warnings.push_back(because<ReasonCode::SinkNote>(note));
     }
     report_.commit_seconds = seconds_since(start);
     report_.output_bytes = written_bytes();
@@ -223,9 +224,7 @@ class Converter {
     report_.copy_seconds = seconds_since(start);
     GGUF_FUSE_CHECK(compare_with_record(execution));
     if (!execution.padding_was_zero) {
-      report_.warnings.emplace_back(
-          "the input has bytes other than zero between or behind its tensors; they are not copied, and unfuse restores "
-          "zeros there");
+      report_.warnings.push_back(because<ReasonCode::PaddingLost>());
     }
     return request_.verify ? verify_sinks(sinks, execution) : Result<void>();
   }
@@ -235,14 +234,13 @@ class Converter {
     report_.changed_tensors = changed_tensors(report_.plan, execution);
     const std::size_t count = report_.changed_tensors.size();
     if (count == 0) return {};
-    const std::string clause =
-        fmt::format("{} of {} tensors changed since it was fused", count, report_.plan.proof->tensors.size());
+    const std::size_t all = report_.plan.proof->tensors.size();
     if (!unfuses()) {
-      report_.warnings.push_back(clause + ": unfusing the result will not give the original back");
+      report_.warnings.push_back(because<ReasonCode::ChangedSince>(count, all));
       return {};
     }
     report_.restored = Restores::Recorded;
-    report_.unproven = report_.unproven.empty() ? clause : report_.unproven + ", and " + clause;
+    report_.unproven.push_back(because<ReasonCode::TensorsChanged>(count, all));
     return request_.strict ? check_strictly() : Result<void>();
   }
 
@@ -252,9 +250,8 @@ class Converter {
     for (const auto& sink : sinks) {
       outputs.push_back(sink->read_back());
       if (outputs.back() != nullptr) continue;
-      report_.warnings.emplace_back(sinks.front()->sequential()
-                                        ? "a stream cannot be read back, so the output was not verified"
-                                        : "the output could not be read back, so it was not verified");
+      report_.warnings.push_back(sinks.front()->sequential() ? because<ReasonCode::StreamNotVerified>()
+                                                             : because<ReasonCode::OutputNotVerified>());
       return {};
     }
     if (model_.sequential()) {

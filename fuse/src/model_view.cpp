@@ -61,10 +61,7 @@ std::optional<std::uint32_t> layer_of(std::string_view name) {
 
 void note_lost_record(const LogicalModel& logical, Plan& plan) {
   if (logical.lost_key.empty()) return;
-  plan.warnings.push_back(
-      fmt::format("the record of what was fused is ignored: another program dropped its key {}, so the way back is by "
-                  "the rules alone",
-                  logical.lost_key));
+  plan.warnings.push_back(because<ReasonCode::RecordLost>(logical.lost_key));
 }
 
 Result<ModelView> ModelView::make(const LogicalModel& logical) {

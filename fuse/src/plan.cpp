@@ -74,8 +74,7 @@ class FusePlanner {
                    .actual = to_the_end ? fmt::format("{}-", first) : fmt::format("{}-{}", first, last),
                    .hint = "`gguf-fuse plan` shows the layers of a model"});
     }
-    if (last > end && !to_the_end)
-      plan.warnings.push_back(fmt::format("--layers {}-{}: the model ends with layer {}", first, last, end));
+    if (last > end && !to_the_end) plan.warnings.push_back(because<ReasonCode::LayersBeyond>(first, last, end));
     return {};
   }
 
@@ -138,15 +137,13 @@ class FusePlanner {
       });
       if (stored && !read && view_.row() != nullptr) {
         plan.warnings.push_back(
-            fmt::format("the file holds {} fused, which {} does not read in {}; `gguf-fuse unfuse` takes it apart",
-                        rule.result, target_name(options_.target), view_.architecture()));
+            because<ReasonCode::StoredUnread>(rule.result, target_name(options_.target), view_.architecture()));
       }
       const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
         return of_rule(d) && !d.fused() && d.parts.size() == rule.part_count();
       });
       if (separate && support_here == Support::Required) {
-        plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be",
-                                            target_name(options_.target), rule.result));
+        plan.warnings.push_back(because<ReasonCode::NotAllFused>(target_name(options_.target), rule.result));
       }
     }
   }
@@ -197,7 +194,7 @@ Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
   GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
   GGUF_FUSE_ASSIGN(Plan plan, FusePlanner(view, options).run());
   if (const auto kind = other_than_model(model)) {
-    plan.warnings.push_back(fmt::format("this is {} ({}): {}", kind->name, kind->told, kind->advice));
+    plan.warnings.push_back(because<ReasonCode::OtherKind>(kind->name, kind->told, kind->advice));
   }
   return plan;
 }

@@ -32,4 +32,10 @@ std::string Reason::clause() const {
 
 std::string Reason::text() const { return engine.empty() ? clause() : engine + " " + clause(); }
 
+std::string texts_of(const std::vector<Reason>& reasons) {
+  std::string text;
+  for (const Reason& reason : reasons) text += (text.empty() ? "" : ", and ") + reason.text();
+  return text;
+}
+
 }  // namespace gguf_fuse

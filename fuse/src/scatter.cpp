@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "gguf_fuse/loader/data_stream.hpp"
 #include "padding.hpp"
 #include "ticker.hpp"
 #include "tracks.hpp"
@@ -15,15 +16,14 @@ namespace gguf_fuse {
 namespace {
 
 /// Hands out windows of a stream: reading is serial by nature, what follows is not.
-class StreamReader {
+class Windows {
  public:
-  StreamReader(const Plan& plan, Model& model, std::uint64_t chunk_bytes)
+  Windows(const Plan& plan, Model& model, std::uint64_t chunk_bytes)
       : order_(plan),
-        model_(model),
-        container_(model.info.shards.front()),
-        gaps_(gaps_of(container_)),
-        position_(container_.header->size()),
-        end_(container_.tensors.empty() ? position_ : container_.data_offset + container_.data_bytes),
+        stream_(model),
+        gaps_(gaps_of(model.info.shards.front())),
+        position_(model.info.shards.front().header->size()),
+        end_(stream_.end()),
         chunk_bytes_(chunk_bytes),
         proof_(plan.proof && !plan.proof->sources.empty() ? &*plan.proof : nullptr) {}
 
@@ -36,10 +36,9 @@ class StreamReader {
                                    ? whole_stretches(proof_->sources.front(), proof_->tensors, position_, chunk_bytes_)
                                    : position_ + chunk_bytes_;
     window.bytes.resize(std::min(stop, end_) - position_);
-    if (auto read = model_.sources.front()->read_at(position_, window.bytes); !read) {
-      Error error = named(std::move(read).error());
+    if (auto read = stream_.read(position_, window.bytes); !read) {
       position_ = end_;  // another thread must not try a stream that failed
-      return fail(std::move(error));
+      return fail(std::move(read).error());
     }
     position_ += window.bytes.size();
     window.pieces = order_.window(window.begin, position_);
@@ -48,18 +47,11 @@ class StreamReader {
   }
 
   Result<bool> finish() {
-    GGUF_FUSE_ASSIGN(const Source::Tail tail, model_.sources.front()->read_tail(end_));
-    container_.file_bytes = end_ + tail.bytes;
-    return padding_zero_ && tail.all_zero;
+    GGUF_FUSE_ASSIGN(const bool zero_tail, stream_.finish());
+    return padding_zero_ && zero_tail;
   }
 
  private:
-  // A stream that ends early says where; which tensor that is, the table knows.
-  Error named(Error error) const {
-    if (error.subject.empty()) error.subject = container_.tensor_at(error.offset.value_or(position_));
-    return error;
-  }
-
   bool gaps_are_zero(const Window& window) {
     const std::uint64_t end = window.begin + window.bytes.size();
     for (; next_gap_ < gaps_.size() && gaps_[next_gap_].begin < end; ++next_gap_) {
@@ -73,8 +65,7 @@ class StreamReader {
 
   std::mutex mutex_;
   SourceOrder order_;
-  Model& model_;
-  Container& container_;
+  DataStream stream_;
   std::vector<Gap> gaps_;
   std::size_t next_gap_ = 0;
   bool padding_zero_ = true;
@@ -113,19 +104,19 @@ std::vector<ScatteredPiece> SourceOrder::window(std::uint64_t begin, std::uint64
 Result<bool> walk_stream(const Plan& plan, Model& model, const PipelineOptions& options,
                          const std::function<Result<void>(const Window&)>& consume) {
   GGUF_FUSE_ASSIGN(const WorkSize size, work_size(options, 1));
-  StreamReader reader(plan, model, size.chunk_bytes);
+  Windows windows(plan, model, size.chunk_bytes);
   GGUF_FUSE_CHECK(run_threads(size.threads, [&](FirstError& first) -> Result<void> {
     Window window;
     while (!first.is_set()) {
       if (cancelled(options.control)) return fail(interrupted());
-      GGUF_FUSE_ASSIGN(const bool more, reader.next(window));
+      GGUF_FUSE_ASSIGN(const bool more, windows.next(window));
       if (!more) break;
       GGUF_FUSE_CHECK(consume(window));
       count_bytes(options.control, window.bytes.size());
     }
     return {};
   }));
-  return reader.finish();
+  return windows.finish();
 }
 
 Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,

@@ -199,15 +199,14 @@ Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
   plan.files = std::move(layout.files);
   plan.proof = std::move(layout.proof);
   if (!as_recorded) {
-    plan.unproven = "the original is cut into other shards, as asked";
+    plan.unproven = {because<ReasonCode::OtherShards>()};
   } else if (!original.hashes) {
-    plan.unproven = "the record holds no hashes of the original";
+    plan.unproven = {because<ReasonCode::NoHashes>()};
   } else if (!same_headers(plan.files, original.hashes->headers)) {
     GGUF_FUSE_ASSIGN(const bool found, without_split_keys(original, wanted, plan));
-    if (!found) plan.unproven = "the metadata changed since it was fused";
+    if (!found) plan.unproven = {because<ReasonCode::MetadataChanged>()};
   }
-  if (plan.unproven.empty() && !original.hashes->zero_padding)
-    plan.unproven = "the original held bytes between or behind its tensors that are not kept";
+  if (plan.unproven.empty() && !original.hashes->zero_padding) plan.unproven = {because<ReasonCode::PaddingNotKept>()};
   plan.restores = plan.unproven.empty() ? Restores::Original : Restores::Recorded;
   return plan;
 }

@@ -100,6 +100,12 @@ std::string_view Container::tensor_at(std::uint64_t offset) const {
   return found != tensors.end() ? found->name : std::string_view();
 }
 
+Error Container::with_tensor(Error error, std::uint64_t begin, std::uint64_t end) const {
+  if (!error.subject.empty() || error.code == ErrorCode::Interrupted || begin >= end) return error;
+  error.subject = tensor_at(std::clamp(error.offset.value_or(begin), begin, end - 1));
+  return error;
+}
+
 Result<Container> read_container(Source& source, const Limits& limits) {
   HeaderReader reader(source, limits);
   Container container;

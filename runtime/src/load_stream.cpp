@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "clock.hpp"
+#include "gguf_fuse/loader/data_stream.hpp"
 #include "load_work.hpp"
 
 namespace gguf_fuse {
@@ -66,10 +67,10 @@ class Handover {
 };
 
 /// Walks a stream once. What several batches want (a tied output on another device) is read once and given to each.
-class StreamReader {
+class BatchFiller {
  public:
-  StreamReader(const LoadInput& input, const Lanes& lanes, Handover& handover)
-      : input_(input), source_(*input.model.sources.front()), handover_(handover), unfinished_(lanes.batches().size()) {
+  BatchFiller(const LoadInput& input, const Lanes& lanes, Handover& handover)
+      : input_(input), stream_(input.model), handover_(handover), unfinished_(lanes.batches().size()) {
     for (std::size_t i = 0; i < lanes.batches().size(); ++i) {
       Unfinished& one = unfinished_[i];
       one.filled.batch = &lanes.batches()[i];
@@ -96,7 +97,7 @@ class StreamReader {
       if (!hand_over(position)) return {};
       if (input_.stopped()) return fail(interrupted_loading(input_.model));
     }
-    GGUF_FUSE_CHECK(read_to_end(position));
+    GGUF_FUSE_CHECK(stream_.finish());
     handover_.end();
     return {};
   }
@@ -135,9 +136,9 @@ class StreamReader {
     };
     std::byte* const first = place(active_.front());
     const auto start = Clock::now();
-    const auto done = source_.read_at(begin, {first, end - begin});
+    const auto done = stream_.read(begin, {first, end - begin});
     seconds_ += seconds_since(start);
-    if (!done) return fail(name_tensor(done.error(), input_.model.info, {0, begin, 0, end - begin}));
+    GGUF_FUSE_CHECK(done);
     for (std::size_t i = 1; i < active_.size(); ++i) std::memcpy(place(active_[i]), first, end - begin);
     return {};
   }
@@ -158,24 +159,8 @@ class StreamReader {
            !handover_.stopped();
   }
 
-  /// What nobody wants at the end must be there all the same: a stream has no size that was checked before.
-  Result<void> read_to_end(std::uint64_t position) {
-    Container& container = input_.model.info.shards.front();
-    const std::uint64_t end = container.data_offset + container.data_bytes;
-    if (position < end) {
-      std::byte last{};
-      if (const auto read = source_.read_at(end - 1, {&last, 1}); !read) {
-        return fail(name_tensor(read.error(), input_.model.info, {0, end - 1, 0, 1}));
-      }
-    }
-    const std::uint64_t read = std::max(position, end);
-    GGUF_FUSE_ASSIGN(const Source::Tail tail, source_.read_tail(read));
-    container.file_bytes = read + tail.bytes;
-    return {};
-  }
-
   const LoadInput& input_;
-  Source& source_;
+  DataStream stream_;
   Handover& handover_;
   std::vector<Unfinished> unfinished_;  // by batch
   std::vector<Wanted> wanted_;          // in the order of the source
@@ -189,7 +174,7 @@ class StreamReader {
 Result<StageTimes> load_stream(const LoadInput& input, Lanes& lanes, unsigned threads) {
   const unsigned placers = std::max(threads, 2U) - 1;
   Handover handover(std::size_t{2} * placers);
-  StreamReader reader(input, lanes, handover);
+  BatchFiller reader(input, lanes, handover);
   FirstError failure;
   StageTimes times{.read = {.threads = 1}, .repack = {}};
   std::mutex mutex;

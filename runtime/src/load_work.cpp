@@ -8,14 +8,6 @@
 
 namespace gguf_fuse {
 
-Error name_tensor(Error error, const ModelInfo& info, const Piece& piece) {
-  if (!error.subject.empty() || error.code == ErrorCode::Interrupted) return error;
-  const std::uint64_t at =
-      std::clamp(error.offset.value_or(piece.source_offset), piece.source_offset, piece.source_end() - 1);
-  error.subject = info.shards[piece.source].tensor_at(at);
-  return error;
-}
-
 Error interrupted_loading(const Model& model) {
   return {.code = ErrorCode::Interrupted, .path = model.info.shards.front().path, .hint = "the model was not loaded"};
 }
@@ -29,7 +21,8 @@ Result<std::span<const std::byte>> JobReader::read(const LoadJob& job) {
   const Piece& first = pieces.front();
   Source& source = *input_.model.sources[first.source];
   const auto named = [&](Error error, const Piece& piece) {
-    return fail(name_tensor(std::move(error), input_.model.info, piece));
+    return fail(
+        input_.model.info.shards[piece.source].with_tensor(std::move(error), piece.source_offset, piece.source_end()));
   };
   if (pieces.size() == 1 && input_.mode == LoadMode::Mmap) {
     const auto view = source.view(first.source_offset, first.bytes);

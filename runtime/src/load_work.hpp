@@ -21,9 +21,6 @@ struct StageTimes {
   StageTime repack{};
 };
 
-/// `error` with the name of the tensor that lies at the offset, as the source's file names it.
-[[nodiscard]] Error name_tensor(Error error, const ModelInfo& info, const Piece& piece);
-
 /// Reads jobs from sources with random access, for one thread.
 class JobReader {
  public:

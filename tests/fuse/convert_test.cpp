@@ -204,7 +204,7 @@ TEST_F(Convert, PaddingOtherThanZeroIsMentioned) {
   std::ofstream(input, std::ios::app | std::ios::binary) << "signature";
   const ConvertReport report = value_of(convert(request(input, path("out.gguf"))));
   ASSERT_EQ(report.warnings.size(), 1U);
-  EXPECT_NE(report.warnings[0].find("other than zero"), std::string::npos);
+  EXPECT_NE(report.warnings[0].text().find("other than zero"), std::string::npos);
 }
 
 TEST_F(Convert, OutputIntoAMissingFolderFailsAtOnce) {

@@ -45,7 +45,7 @@ class Real : public ::testing::Test {
     EXPECT_EQ(value_of(verify(output, input)).tensors, value_of(open_model(input)).info.tensor_count());
     const ConvertReport returned =
         value_of(convert({.input = output, .output = back, .direction = Direction::Unfuse, .replace = true}));
-    EXPECT_EQ(returned.restored, Restores::Original) << returned.unproven;
+    EXPECT_EQ(returned.restored, Restores::Original) << texts_of(returned.unproven);
     EXPECT_EQ(difference(input, back), "");
   }
 

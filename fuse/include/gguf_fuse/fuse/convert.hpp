@@ -35,7 +35,7 @@ struct ConvertReport {
   std::uint64_t output_bytes = 0;    ///< on the disk; compressed outputs after compression, unless it was a dry run
   std::vector<std::string> outputs;  ///< files written (or that would be)
   std::vector<std::string> removed_temporaries;  ///< left by killed runs
-  std::vector<std::string> warnings;
+  std::vector<Reason> warnings;
   double copy_seconds = 0;
   double verify_seconds = 0;
   double commit_seconds = 0;  ///< fsync and rename
@@ -43,7 +43,7 @@ struct ConvertReport {
   /// Unfuse: what was given back, after its tensors were compared with the record's hashes; and why it is not the
   /// original, one clause.
   Restores restored = Restores::Nothing;
-  std::string unproven{};
+  std::vector<Reason> unproven{};
   std::vector<std::string> changed_tensors{};  ///< of the original: not what they were when they were fused
 };
 

@@ -68,9 +68,9 @@ struct Decision {
 struct Plan {
   std::vector<PlannedFile> files;   ///< more than one: shards
   std::vector<Decision> decisions;  ///< by rule, then layer; rules with no tensors in this model have none
-  std::vector<std::string> warnings;
+  std::vector<Reason> warnings;
   Restores restores = Restores::Nothing;  ///< what unfusing gives back
-  std::string unproven{};                 ///< why the original is not what Restores::Recorded gives, one clause
+  std::vector<Reason> unproven{};         ///< why the original is not what Restores::Recorded gives
   std::size_t fused_before = 0;           ///< fuse: tensors of this plan that the input holds fused already
   std::optional<OriginalProof> proof{};   ///< what to hash while the bytes move; nothing where no record needs it
 

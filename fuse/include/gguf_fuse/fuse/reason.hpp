@@ -10,17 +10,18 @@
 
 namespace gguf_fuse {
 
-/// What became of a rule in a layer.
+/// What became of a rule in a layer, or that a reason is about no rule.
 enum class Outcome : std::uint8_t {
   Fused,
   TakenApart,   ///< in plans of unfuse
   StoredFused,  ///< it came so, and stays so
   LeftOut,      ///< as the options ask
   Refused,      ///< it must not, or cannot, be done
+  Noted,        ///< about a plan, a record or a conversion
 };
 
-/// Why a layer's tensors are fused, taken apart or left alone, or why an engine does not load a file (reason_list.inc
-/// holds one row each).
+/// Why a layer's tensors are fused, taken apart or left alone, why an engine does not load a file, and what else there
+/// is to say about a plan (reason_list.inc holds one row each).
 enum class ReasonCode : std::uint8_t {
 #define GGUF_FUSE_REASON(code, outcome, clause) code,
 #include "gguf_fuse/fuse/reason_list.inc"
@@ -44,5 +45,8 @@ struct Reason {
   /// too.
   [[nodiscard]] GGUF_FUSE_EXPORT std::string text() const;
 };
+
+/// Their texts, with ", and " between them.
+[[nodiscard]] GGUF_FUSE_EXPORT std::string texts_of(const std::vector<Reason>& reasons);
 
 }  // namespace gguf_fuse

@@ -42,6 +42,9 @@ struct Container {
 
   /// The name of the tensor at `offset` of the file, or of the next one for padding; empty behind the last.
   [[nodiscard]] GGUF_FUSE_EXPORT std::string_view tensor_at(std::uint64_t offset) const;
+  /// An error of reading [begin, end) of the file, with the name of the tensor that it is about; as it is where it has
+  /// a subject, or is no fault of the file.
+  [[nodiscard]] GGUF_FUSE_EXPORT Error with_tensor(Error error, std::uint64_t begin, std::uint64_t end) const;
 };
 
 /// Limits that hold whatever the file says (docs/format.md gives the reasons).
