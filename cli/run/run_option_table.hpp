@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "completion.hpp"
 #include "run_options.hpp"
 
 namespace gguf_fuse::cli {
@@ -13,6 +14,7 @@ struct RawRunOptions {
   bool escape = true;
   bool special = false;
   bool help = false, version = false;
+  std::optional<Shell> completion{};
 };
 
 /// Every option of gguf-run; the table keeps references to both.
