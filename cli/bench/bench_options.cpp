@@ -77,7 +77,8 @@ void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) 
              options.load);
   table.value({"-r", "--repetitions"}, "N", "how often each is measured (default: 5)",
               [&](const std::string& name, const std::string& text) { options.repetitions = count_of(name, text, 1); });
-  table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
+  table.flag({"--warmup"}, "compute once before it counts (default)", options.start.warm_up).opposites = {
+      "--no-warmup"};
 }
 
 void add_setting_options(OptionTable& table, BenchOptions& options) {

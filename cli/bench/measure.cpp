@@ -68,13 +68,13 @@ class Measurement {
 
  private:
   Result<Engine> start(const EngineOptions& engine) {
-    StartOptions start{.session = settings_.session};
+    StartOptions start = options_.start;
+    start.session = settings_.session;
     std::uint32_t context = 1;
     for (const BenchTest& test : options_.tests) context = std::max(context, test.prompt + test.generate + test.depth);
     start.context = context;
     start.session.micro_batch = std::min(settings_.session.micro_batch, settings_.batch);
     start.session.candidates = 1;
-    start.warm_up = options_.warm_up;
     start.progress = terminal_width(stderr) > 0;
     control_.bytes_done.store(0);
     return start_engine(engine, start, control_);

@@ -15,7 +15,7 @@ struct BenchResult {
   std::string devices{};
   Activations activations = Activations::Q8;
   BenchTest test{};
-  std::string load{};                  ///< "load (programs built)"; empty for tests of speed
+  std::string load{};                  ///< "load, programs built"; empty for tests of speed
   std::optional<StartReport> start{};  ///< of the last repetition, when it is about loading
   std::string time{};                  ///< ISO 8601, when it began
   std::vector<double> seconds{};       ///< of each repetition

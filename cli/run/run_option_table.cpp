@@ -68,7 +68,8 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
   table.value({"-bf", "--binary-file"}, "FILE", "the same with its last newline", text_into(raw.binary_file))
       .takes(file());
   table
-      .value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message", text_into(raw.prompt))
+      .value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
+             text_into(options.prompt))
       .takes(text());
   table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
       .opposites = {"--no-escape"};
@@ -199,13 +200,13 @@ void add_memory_options(OptionTable& table, RunOptions& options) {
       .environment = "LLAMA_ARG_CACHE_TYPE_V";
 }
 
-void add_output_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+void add_output_options(OptionTable& table, RunOptions& options) {
   table.begin_group("Output", kAll);
   table.flag({"--json"}, "one JSON object at the end, instead of text; errors too", options.json);
   table.begin_group("Output", kGenerate);
   table.flag({"--display-prompt"}, "print the prompt before the text (default)", options.display_prompt).opposites = {
       "--no-display-prompt"};
-  table.flag({"-sp", "--special"}, "print special tokens", raw.special).commands = kGenerate | kTokenize;
+  table.flag({"-sp", "--special"}, "print special tokens", options.generate.special).commands = kGenerate | kTokenize;
   table.flag({"--verbose-prompt"}, "list the tokens of the prompt on standard error", options.verbose_prompt);
   OptionRow& perf = table.flag({"--perf"}, "say at the end what took how long (default)", options.report);
   perf.opposites = {"--no-perf"};
@@ -244,7 +245,7 @@ void add_run_options(OptionTable& table, RunOptions& options, RawRunOptions& raw
   add_loading_options(table, options.engine, kEngine);
   add_memory_options(table, options);
   add_arithmetic_options(table, options.engine, kEngine);
-  add_output_options(table, options, raw);
+  add_output_options(table, options);
   add_other_options(table, options, raw);
 }
 

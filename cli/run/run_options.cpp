@@ -74,7 +74,7 @@ std::vector<std::int32_t> parse_tokens(const std::string& text) {
 }
 
 Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
-  if (raw.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
+  if (options.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
   if (raw.file && raw.binary_file) throw UsageError("give -f or -bf, not both");
   if (raw.system_file && !options.system.empty()) throw UsageError("give -sys or -sysf, not both");
   const bool piped_model = options.engine.model == "-";
@@ -82,7 +82,6 @@ Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
   if (piped_model && (piped_text || options.conversation == true)) {
     throw UsageError("standard input is the model already; give -p TEXT");
   }
-  options.prompt = raw.prompt;
   if (raw.file) {
     GGUF_FUSE_ASSIGN(options.prompt, read_text_file(*raw.file));
   }
@@ -185,7 +184,6 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
   }
   line.warnings = table.apply(given, name, command);
   if (raw.completion) return {{.text = run_completion(table, *raw.completion)}};
-  options.generate.special = raw.special;
   if (options.list_devices || options.list_llama_flags)
     return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};
   if (options.command != Command::Tokenize) take_model(options.engine, given.words);
