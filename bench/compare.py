@@ -12,9 +12,9 @@ import subprocess
 TESTS = {"pp512": ["-p", "512", "-n", "0"], "tg128": ["-p", "0", "-n", "128"]}
 
 
-def tokens_per_second(program, model, test, threads):
-    """One run, after the warm-up that both programs do by themselves. `program` is a list: options may follow."""
-    command = [*program, "-m", model, *TESTS[test], "-r", "1", "-t", str(threads), "-o", "json"]
+def tokens_per_second(program, model, test, threads, repetitions=1):
+    """The mean of some runs, after the warm-up that both programs do by themselves. `program` is a list: options may follow."""
+    command = [*program, "-m", model, *TESTS[test], "-r", str(repetitions), "-t", str(threads), "-o", "json"]
     result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise SystemExit(f"{' '.join(command)} ended with {result.returncode}:\n{result.stderr}")

@@ -5,9 +5,9 @@
 # and SmolLM2 as a mixture of 8 experts, ours fused and as it is. ROUNDS=5 says how many
 # rounds, LLAMA_BENCH names a llama-bench that is there already. Prints Markdown; no time makes it fail.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=bench/common.sh
+. "$(dirname "$0")/common.sh"
 bin=$(cd "${1:-$root/build/release/bin}" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/gguf-fuse
 
 # llama.cpp as it comes with the sdist of llama-cpp-python.
 package='llama-cpp-python==0.3.36 --hash=sha256:832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e'
@@ -41,12 +41,9 @@ prepare() {
 [ -n "${LLAMA_BENCH-}" ] || prepare
 "$root/scripts/models.sh"
 # SmolLM2 as a mixture: 8 experts, of which each token sees two.
-smollm2=$cache/models/smollm2-135m-instruct-q4_1.gguf
-mixture=$cache/bench/granite-swa-8.gguf
-mkdir -p "$cache/bench"
-[ -e "$mixture" ] || "$bin/gguf-upcycle" "$smollm2" "$mixture" --arch granite_swa --experts 8
+mixture "$bin" "$cache/bench" granite_swa 8 1
 
 echo "Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads. Devices of gguf-bench:"
 printf '\n%s\n\n' "$("$bin/gguf-run" --list-devices | sed 's/^/    /')"
 python3 "$root/bench/compare.py" --rounds "${ROUNDS:-5}" --threads "$(nproc)" --peer "$LLAMA_BENCH" --ours "$bin/gguf-bench" \
-  "$smollm2" "$cache/models/gemma-3-270m-it-q4_k_m.gguf" "$mixture"
+  "$smollm2" "$cache/models/gemma-3-270m-it-q4_k_m.gguf" "$made"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "completion.hpp"
 #include "gguf_fuse/loader/version.hpp"
 #include "llama_flags.hpp"
 #include "values.hpp"
@@ -20,6 +21,7 @@ struct RawTests {
   std::vector<std::uint32_t> prompts{512}, generations{128}, depths{0};
   std::vector<BenchTest> pairs{};
   bool help = false, version = false, list_llama_flags = false;
+  std::optional<Shell> completion{};
 };
 
 std::uint32_t count_of(const std::string& name, const std::string& text, std::int64_t minimum = 0) {
@@ -36,6 +38,11 @@ std::function<void(const std::string&, const std::string&)> list_into(std::vecto
   };
 }
 
+Values list_of(Values values) {
+  values.list = true;
+  return values;
+}
+
 auto counts_into(std::vector<std::uint32_t>& target, std::int64_t minimum) {
   return list_into(
       target, [minimum](const std::string& name, const std::string& text) { return count_of(name, text, minimum); });
@@ -46,6 +53,7 @@ void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) 
   table
       .value({"-m", "--model"}, "FILE,FILE", "the models",
              list_into(options.models, [](const std::string&, const std::string& text) { return text; }))
+      .takes({.kind = Values::Kind::Model})
       .repeatable = true;
   table
       .value({"-p", "--n-prompt"}, "N,N", "prompts of so many tokens, at once (default: 512)",
@@ -69,7 +77,8 @@ void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) 
              options.load);
   table.value({"-r", "--repetitions"}, "N", "how often each is measured (default: 5)",
               [&](const std::string& name, const std::string& text) { options.repetitions = count_of(name, text, 1); });
-  table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
+  table.flag({"--warmup"}, "compute once before it counts (default)", options.start.warm_up).opposites = {
+      "--no-warmup"};
 }
 
 void add_setting_options(OptionTable& table, BenchOptions& options) {
@@ -85,10 +94,12 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
       .value({"-ctk", "--cache-type-k"}, "T,T",
              fmt::format("type of the cached keys: {} (default: f16)", fmt::join(names_of(cache_types()), ", ")),
              list_into(options.caches_k, parse_cache_type))
+      .takes(list_of(cache_type_values()))
       .repeatable = true;
   table
       .value({"-ctv", "--cache-type-v"}, "T,T", "the same of the cached values",
              list_into(options.caches_v, parse_cache_type))
+      .takes(list_of(cache_type_values()))
       .repeatable = true;
   table
       .value({"-dev", "--device"}, "D/D,D", "devices, joined by / where layers are split over several",
@@ -97,28 +108,26 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
                          std::replace(text.begin(), text.end(), '/', ',');
                          return text;
                        }))
+      .takes(device_values())
       .repeatable = true;
   table
       .value({"-ts", "--tensor-split"}, "A/B,A/B", "shares of the layers, one for each device (default: equal)",
              list_into(options.splits, parse_split))
       .repeatable = true;
-  table.value(
-      {"-t", "--threads"}, "N", "threads that read and pack weights; kernels run on what the device has",
-      [&](const std::string& name, const std::string& text) { options.engine.threads = count_of(name, text, 1); });
+  add_thread_option(table, options.engine);
 }
 
 void add_output_options(OptionTable& table, BenchOptions& options, RawTests& raw) {
   table.begin_group("Output", kBench);
-  table.value({"-o", "--output"}, "FORMAT", "md, csv, json or jsonl (default: md)",
-              [&](const std::string& name, const std::string& text) {
-                options.format = static_cast<BenchFormat>(parse_choice(name, text, {"md", "csv", "json", "jsonl"}));
-              });
+  table.choice({"-o", "--output"}, "FORMAT", "md, csv, json or jsonl (default: md)", {"md", "csv", "json", "jsonl"},
+               [&](std::size_t index) { options.format = static_cast<BenchFormat>(index); });
   table.flag({"-v", "--verbose"}, "say what is decided, and why", options.engine.verbose);
   table.flag({"--list-devices"}, "list the OpenCL devices of this machine", options.list_devices);
   table.flag({"--list-llama-flags"}, "list what the flags of llama-bench mean here, as a Markdown table",
              raw.list_llama_flags);
   table.flag({"-h", "--help"}, "print this help", raw.help);
   table.flag({"--version"}, "print version and licence", raw.version);
+  add_completion_options(table, [&raw](Shell shell) { raw.completion = shell; });
 }
 
 std::vector<BenchTest> tests_of(const RawTests& raw) {
@@ -136,6 +145,12 @@ std::vector<BenchTest> tests_of(const RawTests& raw) {
     }
   }
   return tests;
+}
+
+std::string bench_completion(const OptionTable& table, Shell shell) {
+  const Values model{.kind = Values::Kind::Model};
+  return completion_script({.name = "gguf-bench", .commands = {{.rows = table.rows(kBench), .arguments = model}}},
+                           shell);
 }
 
 std::string bench_help(const OptionTable& table) {
@@ -190,6 +205,7 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
   }
   BenchCommandLine line;
   line.warnings = table.apply(given, "gguf-bench", kBench);
+  if (raw.completion) return {.text = bench_completion(table, *raw.completion)};
   if (raw.list_llama_flags) return {.text = bench_foreign_options().markdown()};
   if (options.models.empty() && !positional.empty()) options.models.push_back(positional);
   if (options.list_devices) return {.options = std::move(options), .warnings = std::move(line.warnings)};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "engine_options.hpp"
+#include "start.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -28,9 +28,9 @@ struct BenchOptions {
   std::vector<std::string> devices{""};
   std::vector<std::vector<double>> splits{{}};
   EngineOptions engine{};  ///< for what is no list
+  StartOptions start{};    ///< the same
   std::uint32_t repetitions = 5;
   BenchFormat format = BenchFormat::Markdown;
-  bool warm_up = true;
   bool load = false;  ///< measure starting too
   bool list_devices = false;
 };

@@ -9,6 +9,7 @@
 #include "gguf_fuse/loader/version.hpp"
 #include "json_output.hpp"
 #include "print.hpp"
+#include "values.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
@@ -42,8 +43,8 @@ void add_load(Json& json, const BenchResult& result) {
   const auto put_key = [&](const char* key, Json value) {
     json[key] = result.start ? std::move(value) : Json(nullptr);
   };
-  put_key("load_bytes", load.bytes);
-  put_key("load_seconds", load.seconds);
+  put_key("read_bytes", load.bytes);
+  put_key("weights_seconds", load.seconds);
   put_key("read_seconds", load.read);
   put_key("repack_seconds", load.repack);
   put_key("upload_seconds", load.upload);
@@ -61,23 +62,23 @@ Json result_json(const BenchResult& result) {
   Json json{{"build_commit", "gguf-fuse " + std::string(version)},
             {"backends", "OpenCL"},
             {"gpu_info", result.devices},
-            {"model_filename", result.model},
+            {"model_filename", result.engine.model},
             {"model_type", model_type(result.description)},
             {"model_size", result.description.bytes},
             {"model_n_params", result.description.parameters},
             {"n_batch", result.batch},
-            {"n_ubatch", result.micro_batch},
-            {"type_k", cache_type_name(result.cache_k)},
-            {"type_v", cache_type_name(result.cache_v)},
+            {"n_ubatch", result.session.micro_batch},
+            {"type_k", cache_type_name(result.session.cache_k)},
+            {"type_v", cache_type_name(result.session.cache_v)},
             {"activations", activations_name(result.activations)},
             {"fuse", fuse_word(result.engine)},
             {"merge_up_gate_experts", merges_gate_up(result.engine)},
             {"merge_qkv", merges_qkv(result.engine)},
-            {"n_threads", result.engine.threads},
+            {"n_threads", result.engine.loading.threads},
             {"n_cpu_moe", cpu_moe_layers(result.engine)},
             {"tensor_buft_overrides", overrides.empty() ? "none" : overrides},
-            {"devices", result.device_option.empty() ? "auto" : result.device_option},
-            {"tensor_split", result.split_option},
+            {"devices", result.engine.devices.empty() ? "auto" : result.engine.devices},
+            {"tensor_split", result.split_text()},
             {"test", result.test_name()},
             {"n_prompt", load ? 0 : result.test.prompt},
             {"n_gen", load ? 0 : result.test.generate},
@@ -111,18 +112,18 @@ struct SettingColumn {
 const std::vector<SettingColumn>& setting_columns() {
   static const std::vector<SettingColumn> kColumns{
       {"n_batch", "2048", [](const BenchResult& result) { return std::to_string(result.batch); }},
-      {"n_ubatch", "512", [](const BenchResult& result) { return std::to_string(result.micro_batch); }},
-      {"type_k", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_k)); }},
-      {"type_v", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.cache_v)); }},
+      {"n_ubatch", "512", [](const BenchResult& result) { return std::to_string(result.session.micro_batch); }},
+      {"type_k", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.session.cache_k)); }},
+      {"type_v", "f16", [](const BenchResult& result) { return std::string(cache_type_name(result.session.cache_v)); }},
       {"activations", "q8",
        [](const BenchResult& result) { return std::string(activations_name(result.activations)); }},
       {"muge", "1", [](const BenchResult& result) { return std::string(merges_gate_up(result.engine) ? "1" : "0"); }},
       {"mqkv", "1", [](const BenchResult& result) { return std::string(merges_qkv(result.engine) ? "1" : "0"); }},
-      {"threads", "0", [](const BenchResult& result) { return std::to_string(result.engine.threads); }},
+      {"threads", "0", [](const BenchResult& result) { return std::to_string(result.engine.loading.threads); }},
       {"n_cpu_moe", "0", [](const BenchResult& result) { return std::to_string(cpu_moe_layers(result.engine)); }},
       {"ot", "", [](const BenchResult& result) { return overrides_text(result.engine); }},
-      {"dev", "", [](const BenchResult& result) { return result.device_option; }},
-      {"ts", "", [](const BenchResult& result) { return result.split_option; }},
+      {"dev", "", [](const BenchResult& result) { return result.engine.devices; }},
+      {"ts", "", [](const BenchResult& result) { return result.split_text(); }},
   };
   return kColumns;
 }
@@ -171,7 +172,7 @@ void BenchOutput::add(const BenchResult& result) {
   results_.push_back(result);
   // a table is printed when its widths are known; who waits in front of a terminal sees that it goes on
   if (terminal_width(stderr) > 0) {
-    put(stderr, fmt::format("{}: {}\n", escape_text(result.model), result.test_name()));
+    put(stderr, fmt::format("{}: {}\n", escape_text(result.engine.model), result.test_name()));
   }
 }
 

@@ -48,15 +48,16 @@ class ScratchFolder {
 /// Everything that one choice of model, devices and settings needs.
 class Measurement {
  public:
-  Measurement(const BenchOptions& options, EngineOptions engine, BenchResult settings, Control& control)
-      : options_(options), engine_options_(std::move(engine)), settings_(std::move(settings)), control_(control) {}
+  Measurement(const BenchOptions& options, BenchResult settings, Control& control)
+      : options_(options), settings_(std::move(settings)), control_(control) {}
 
   Result<void> run(const std::function<void(const BenchResult&)>& done) {
     if (options_.load) GGUF_FUSE_CHECK(measure_load(done));
     if (options_.tests.empty()) return {};
-    GGUF_FUSE_ASSIGN(Engine engine, start(engine_options_));
+    GGUF_FUSE_ASSIGN(Engine engine, start(settings_.engine));
     for (const BenchTest& test : options_.tests) {
-      BenchResult result = settings_of(engine);
+      BenchResult result = settings_;
+      describe(result, engine);
       result.test = test;
       result.time = time_now();
       GGUF_FUSE_CHECK(measure_test(*engine.session, engine.model->description().vocabulary, result));
@@ -67,59 +68,44 @@ class Measurement {
 
  private:
   Result<Engine> start(const EngineOptions& engine) {
-    StartOptions start;
+    StartOptions start = options_.start;
+    start.session = settings_.session;
     std::uint32_t context = 1;
     for (const BenchTest& test : options_.tests) context = std::max(context, test.prompt + test.generate + test.depth);
     start.context = context;
-    start.session.micro_batch = std::min(settings_.micro_batch, settings_.batch);
-    start.session.cache_k = settings_.cache_k;
-    start.session.cache_v = settings_.cache_v;
+    start.session.micro_batch = std::min(settings_.session.micro_batch, settings_.batch);
     start.session.candidates = 1;
-    start.warm_up = options_.warm_up;
     start.progress = terminal_width(stderr) > 0;
     control_.bytes_done.store(0);
     return start_engine(engine, start, control_);
   }
 
-  BenchResult settings_of(const Engine& engine) const {
-    BenchResult result = settings_;
+  static void describe(BenchResult& result, const Engine& engine) {
     result.description = engine.model->description();
     result.devices = devices_text(*engine.model);
-    result.activations = activations_for(engine_options_, engine.model->devices());
-    return result;
+    result.activations = activations_for(result.engine, engine.model->devices());
   }
 
   /// Starting with an empty cache of programs, and with that cache full. What drivers cache of their own counts both
   /// times.
   Result<void> measure_load(const std::function<void(const BenchResult&)>& done) {
-    BenchResult cold, warm;
+    BenchResult cold = settings_, warm = settings_;
+    cold.load = "load, programs built";
+    warm.load = "load, programs cached";
     for (std::uint32_t i = 0; i < options_.repetitions; ++i) {
       GGUF_FUSE_ASSIGN(const ScratchFolder folder, ScratchFolder::make());
-      EngineOptions engine_options = engine_options_;
-      engine_options.cache_folder = folder.name();
+      EngineOptions engine_options = settings_.engine;
+      engine_options.device.cache_folder = folder.name();
       for (BenchResult* result : {&cold, &warm}) {
         if (i == 0) result->time = time_now();
         GGUF_FUSE_ASSIGN(const Engine engine, start(engine_options));
-        if (i == 0) {
-          result->description = engine.model->description();
-          result->devices = devices_text(*engine.model);
-          result->activations = activations_for(engine_options, engine.model->devices());
-        }
+        if (i == 0) describe(*result, engine);
         result->seconds.push_back(engine.report.total);
         result->start = engine.report;
       }
     }
-    for (BenchResult* result : {&cold, &warm}) {
-      BenchResult whole = settings_;
-      whole.description = result->description;
-      whole.devices = result->devices;
-      whole.activations = result->activations;
-      whole.time = result->time;
-      whole.seconds = result->seconds;
-      whole.start = result->start;
-      whole.load = result == &cold ? "load, programs built" : "load, programs cached";
-      done(whole);
-    }
+    done(cold);
+    done(warm);
     return {};
   }
 
@@ -145,7 +131,6 @@ class Measurement {
   }
 
   const BenchOptions& options_;
-  EngineOptions engine_options_;
   BenchResult settings_;
   Control& control_;
   std::mt19937 random_{1};
@@ -153,7 +138,7 @@ class Measurement {
 
 /// Calls `each` for every combination of settings.
 Result<void> for_each_setting(const BenchOptions& options,
-                              const std::function<Result<void>(const BenchResult&, const EngineOptions&)>& each) {
+                              const std::function<Result<void>(const BenchResult&)>& each) {
   for (const std::string& model : options.models)
     for (const std::string& devices : options.devices)
       for (const std::vector<double>& split : options.splits)
@@ -161,25 +146,20 @@ Result<void> for_each_setting(const BenchOptions& options,
           for (const std::uint32_t micro_batch : options.micro_batches)
             for (const CacheType cache_k : options.caches_k)
               for (const CacheType cache_v : options.caches_v) {
-                EngineOptions engine = options.engine;
-                engine.model = model;
-                engine.devices = devices;
-                engine.split = split;
-                BenchResult settings;
-                settings.model = model;
-                settings.engine = engine;
-                settings.device_option = devices;
-                settings.split_option = fmt::format("{}", fmt::join(split, "/"));
-                settings.batch = batch;
-                settings.micro_batch = micro_batch;
-                settings.cache_k = cache_k;
-                settings.cache_v = cache_v;
-                GGUF_FUSE_CHECK(each(settings, engine));
+                BenchResult settings{.engine = options.engine,
+                                     .session = {.micro_batch = micro_batch, .cache_k = cache_k, .cache_v = cache_v},
+                                     .batch = batch};
+                settings.engine.model = model;
+                settings.engine.devices = devices;
+                settings.engine.loading.split = split;
+                GGUF_FUSE_CHECK(each(settings));
               }
   return {};
 }
 
 }  // namespace
+
+std::string BenchResult::split_text() const { return fmt::format("{}", fmt::join(engine.loading.split, "/")); }
 
 std::vector<double> BenchResult::rates() const {
   std::vector<double> rates;
@@ -193,9 +173,8 @@ std::vector<double> BenchResult::rates() const {
 
 Result<void> measure(const BenchOptions& options, Control& control,
                      const std::function<void(const BenchResult&)>& done) {
-  return for_each_setting(options, [&](const BenchResult& settings, const EngineOptions& engine) {
-    return Measurement(options, engine, settings, control).run(done);
-  });
+  return for_each_setting(
+      options, [&](const BenchResult& settings) { return Measurement(options, settings, control).run(done); });
 }
 
 }  // namespace gguf_fuse::cli

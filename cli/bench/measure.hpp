@@ -8,23 +8,20 @@ namespace gguf_fuse::cli {
 
 /// What was measured under one choice of settings.
 struct BenchResult {
-  std::string model{};     ///< as given
-  EngineOptions engine{};  ///< as given, for what the other fields do not hold
+  EngineOptions engine{};    ///< as given
+  SessionOptions session{};  ///< the micro-batch and the types of the cache, as given
+  std::uint32_t batch = 0;
   ModelDescription description{};
   std::string devices{};
-  std::string device_option{};  ///< as given
-  std::string split_option{};
-  std::uint32_t batch = 0;
-  std::uint32_t micro_batch = 0;
-  CacheType cache_k = CacheType::F16;
-  CacheType cache_v = CacheType::F16;
   Activations activations = Activations::Q8;
   BenchTest test{};
-  std::string load{};                  ///< "load (programs built)"; empty for tests of speed
+  std::string load{};                  ///< "load, programs built"; empty for tests of speed
   std::optional<StartReport> start{};  ///< of the last repetition, when it is about loading
   std::string time{};                  ///< ISO 8601, when it began
   std::vector<double> seconds{};       ///< of each repetition
 
+  /// -ts as given, with slashes.
+  [[nodiscard]] std::string split_text() const;
   [[nodiscard]] std::string test_name() const { return load.empty() ? test.name() : load; }
   /// Tokens a second of each repetition; empty where one took too little time to say.
   [[nodiscard]] std::vector<double> rates() const;

@@ -14,15 +14,13 @@ namespace {
 
 const std::vector<std::string> kActivations{"q8", "f32"};  // in the order of Activations
 
-const std::vector<std::string> kLoadModes{"none", "mmap", "dio"};  // in the order of LoadMode
-
 // llama.cpp's pattern, which knows fused experts.
 constexpr const char* kExperts = R"(\.ffn_(up|down|gate|gate_up)_(ch|)exps)";
 
 constexpr std::string_view kLayer = R"(^blk\.)";
 
 /// One of those that -ncmoe stands for.
-bool is_of_first_layers(const OverrideText& text) { return text.option == "-ncmoe"; }
+bool is_of_first_layers(const OverrideText& text) { return text.option == OverrideOption::CpuMoeLayers; }
 
 /// PATTERN=DEVICE, several of them separated by commas.
 void parse_overrides(std::string_view option, std::string_view text, std::vector<OverrideText>& out) {
@@ -32,28 +30,23 @@ void parse_overrides(std::string_view option, std::string_view text, std::vector
     if (equals == std::string_view::npos || equals == 0 || equals + 1 == one.size()) {
       throw UsageError(fmt::format("{}: \"{}\" is not PATTERN=DEVICE", option, escape_text(one)));
     }
-    out.push_back({std::string(one.substr(0, equals)), std::string(one.substr(equals + 1)), "-ot"});
+    out.push_back({std::string(one.substr(0, equals)), std::string(one.substr(equals + 1))});
     text.remove_prefix(std::min(text.size(), one.size() + 1));
   }
 }
 
+constexpr std::string_view kAuto = "auto";
+
+/// A choice among `values` by their names, or "auto", which is nothing.
 template <typename T, typename Name>
-std::vector<std::string> words_of(std::initializer_list<T> values, Name name) {
-  std::vector<std::string> words{"auto"};
-  for (const T value : values) words.emplace_back(name(value));
-  return words;
-}
-
-const std::vector<std::string>& style_words() {
-  static const auto kWords = words_of({Style::Vector, Style::Group}, style_name);
-  return kWords;
-}
-
-const std::vector<std::string>& dot_words() {
-  static const auto kWords = words_of(
-      {DotProduct::None, DotProduct::VnniAvx512, DotProduct::VnniAvx, DotProduct::KhrInteger, DotProduct::Dp4a},
-      dot_product_name);
-  return kWords;
+OptionRow& optional_choice(OptionTable& table, std::vector<std::string> names, std::string word, std::string help,
+                           std::vector<T> values, Name name_of, std::optional<T>& target) {
+  std::vector<std::string> words{std::string(kAuto)};
+  for (const T value : values) words.emplace_back(name_of(value));
+  return table.choice(std::move(names), std::move(word), std::move(help), std::move(words),
+                      [values = std::move(values), &target](std::size_t index) {
+                        target = index == 0 ? std::nullopt : std::optional(values[index - 1]);
+                      });
 }
 
 std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text) {
@@ -84,12 +77,6 @@ CacheType parse_cache_type(std::string_view option, std::string_view text) {
   return cache_types()[parse_choice(option, text, names_of(cache_types()))].type;
 }
 
-std::optional<Activations> parse_activations(std::string_view option, std::string_view text) {
-  static const auto kWords = words_of({Activations::Q8, Activations::F32}, activations_name);
-  const std::size_t word = parse_choice(option, text, kWords);
-  return word == 0 ? std::nullopt : std::optional(static_cast<Activations>(word - 1));
-}
-
 std::vector<double> parse_split(std::string_view option, std::string text) {
   std::replace(text.begin(), text.end(), '/', ',');
   std::vector<double> shares;
@@ -100,6 +87,9 @@ std::vector<double> parse_split(std::string_view option, std::string text) {
   }
   return shares;
 }
+
+Values cache_type_values() { return {.kind = Values::Kind::Words, .words = names_of(cache_types())}; }
+Values device_values() { return {.kind = Values::Kind::Devices, .words = {"none"}}; }
 
 std::string_view fuse_word(const EngineOptions& options) {
   if (!options.fuse) return "off";
@@ -122,7 +112,6 @@ std::size_t cpu_moe_layers(const EngineOptions& options) {
       std::count_if(options.overrides.begin(), options.overrides.end(), is_of_first_layers));
 }
 
-std::string_view load_mode_name(LoadMode mode) { return kLoadModes.at(static_cast<std::size_t>(mode)); }
 std::string_view cache_type_name(CacheType type) { return cache_type_row(type).name; }
 std::string_view activations_name(Activations activations) {
   return kActivations.at(static_cast<std::size_t>(activations));
@@ -139,7 +128,7 @@ void add_override_options(OptionTable& table, EngineOptions& options) {
   table
       .value({"-cmoe", "--cpu-moe"}, {}, "the same as -ot for the feed-forward of all layers with experts, on the CPU",
              [&](const std::string&, const std::string& on) {
-               if (on == "1") options.overrides.push_back({kExperts, "CPU", "-cmoe"});
+               if (on == "1") options.overrides.push_back({kExperts, "CPU", OverrideOption::CpuMoe});
              })
       .environment = "LLAMA_ARG_CPU_MOE";
   table
@@ -149,10 +138,22 @@ void add_override_options(OptionTable& table, EngineOptions& options) {
                const std::int64_t count = parse_integer(name, text, 0, kMostLayers);
                std::erase_if(options.overrides, is_of_first_layers);  // given again, the last one counts
                for (std::int64_t i = 0; i < count; ++i) {
-                 options.overrides.push_back({fmt::format("{}{}{}", kLayer, i, kExperts), "CPU", "-ncmoe"});
+                 options.overrides.push_back(
+                     {fmt::format("{}{}{}", kLayer, i, kExperts), "CPU", OverrideOption::CpuMoeLayers});
                }
              })
       .environment = "LLAMA_ARG_N_CPU_MOE";
+}
+
+void add_thread_option(OptionTable& table, EngineOptions& options) {
+  table
+      .value({"-t", "--threads"}, "N",
+             "threads that read and pack weights (default: one per processor, at most 8), and compute units that run "
+             "kernels on a CPU device (default: all)",
+             [&](const std::string& name, const std::string& text) {
+               options.loading.threads = options.device.compute_units = parse_threads(name, text);
+             })
+      .environment = "LLAMA_ARG_THREADS";
 }
 
 void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands) {
@@ -162,10 +163,11 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
              "devices to split the layers over: numbers or parts of names of --list-devices, or none for the CPU "
              "(default: the first GPU, else the first device)",
              [&](const std::string&, const std::string& text) { options.devices = text; })
+      .takes(device_values())
       .environment = "LLAMA_ARG_DEVICE";
   table
       .value({"-ts", "--tensor-split"}, "A,B", "shares of the layers, one for each device (default: equal)",
-             [&](const std::string& name, const std::string& text) { options.split = parse_split(name, text); })
+             [&](const std::string& name, const std::string& text) { options.loading.split = parse_split(name, text); })
       .environment = "LLAMA_ARG_TENSOR_SPLIT";
   table
       .value(
@@ -173,19 +175,10 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
           "only the last N layers go to the GPU, the others to a CPU device: auto, all or a number (default: auto, "
           "which is all)",
           [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
+      .takes({.kind = Values::Kind::Words, .words = {"auto", "all"}})
       .environment = "LLAMA_ARG_N_GPU_LAYERS";
   add_override_options(table, options);
-  table
-      .value({"-t", "--threads"}, "N",
-             "threads that read and pack weights (default: one per processor, at most 8), and compute units that run "
-             "kernels on a CPU device (default: all)",
-             [&](const std::string& name, const std::string& text) {
-               constexpr std::int64_t kMostThreads = 256;
-               // llama.cpp: -1 is as many as fit
-               const std::int64_t threads = parse_integer(name, text, -1, kMostThreads);
-               options.threads = threads < 0 ? 0 : static_cast<unsigned>(threads);
-             })
-      .environment = "LLAMA_ARG_THREADS";
+  add_thread_option(table, options);
 }
 
 void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands) {
@@ -197,36 +190,35 @@ void add_loading_options(OptionTable& table, EngineOptions& options, unsigned co
         .opposites = {std::move(opposite)};
   };
   table.begin_group("Loading", commands);
-  table.value(
-      {"--fuse"}, "WHICH",
-      "merge what is always used together while loading: auto (all that may be), on (the same, and what may not is "
-      "told) or off; the text is the same (default: auto)",
-      [&](const std::string& name, const std::string& text) {
-        const std::size_t word = parse_choice(name, text, {"auto", "on", "off"});
-        options.fuse = word != 2;
-        options.tell_unfused = word == 1;
-      });
+  table.choice({"--fuse"}, "WHICH",
+               "merge what is always used together while loading: auto (all that may be), on (the same, and what may "
+               "not is told) or off; the text is the same (default: auto)",
+               {"auto", "on", "off"}, [&](std::size_t index) {
+                 options.fuse = index != 2;
+                 options.tell_unfused = index == 1;
+               });
   merge({"-muge", "--merge-up-gate-experts"}, "--no-merge-up-gate-experts",
         "gate and up of each expert become one, whatever --fuse says", options.merge_gate_up);
   merge({"-mqkv", "--merge-qkv"}, "--no-merge-qkv", "Q, K and V become one, whatever --fuse says", options.merge_qkv);
+  std::vector<std::string> modes = load_mode_names();
+  modes.emplace(modes.begin(), kAuto);
   table
-      .value(
-          {"-lm", "--load-mode"}, "MODE",
-          "how the file is read: mmap, dio (past the page cache), none (through it, without mmap) or auto, by whether "
-          "it is there already (default: auto)",
-          [&](const std::string& name, const std::string& text) {
-            static const auto kWords = words_of({LoadMode::Read, LoadMode::Mmap, LoadMode::Direct}, load_mode_name);
-            // llama.cpp's other words keep pages in memory; here weights lie in the device's memory
-            const std::string_view mode = text == "mlock"        ? "none"
-                                          : text == "mmap+mlock" ? "mmap"
-                                                                 : std::string_view(text);
-            const std::size_t word = parse_choice(name, mode, kWords);
-            options.load_mode = word == 0 ? std::nullopt : std::optional(static_cast<LoadMode>(word - 1));
-          })
+      .value({"-lm", "--load-mode"}, "MODE",
+             "how the file is read: mmap, dio (past the page cache), none (through it, without mmap) or auto, by "
+             "whether it is there already (default: auto)",
+             [&, modes](const std::string& name, const std::string& text) {
+               // llama.cpp's other words keep pages in memory; here weights lie in the device's memory
+               const std::string_view mode = text == "mlock"        ? "none"
+                                             : text == "mmap+mlock" ? "mmap"
+                                                                    : std::string_view(text);
+               const std::size_t word = parse_choice(name, mode, modes);
+               options.loading.load_mode = word == 0 ? std::nullopt : std::optional(static_cast<LoadMode>(word - 1));
+             })
+      .takes({.kind = Values::Kind::Words, .words = modes})
       .environment = "LLAMA_ARG_LOAD_MODE";
   OptionRow& mmap =
       table.value({"--mmap"}, {}, "the same as -lm mmap, and -lm none", [&](const std::string&, const std::string& on) {
-        options.load_mode = on == "1" ? LoadMode::Mmap : LoadMode::Read;
+        options.loading.load_mode = on == "1" ? LoadMode::Mmap : LoadMode::Read;
       });
   mmap.opposites = {"--no-mmap"};
   mmap.environment = "LLAMA_ARG_MMAP";
@@ -234,23 +226,19 @@ void add_loading_options(OptionTable& table, EngineOptions& options, unsigned co
 
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands) {
   table.begin_group("Arithmetic", commands);
-  table.value(
-      {"--activations"}, "T",
-      "what meets quantised weights: q8 (8-bit integers), f32 (exact) or auto, the faster on the device (default: "
-      "auto)",
-      [&](const std::string& name, const std::string& text) { options.activations = parse_activations(name, text); });
-  table.value({"--style"}, "S", "how kernels are written: auto, vector (CPUs) or group (GPUs) (default: auto)",
-              [&](const std::string& name, const std::string& text) {
-                options.style = text == "auto" ? std::nullopt : style_by_name(text);
-                if (!options.style) static_cast<void>(parse_choice(name, text, style_words()));
-              });
-  table.value({"--dot"}, "D",
-              "8-bit dot product: auto, none, vnni-avx512, vnni-avx, khr-integer or dp4a, untried (default: auto, "
-              "which tries first)",
-              [&](const std::string& name, const std::string& text) {
-                options.dot = text == "auto" ? std::nullopt : dot_product_by_name(text);
-                if (!options.dot) static_cast<void>(parse_choice(name, text, dot_words()));
-              });
+  optional_choice(table, {"--activations"}, "T",
+                  "what meets quantised weights: q8 (8-bit integers), f32 (exact) or auto, the faster on the device "
+                  "(default: auto)",
+                  std::vector{Activations::Q8, Activations::F32}, activations_name, options.activations);
+  optional_choice(table, {"--style"}, "S",
+                  "how kernels are written: auto, vector (CPUs) or group (GPUs) (default: auto)",
+                  std::vector{Style::Vector, Style::Group}, style_name, options.device.style);
+  optional_choice(table, {"--dot"}, "D",
+                  "8-bit dot product: auto, none, vnni-avx512, vnni-avx, khr-integer or dp4a, untried (default: auto, "
+                  "which tries first)",
+                  std::vector{DotProduct::None, DotProduct::VnniAvx512, DotProduct::VnniAvx, DotProduct::KhrInteger,
+                              DotProduct::Dp4a},
+                  dot_product_name, options.device.dot);
 }
 
 }  // namespace gguf_fuse::cli

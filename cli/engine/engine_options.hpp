@@ -14,38 +14,40 @@
 
 namespace gguf_fuse::cli {
 
-/// Which model runs where.
+/// The option that says where blocks of tensors go: -ot, -cmoe or -ncmoe.
+enum class OverrideOption : std::uint8_t { Pattern, CpuMoe, CpuMoeLayers };
+
 /// A pattern of tensor names and the device its blocks go to: what -dev takes, or CPU for the first CPU device.
 struct OverrideText {
   std::string pattern;
   std::string device;
-  std::string option{};  ///< which said so: -ot, -cmoe or -ncmoe
+  OverrideOption option = OverrideOption::Pattern;
 };
+
+/// Which model runs where. The library's own options hold what an option says of them; the rest of them is filled in
+/// when devices are known.
 
 struct EngineOptions {
   std::string model{};
   std::string devices{};                      ///< -dev; empty: the default one; "none": the first CPU
-  std::vector<double> split{};                ///< -ts
+  ModelOptions loading{};                     ///< -ts, -lm, -t
   std::optional<std::uint32_t> gpu_layers{};  ///< -ngl N; nothing: all of them
-  unsigned threads = 0;
-  std::vector<OverrideText> overrides{};     ///< -ot, -cmoe and -ncmoe, in their order
-  bool fuse = true;                          ///< --fuse; what the next two do not say
-  bool tell_unfused = false;                 ///< --fuse on: what stays apart is worth a warning
-  std::optional<bool> merge_gate_up{};       ///< -muge
-  std::optional<bool> merge_qkv{};           ///< -mqkv
-  std::optional<LoadMode> load_mode{};       ///< nothing: by whether the file is in the page cache
-  std::optional<Activations> activations{};  ///< nothing: what is fastest on the devices
-  std::optional<Style> style{};
-  std::optional<DotProduct> dot{};
-  std::string cache_folder = default_cache_folder();  ///< of built programs
+  std::vector<OverrideText> overrides{};      ///< -ot, -cmoe and -ncmoe, in their order
+  bool fuse = true;                           ///< --fuse; what the next two do not say
+  bool tell_unfused = false;                  ///< --fuse on: what stays apart is worth a warning
+  std::optional<bool> merge_gate_up{};        ///< -muge
+  std::optional<bool> merge_qkv{};            ///< -mqkv
+  std::optional<Activations> activations{};   ///< nothing: what is fastest on the devices
+  DeviceOptions device{};                     ///< --style, --dot, --profile, -t
   bool verbose = false;
-  bool profile = false;
 };
 
 /// Devices, threads and how to compute, for gguf-run and gguf-bench alike.
 void add_device_options(OptionTable& table, EngineOptions& options, unsigned commands);
 /// -ot, -cmoe and -ncmoe, in the group that was begun last.
 void add_override_options(OptionTable& table, EngineOptions& options);
+/// -t, in the group that was begun last.
+void add_thread_option(OptionTable& table, EngineOptions& options);
 void add_loading_options(OptionTable& table, EngineOptions& options, unsigned commands);
 void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned commands);
 
@@ -56,8 +58,9 @@ void take_model(EngineOptions& options, std::vector<std::string>& words);
 
 // Option values; all throw UsageError.
 [[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);
-/// "auto" is nothing.
-[[nodiscard]] std::optional<Activations> parse_activations(std::string_view option, std::string_view text);
+/// What -ctk and -dev may be followed by.
+[[nodiscard]] Values cache_type_values();
+[[nodiscard]] Values device_values();
 /// Shares of devices: 3,1 or 3/1.
 [[nodiscard]] std::vector<double> parse_split(std::string_view option, std::string text);
 
@@ -70,8 +73,6 @@ void take_model(EngineOptions& options, std::vector<std::string>& words);
 [[nodiscard]] std::string overrides_text(const EngineOptions& options);
 /// N of -ncmoe.
 [[nodiscard]] std::size_t cpu_moe_layers(const EngineOptions& options);
-/// "none", "mmap" or "dio", llama.cpp's words.
-[[nodiscard]] std::string_view load_mode_name(LoadMode mode);
 [[nodiscard]] std::string_view cache_type_name(CacheType type);
 [[nodiscard]] std::string_view activations_name(Activations activations);
 

@@ -186,7 +186,7 @@ constexpr ForeignRow kRows[] = {
     {"-cl --cache-list --gpt-oss-20b-default --gpt-oss-120b-default", "", kMissing, kDownload},
     {"--vision-gemma-4b-default --vision-gemma-12b-default", "", kMissing, kDownload},
     {"--server-base", "URL", kMissing, "models run in this process only"},
-    {"--completion-bash", "", kMissing, "a completion for bash is installed with the program"},
+    {"--completion-bash", "", kSame, "--completion-zsh and --completion-fish besides"},
     {"-i --interactive -if --interactive-first -ins --instruct -cml --chatml", "", kMissing, kTurns},
     {"--in-prefix --in-suffix", "TEXT", kMissing, kTurns},
     {"--in-prefix-bos --infill", "", kMissing, kTurns},

@@ -44,7 +44,7 @@ Result<Devices> wanted_devices(const EngineOptions& options, const Devices& all)
     return Devices{*cpu};
   }
   if (!options.devices.empty()) return select_devices(all, options.devices);
-  if (options.split.size() > 1) return first_devices(all, options.split.size());
+  if (options.loading.split.size() > 1) return first_devices(all, options.loading.split.size());
   GGUF_FUSE_ASSIGN(DeviceInfo device, default_device(all));
   return Devices{std::move(device)};
 }
@@ -112,17 +112,17 @@ Result<DeviceChoice> choose_layers(const EngineOptions& options, const Devices& 
                                    const std::function<Result<std::uint32_t>()>& layers) {
   DeviceChoice choice;
   GGUF_FUSE_ASSIGN(choice.devices, wanted_devices(options, all));
-  if (!options.split.empty() && options.split.size() != choice.devices.size()) {
+  if (!options.loading.split.empty() && options.loading.split.size() != choice.devices.size()) {
     return fail(wrong_devices("-ts", plural(choice.devices.size(), "share") + ", as there are devices",
-                              std::to_string(options.split.size())));
+                              std::to_string(options.loading.split.size())));
   }
-  choice.split = options.split;
+  choice.split = options.loading.split;
   if (!options.gpu_layers) return choice;
   if (std::all_of(choice.devices.begin(), choice.devices.end(), is_cpu)) {
     choice.notes.emplace_back("-ngl has no effect: no GPU is used");
     return choice;
   }
-  if (!options.split.empty()) {
+  if (!options.loading.split.empty()) {
     choice.notes.emplace_back("-ngl has no effect: -ts says how layers are split");
     return choice;
   }
@@ -150,14 +150,16 @@ std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& ov
   const auto is_idle = [&idle](std::size_t i) { return std::find(idle.begin(), idle.end(), i) != idle.end(); };
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < overrides.size(); ++i) {
-    if (overrides[i].option != "-ot" || !is_idle(i)) continue;
+    if (overrides[i].option != OverrideOption::Pattern || !is_idle(i)) continue;
     lines.push_back(
         fmt::format("-ot \"{}\" has no effect: no tensor of attention, feed-forward, embeddings or output "
                     "has such a name",
                     overrides[i].pattern));
   }
   // of the patterns for single layers some may well find nothing: dense layers before those with experts
-  for (const std::string_view option : {"-cmoe", "-ncmoe"}) {
+  constexpr std::pair<OverrideOption, std::string_view> kSingle[] = {{OverrideOption::CpuMoe, "-cmoe"},
+                                                                     {OverrideOption::CpuMoeLayers, "-ncmoe"}};
+  for (const auto& [option, name] : kSingle) {
     std::size_t given = 0, without = 0;
     for (std::size_t i = 0; i < overrides.size(); ++i) {
       if (overrides[i].option != option) continue;
@@ -165,7 +167,7 @@ std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& ov
       without += is_idle(i) ? 1U : 0U;
     }
     if (given > 0 && given == without) {
-      lines.push_back(fmt::format("{} has no effect: there are no experts in these layers", option));
+      lines.push_back(fmt::format("{} has no effect: there are no experts in these layers", name));
     }
   }
   return lines;
@@ -179,15 +181,12 @@ Activations activations_for(const EngineOptions& options, const std::vector<std:
 
 Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice, const EngineOptions& options,
                                                           const Log& log, BuildCount* builds) {
+  DeviceOptions device_options = options.device;
+  device_options.log = log;
+  device_options.builds = builds;
   std::vector<std::shared_ptr<Device>> devices;
   for (const DeviceInfo& info : choice.devices) {
-    GGUF_FUSE_ASSIGN(auto device, Device::open(info, {.style = options.style,
-                                                      .dot = options.dot,
-                                                      .cache_folder = options.cache_folder,
-                                                      .log = log,
-                                                      .profiling = options.profile,
-                                                      .compute_units = options.threads,
-                                                      .builds = builds}));
+    GGUF_FUSE_ASSIGN(auto device, Device::open(info, device_options));
     devices.push_back(std::move(device));
   }
   return devices;

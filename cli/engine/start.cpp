@@ -75,17 +75,16 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
   GGUF_FUSE_ASSIGN(const DeviceChoice choice, choose_devices(options));
   for (const std::string& note : choice.notes) print_warning(note);
   GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log, builds));
-  const Activations activations = activations_for(options, devices);
-  return RunnableModel::open(options.model, {.devices = std::move(devices),
-                                             .split = choice.split,
-                                             .overrides = choice.overrides,
-                                             .activations = activations,
-                                             .fuse_gate_up = merges_gate_up(options),
-                                             .fuse_qkv = merges_qkv(options),
-                                             .load_mode = options.load_mode,
-                                             .threads = options.threads,
-                                             .control = &control,
-                                             .log = log});
+  ModelOptions loading = options.loading;
+  loading.activations = activations_for(options, devices);
+  loading.devices = std::move(devices);
+  loading.split = choice.split;
+  loading.overrides = choice.overrides;
+  loading.fuse_gate_up = merges_gate_up(options);
+  loading.fuse_qkv = merges_qkv(options);
+  loading.control = &control;
+  loading.log = log;
+  return RunnableModel::open(options.model, std::move(loading));
 }
 
 Result<Engine> start_engine(const EngineOptions& options, const StartOptions& start, Control& control) {

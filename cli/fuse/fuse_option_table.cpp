@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "completion.hpp"
+#include "help.hpp"
 #include "values.hpp"
 
 namespace gguf_fuse::cli {
@@ -12,18 +14,16 @@ constexpr unsigned kKnown = 1;  // a table has one command's options
 
 void add_selection_options(OptionTable& table, FuseOptions& fuse) {
   table.begin_group("What to fuse", kKnown);
-  table.value({"--target"}, "T",
-              fmt::format("engine that will load the result: {} (default: {})", fmt::join(names_of(targets()), ", "),
-                          target_name(fuse.target)),
-              [&](const std::string& name, const std::string& text) {
-                fuse.target = targets()[parse_choice(name, text, names_of(targets()))].target;
-              });
-  table.value({"--only"}, "WHAT",
-              fmt::format("{}: leave the other separate", fmt::join(names_of(rule_families()), " or ")),
-              [&](const std::string& name, const std::string& text) {
-                const RuleFamily* const chosen = &rule_families()[parse_choice(name, text, names_of(rule_families()))];
-                for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;
-              });
+  table.choice({"--target"}, "T",
+               fmt::format("engine that will load the result: {} (default: {})", fmt::join(names_of(targets()), ", "),
+                           target_name(fuse.target)),
+               names_of(targets()), [&](std::size_t index) { fuse.target = targets()[index].target; });
+  table.choice({"--only"}, "WHAT",
+               fmt::format("{}: leave the other separate", fmt::join(names_of(rule_families()), " or ")),
+               names_of(rule_families()), [&](std::size_t index) {
+                 const RuleFamily* const chosen = &rule_families()[index];
+                 for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;
+               });
   table.value({"--layers"}, "RANGE", "only these layers: 3, 0-11, or 12- to the last one",
               [&](const std::string& name, const std::string& text) { fuse.layers = parse_layers(name, text); });
 }
@@ -49,28 +49,20 @@ void add_output_options(OptionTable& table, ConvertRequest& request) {
 }
 
 void add_speed_options(OptionTable& table, ConvertRequest& request, bool copies) {
-  // in the order of their enums
-  static const std::vector<std::string> kLoadModes = {"read", "mmap", "dio"};
-  static const std::vector<std::string> kCopyModes = {"auto", "kernel", "ring"};
-  constexpr std::uint64_t kMostThreads = 256;
+  const std::vector<std::string> copy_modes{"auto", "kernel", "ring"};  // in the order of CopyMode
   PipelineOptions& pipeline = request.pipeline;
   table.begin_group("Speed and memory", kKnown);
   table.value({"-t", "--threads"}, "N", "readers at once (default: one per processor, at most 8)",
-              [&](const std::string& name, const std::string& text) {
-                pipeline.threads = static_cast<unsigned>(parse_count(name, text, 1, kMostThreads));
-              });
+              [&](const std::string& name, const std::string& text) { pipeline.threads = parse_threads(name, text); });
   table.value({"--max-memory"}, "SIZE", "memory for buffers (default: 64MiB)",
               [&](const std::string& name, const std::string& text) { pipeline.max_memory = parse_size(name, text); });
-  table.value({"--load-mode"}, "MODE",
-              fmt::format("how the input is read: {} (default: read)", fmt::join(kLoadModes, ", ")),
-              [&](const std::string& name, const std::string& text) {
-                request.mode = static_cast<LoadMode>(parse_choice(name, text, kLoadModes));
-              });
+  table.choice({"-lm", "--load-mode"}, "MODE",
+               "how the input is read: none (through the page cache, without mmap), mmap or dio (past the page cache) "
+               "(default: none)",
+               load_mode_names(), [&](std::size_t index) { request.mode = static_cast<LoadMode>(index); });
   if (!copies) return;
-  table.value({"--copy"}, "HOW", fmt::format("how bytes move: {} (default: auto)", fmt::join(kCopyModes, ", ")),
-              [&](const std::string& name, const std::string& text) {
-                pipeline.copy = static_cast<CopyMode>(parse_choice(name, text, kCopyModes));
-              });
+  table.choice({"--copy"}, "HOW", fmt::format("how bytes move: {} (default: auto)", fmt::join(copy_modes, ", ")),
+               copy_modes, [&](std::size_t index) { pipeline.copy = static_cast<CopyMode>(index); });
 }
 
 void add_command_options(OptionTable& table, Options& options) {
@@ -116,6 +108,20 @@ OptionTable fuse_option_table(Command command, Options& options) {
   const bool has_progress = command != Command::Plan && command != Command::Inspect && command != Command::Targets;
   if (has_progress) table.flag({"-q", "--quiet"}, "print nothing but warnings and errors", options.quiet);
   table.value({"-h", "--help"}, {}, "print this help", [](const std::string&, const std::string&) {});
+  return table;
+}
+
+OptionTable program_option_table(std::string& text) {
+  OptionTable table;
+  const auto add = [&](std::vector<std::string> names, std::string help, std::string (*make)()) {
+    table.value(std::move(names), {}, std::move(help),
+                [&text, make](const std::string&, const std::string&) { text = make(); });
+  };
+  table.begin_group("Options", kKnown);
+  add({"-h", "--help"}, "print this help; after a command, the options of that command", program_help);
+  add({"--help-all"}, "print the help of all commands", all_help);
+  add({"--version"}, "print version and licence", version_text);
+  add_completion_options(table, [&text](Shell shell) { text = completion_text(shell); });
   return table;
 }
 

@@ -76,11 +76,8 @@ std::string program_help() {
     list.add({label, std::string(row.summary)});
   }
   out += "\nCommands:\n" + list.render(kWidth, kIndent);
-  Table options({{""}, {""}});
-  options.add({"-h, --help", "print this help; after a command, the options of that command"});
-  options.add({"    --help-all", "print the help of all commands"});
-  options.add({"    --version", "print version and licence"});
-  out += "\nOptions:\n" + options.render(kWidth, kIndent);
+  std::string unused;
+  out += program_option_table(unused).help();
   out += example_lines({{"fuse, for llama.cpp", "gguf-fuse model.gguf fused.gguf"},
                         {"first see what would be fused, and why not", "gguf-fuse plan --explain model.gguf"},
                         {"get the original back, byte for byte", "gguf-fuse unfuse fused.gguf model.gguf"}});
@@ -104,6 +101,32 @@ std::string all_help() {
     out += fmt::format("\n*{}*\n\n{}{}", usage_line(row), paragraph(row.description), option_lists(row));
   }
   return out;
+}
+
+std::string completion_text(Shell shell) {
+  CompletedProgram program{.name = "gguf-fuse", .commands = {{}}};
+  std::string unused_text;
+  Options unused;
+  const OptionTable own = program_option_table(unused_text);
+  std::vector<OptionTable> tables;
+  tables.reserve(commands().size());
+  for (const CommandRow& row : commands()) {
+    tables.push_back(fuse_option_table(row.command, unused));
+    const auto kind = row.arguments.empty() ? Values::Kind::Any : Values::Kind::Model;
+    program.commands.push_back({.name = std::string(row.name),
+                                .summary = std::string(row.summary),
+                                .rows = tables.back().rows(),
+                                .arguments = {.kind = kind}});
+    if (row.command != Command::Convert) continue;
+    // without a command it is a conversion, or one of the program's own options
+    program.commands.front() = program.commands.back();
+    program.commands.front().name = {};
+  }
+  const auto has = [&](const OptionRow& row) { return tables.front().has(row.names.back()); };
+  for (const OptionRow* const row : own.rows()) {
+    if (!has(*row)) program.commands.front().rows.push_back(row);
+  }
+  return completion_script(program, shell);
 }
 
 std::string version_text() {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "command_table.hpp"
+#include "completion.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -14,5 +15,6 @@ namespace gguf_fuse::cli {
 /// Both, for the man page.
 [[nodiscard]] std::string all_help();
 [[nodiscard]] std::string version_text();
+[[nodiscard]] std::string completion_text(Shell shell);
 
 }  // namespace gguf_fuse::cli

@@ -57,13 +57,14 @@ void take_words(const CommandRow& row, const std::vector<std::string>& words, Op
 /// Texts that are asked for without a command; nothing when it is not one of them.
 std::string requested_text(const std::vector<std::string>& arguments) {
   const std::string& first = arguments.front();
-  if (first == "--version") return version_text();
-  if (first == "--help-all" || first == "--help_all") return all_help();
-  const bool help = first == "-h" || first == "--help" || first == "help";
-  if (!help) return {};
-  if (arguments.size() == 1) return program_help();
-  const CommandRow* row = find_command(arguments[1]);
-  return row == nullptr ? program_help() : command_help(*row);
+  if (arguments.size() > 1 && (first == "help" || first == "-h" || first == "--help")) {
+    if (const CommandRow* row = find_command(arguments[1])) return command_help(*row);
+  }
+  if (first == "help") return program_help();
+  std::string text;
+  const OptionTable table = program_option_table(text);
+  if (table.has(first)) table.apply(table.read({first}), "gguf-fuse");
+  return text;
 }
 
 }  // namespace

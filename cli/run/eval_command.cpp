@@ -69,11 +69,9 @@ Result<int> eval_command(const RunOptions& options) {
   static Control control;  // signal handlers keep a pointer to it
   wait_for_input(options.engine.model);
   cancel_on_signals(control, SecondSignal::Ends);
-  StartOptions start;
+  StartOptions start = options.start;
   start.context = static_cast<std::uint32_t>(options.tokens.size());
   start.session.micro_batch = kChunk;
-  start.session.cache_k = options.cache_k;
-  start.session.cache_v = options.cache_v;
   start.session.all_logits = true;
   start.warm_up = false;
   start.progress = terminal_width(stderr) > 0 && !options.json;
@@ -84,12 +82,12 @@ Result<int> eval_command(const RunOptions& options) {
     GGUF_FUSE_CHECK(evaluate_chunk(*engine.session, options, first, evaluation));
   }
   std::string kernel_times;  // with --json a key, else a table on standard error
-  if (options.engine.profile && options.json) {
+  if (options.engine.device.profiling && options.json) {
     GGUF_FUSE_ASSIGN(const Json kernels, profile_json(*engine.model));
     kernel_times = ",\"profile\":" + kernels.dump(-1, ' ', true, Json::error_handler_t::replace);
   }
   put(stdout, evaluation.json(options.tokens, options.all_logits, kernel_times));
-  if (options.engine.profile && !options.json) {
+  if (options.engine.device.profiling && !options.json) {
     GGUF_FUSE_ASSIGN(const std::string profile, profile_text(*engine.model));
     put(stderr, profile);
   }

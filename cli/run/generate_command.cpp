@@ -17,13 +17,9 @@ namespace gguf_fuse::cli {
 namespace {
 
 Result<Engine> start(const RunOptions& options, Control& control, std::function<Result<void>(RunnableModel&)> opened) {
-  StartOptions start;
-  start.context = options.context;
-  start.session.micro_batch = std::min(options.micro_batch, options.batch);
-  start.session.cache_k = options.cache_k;
-  start.session.cache_v = options.cache_v;
+  StartOptions start = options.start;
+  start.session.micro_batch = std::min(start.session.micro_batch, options.batch);
   start.session.candidates = std::max(Sampler(options.sampler).candidates(), 1U);
-  start.warm_up = options.warm_up;
   start.progress = terminal_width(stderr) > 0;
   start.opened = std::move(opened);
   return start_engine(options.engine, start, control);
@@ -62,7 +58,7 @@ Result<void> print_json(const RunOptions& options, const std::vector<std::int32_
             {"tokens", generation.tokens},   {"finish_reason", finish_reason_name(generation.reason)},
             {"seed", options.sampler.seed},  {"context", engine.session->capacity()},
             {"timings", std::move(timings)}};
-  if (options.engine.profile) {
+  if (options.engine.device.profiling) {
     GGUF_FUSE_ASSIGN(json["profile"], profile_json(*engine.model));
   }
   put_json(stdout, json);
@@ -140,7 +136,7 @@ Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control&
 
 Result<void> print_report(const RunOptions& options, const Engine& engine, const RunTotals& totals) {
   std::string profile;  // before the report, which may run a kernel of its own
-  if (options.engine.profile && !options.json) {
+  if (options.engine.device.profiling && !options.json) {
     GGUF_FUSE_ASSIGN(profile, profile_text(*engine.model));
   }
   if (options.report && !options.json) {

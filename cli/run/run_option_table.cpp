@@ -43,6 +43,10 @@ Setter text_into(Text& target) {
   return [&target](const std::string&, const std::string& text) { target = text; };
 }
 
+/// A value that the shell cannot guess, and that may be empty.
+Values text() { return {.kind = Values::Kind::Text}; }
+Values file() { return {.kind = Values::Kind::File}; }
+
 Setter cache_type_into(CacheType& target) {
   return [&target](const std::string& name, const std::string& text) { target = parse_cache_type(name, text); };
 }
@@ -53,15 +57,20 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
       .value({"-m", "--model"}, "FILE",
              "a GGUF file, any one shard of a split model, a .gguf.gz, or - for standard input",
              text_into(options.engine.model))
+      .takes({.kind = Values::Kind::Model})
       .environment = "LLAMA_ARG_MODEL";
   table
       .value({"-f", "--file"}, "FILE", "read the text from a file (- is standard input), without its last newline",
              text_into(raw.file))
+      .takes(file())
       .commands = kGenerate | kTokenize;
   table.begin_group("Model and prompt", kGenerate);
-  table.value({"-bf", "--binary-file"}, "FILE", "the same with its last newline", text_into(raw.binary_file));
-  table.value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
-              text_into(raw.prompt));
+  table.value({"-bf", "--binary-file"}, "FILE", "the same with its last newline", text_into(raw.binary_file))
+      .takes(file());
+  table
+      .value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
+             text_into(options.prompt))
+      .takes(text());
   table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
       .opposites = {"--no-escape"};
   table
@@ -69,28 +78,31 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
              "talk in turns, with the model's chat template (default: on a terminal, without a prompt)",
              [&](const std::string&, const std::string& on) { options.conversation = on == "1"; })
       .opposites = {"-no-cnv", "--no-conversation"};
-  table.value({"-sys", "--system-prompt"}, "TEXT", "what a conversation begins with", text_into(options.system));
-  table.value({"-sysf", "--system-prompt-file"}, "FILE", "the same from a file", text_into(raw.system_file));
+  table.value({"-sys", "--system-prompt"}, "TEXT", "what a conversation begins with", text_into(options.system))
+      .takes(text());
+  table.value({"-sysf", "--system-prompt-file"}, "FILE", "the same from a file", text_into(raw.system_file))
+      .takes(file());
   table.flag({"-st", "--single-turn"}, "end the conversation after one answer", options.single_turn);
   table.flag({"--simple-io"}, "read lines as they come, without editing and history", options.simple_io);
   table
       .value({"--chat-template"}, "NAME", "a built-in template instead of the model's own",
              text_into(options.chat_template))
+      .takes({.kind = Values::Kind::Words, .words = ChatTemplate::builtin_names()})
       .environment = "LLAMA_ARG_CHAT_TEMPLATE";
   table
       .value({"--chat-template-file"}, "FILE", "a Jinja template instead of the model's own",
              text_into(raw.template_file))
+      .takes(file())
       .environment = "LLAMA_ARG_CHAT_TEMPLATE_FILE";
   table
       .value({"--chat-template-kwargs"}, "JSON", "an object of more variables for the template",
              text_into(options.chat.variables))
       .environment = "LLAMA_ARG_CHAT_TEMPLATE_KWARGS";
   table
-      .value({"-rea", "--reasoning"}, "MODE", "on, off or auto: tell the template whether to think (default: auto)",
-             [&](const std::string& name, const std::string& text) {
-               const auto choice = parse_choice(name, text, {"auto", "on", "off"});
-               options.chat.reasoning = choice == 0 ? std::nullopt : std::optional(choice == 1);
-             })
+      .choice(
+          {"-rea", "--reasoning"}, "MODE", "on, off or auto: tell the template whether to think (default: auto)",
+          {"auto", "on", "off"},
+          [&](std::size_t index) { options.chat.reasoning = index == 0 ? std::nullopt : std::optional(index == 1); })
       .environment = "LLAMA_ARG_REASONING";
 }
 
@@ -109,7 +121,7 @@ void add_length_options(OptionTable& table, RunOptions& options) {
       .value({"-c", "--ctx-size"}, "N",
              "tokens of context; 0: as many as the model was trained with (default: the same, at most 4096)",
              [&](const std::string& name, const std::string& text) {
-               options.context = static_cast<std::uint32_t>(parse_integer(name, text, 0, kMost));
+               options.start.context = static_cast<std::uint32_t>(parse_integer(name, text, 0, kMost));
              })
       .environment = "LLAMA_ARG_CTX_SIZE";
   OptionRow& shift = table.flag({"--context-shift"},
@@ -124,6 +136,7 @@ void add_length_options(OptionTable& table, RunOptions& options) {
   table
       .value({"-r", "--reverse-prompt", "--stop"}, "TEXT", "end where the model says this; may be given more than once",
              [&](const std::string&, const std::string& text) { options.generate.stop.push_back(text); })
+      .takes(text())
       .repeatable = true;
   table.flag({"--ignore-eos"}, "go on when the model says that it is done", options.generate.ignore_end);
 }
@@ -171,25 +184,29 @@ void add_memory_options(OptionTable& table, RunOptions& options) {
       .environment = "LLAMA_ARG_BATCH";
   table
       .value({"-ub", "--ubatch-size"}, "N", "tokens of a prompt that are computed at once (default: 512)",
-             count_into(options.micro_batch, 1))
+             count_into(options.start.session.micro_batch, 1))
       .environment = "LLAMA_ARG_UBATCH";
   table.begin_group("Memory", kEngine);
   table
       .value({"-ctk", "--cache-type-k"}, "T",
              fmt::format("type of the cached keys: {} (default: f16)", fmt::join(names_of(cache_types()), ", ")),
-             cache_type_into(options.cache_k))
+             cache_type_into(options.start.session.cache_k))
+      .takes(cache_type_values())
       .environment = "LLAMA_ARG_CACHE_TYPE_K";
-  table.value({"-ctv", "--cache-type-v"}, "T", "the same of the cached values", cache_type_into(options.cache_v))
+  table
+      .value({"-ctv", "--cache-type-v"}, "T", "the same of the cached values",
+             cache_type_into(options.start.session.cache_v))
+      .takes(cache_type_values())
       .environment = "LLAMA_ARG_CACHE_TYPE_V";
 }
 
-void add_output_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+void add_output_options(OptionTable& table, RunOptions& options) {
   table.begin_group("Output", kAll);
   table.flag({"--json"}, "one JSON object at the end, instead of text; errors too", options.json);
   table.begin_group("Output", kGenerate);
   table.flag({"--display-prompt"}, "print the prompt before the text (default)", options.display_prompt).opposites = {
       "--no-display-prompt"};
-  table.flag({"-sp", "--special"}, "print special tokens", raw.special).commands = kGenerate | kTokenize;
+  table.flag({"-sp", "--special"}, "print special tokens", options.generate.special).commands = kGenerate | kTokenize;
   table.flag({"--verbose-prompt"}, "list the tokens of the prompt on standard error", options.verbose_prompt);
   OptionRow& perf = table.flag({"--perf"}, "say at the end what took how long (default)", options.report);
   perf.opposites = {"--no-perf"};
@@ -197,25 +214,25 @@ void add_output_options(OptionTable& table, RunOptions& options, RawRunOptions& 
   OptionRow& timings = table.flag({"--show-timings"}, "the same", options.report);
   timings.opposites = {"--no-show-timings"};
   timings.environment = "LLAMA_ARG_SHOW_TIMINGS";
-  table.flag({"--warmup"}, "compute once before it counts (default)", options.warm_up).opposites = {"--no-warmup"};
+  table.flag({"--warmup"}, "compute once before it counts (default)", options.start.warm_up).opposites = {
+      "--no-warmup"};
   table.begin_group("Output", kEngine);
-  table.flag({"--profile"}, "time of every kernel, on standard error; slows down", options.engine.profile);
+  table.flag({"--profile"}, "time of every kernel, on standard error; slows down", options.engine.device.profiling);
   table.flag({"-v", "--verbose", "--log-verbose"}, "say what is decided, and why", options.engine.verbose);
 }
 
 void add_other_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
   table.begin_group("eval", kEval);
   table.value({"--tokens"}, "N,N", "ids of the tokens to evaluate", text_into(raw.tokens));
-  table.value({"--logits"}, "WHICH", "last or all: of which positions (default: last)",
-              [&](const std::string& name, const std::string& text) {
-                options.all_logits = parse_choice(name, text, {"last", "all"}) == 1;
-              });
+  table.choice({"--logits"}, "WHICH", "last or all: of which positions (default: last)", {"last", "all"},
+               [&](std::size_t index) { options.all_logits = index == 1; });
   table.begin_group("Others", kAll);
   table.flag({"--list-devices"}, "list the OpenCL devices of this machine", options.list_devices);
   table.flag({"--list-llama-flags"}, "list what the flags of llama-cli and ik_llama.cpp mean here, as a Markdown table",
              options.list_llama_flags);
   table.flag({"-h", "--help", "--usage"}, "print this help", raw.help);
   table.flag({"--version"}, "print version and licence", raw.version);
+  add_completion_options(table, [&raw](Shell shell) { raw.completion = shell; });
 }
 
 }  // namespace
@@ -228,7 +245,7 @@ void add_run_options(OptionTable& table, RunOptions& options, RawRunOptions& raw
   add_loading_options(table, options.engine, kEngine);
   add_memory_options(table, options);
   add_arithmetic_options(table, options.engine, kEngine);
-  add_output_options(table, options, raw);
+  add_output_options(table, options);
   add_other_options(table, options, raw);
 }
 

@@ -20,8 +20,10 @@ namespace {
 struct CommandRow {
   Command command;
   std::string_view name;
+  std::string_view summary;
 };
-constexpr CommandRow kCommands[] = {{Command::Eval, "eval"}, {Command::Tokenize, "tokenize"}};
+constexpr CommandRow kCommands[] = {{Command::Eval, "eval", "evaluate tokens, for scripts"},
+                                    {Command::Tokenize, "tokenize", "print the ids of a text, for scripts"}};
 
 /// All of a file, or of standard input for "-".
 Result<std::string> read_whole(const std::string& path) {
@@ -72,7 +74,7 @@ std::vector<std::int32_t> parse_tokens(const std::string& text) {
 }
 
 Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
-  if (raw.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
+  if (options.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
   if (raw.file && raw.binary_file) throw UsageError("give -f or -bf, not both");
   if (raw.system_file && !options.system.empty()) throw UsageError("give -sys or -sysf, not both");
   const bool piped_model = options.engine.model == "-";
@@ -80,7 +82,6 @@ Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
   if (piped_model && (piped_text || options.conversation == true)) {
     throw UsageError("standard input is the model already; give -p TEXT");
   }
-  options.prompt = raw.prompt;
   if (raw.file) {
     GGUF_FUSE_ASSIGN(options.prompt, read_text_file(*raw.file));
   }
@@ -134,6 +135,18 @@ std::vector<std::string> idle_options(const RunOptions& options, const GivenArgu
   return lines;
 }
 
+std::string run_completion(const OptionTable& table, Shell shell) {
+  const auto command = [&table](Command which, std::string_view name, std::string_view summary) {
+    return CompletedCommand{.name = std::string(name),
+                            .summary = std::string(summary),
+                            .rows = table.rows(static_cast<unsigned>(which)),
+                            .arguments = {.kind = Values::Kind::Model}};
+  };
+  CompletedProgram program{.name = "gguf-run", .commands = {command(Command::Generate, {}, {})}};
+  for (const CommandRow& row : kCommands) program.commands.push_back(command(row.command, row.name, row.summary));
+  return completion_script(program, shell);
+}
+
 Result<void> finish_tokenize(RunOptions& options, const RawRunOptions& raw, std::vector<std::string>& words) {
   if (words.empty() == !raw.file) throw UsageError("give one text: gguf-run tokenize -m FILE TEXT, or - or -f FILE");
   if (words.size() > 1) throw UsageError("tokenize takes one TEXT; put it into quotes");
@@ -170,7 +183,7 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
     if (row.command == options.command) name = row.name;
   }
   line.warnings = table.apply(given, name, command);
-  options.generate.special = raw.special;
+  if (raw.completion) return {{.text = run_completion(table, *raw.completion)}};
   if (options.list_devices || options.list_llama_flags)
     return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};
   if (options.command != Command::Tokenize) take_model(options.engine, given.words);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "engine_options.hpp"
 #include "gguf_fuse/runtime/chat.hpp"
 #include "gguf_fuse/runtime/generate.hpp"
+#include "start.hpp"
 
 namespace gguf_fuse::cli {
 
@@ -16,11 +16,8 @@ struct RunOptions {
   SamplerOptions sampler{};
   GenerateOptions generate{};
 
-  std::optional<std::uint32_t> context{};  ///< -c
-  std::uint32_t batch = 2048;              ///< -b
-  std::uint32_t micro_batch = 512;         ///< -ub
-  CacheType cache_k = CacheType::F16;
-  CacheType cache_v = CacheType::F16;
+  StartOptions start{};        ///< -c, -ub, -ctk, -ctv, --warmup
+  std::uint32_t batch = 2048;  ///< -b
 
   std::optional<std::string> prompt{};  ///< -p or the content of -f, escapes replaced
   std::optional<bool> conversation{};   ///< -cnv, -no-cnv
@@ -39,7 +36,6 @@ struct RunOptions {
 
   bool display_prompt = true;
   bool verbose_prompt = false;
-  bool warm_up = true;
   bool report = true;  ///< timings at the end
   bool json = false;
   bool list_devices = false;

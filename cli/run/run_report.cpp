@@ -7,6 +7,7 @@
 
 #include "bandwidth.hpp"
 #include "print.hpp"
+#include "values.hpp"
 
 namespace gguf_fuse::cli {
 namespace {

@@ -76,6 +76,16 @@ OptionRow& OptionTable::flag(std::vector<std::string> names, std::string help, b
                [&target](const std::string&, const std::string& on) { target = on == "1"; });
 }
 
+OptionRow& OptionTable::choice(std::vector<std::string> names, std::string word, std::string help,
+                               std::vector<std::string> words, std::function<void(std::size_t)> set) {
+  Values values{.kind = Values::Kind::Words, .words = words};
+  return value(std::move(names), std::move(word), std::move(help),
+               [words = std::move(words), set = std::move(set)](const std::string& name, const std::string& text) {
+                 set(parse_choice(name, text, words));
+               })
+      .takes(std::move(values));
+}
+
 OptionTable::Match OptionTable::find(const std::string& name) const {
   for (const OptionRow& row : rows_) {
     if (contains(row.names, name)) return {&row, false};
@@ -83,6 +93,8 @@ OptionTable::Match OptionTable::find(const std::string& name) const {
   }
   return {};
 }
+
+bool OptionTable::has(const std::string& name) const { return find(canonical(name)).row != nullptr; }
 
 std::vector<std::string> OptionTable::all_names() const {
   std::vector<std::string> names;
@@ -129,7 +141,7 @@ void OptionTable::read_option(const std::vector<std::string>& arguments, std::si
     return given.options.push_back({match.row, name, value_behind(arguments, at, name, *match.row)});
   }
   const std::string value = argument.substr(equals + 1);
-  if (value.empty() && match.row->word != "TEXT") throw needs_value(name, *match.row);
+  if (value.empty() && match.row->values.kind != Values::Kind::Text) throw needs_value(name, *match.row);
   given.options.push_back({match.row, name, value});
 }
 
@@ -216,19 +228,27 @@ std::vector<std::string> OptionTable::apply(const GivenArguments& given, std::st
   return warnings;
 }
 
+std::vector<const OptionRow*> OptionTable::rows(unsigned commands) const {
+  std::vector<const OptionRow*> rows;
+  for (const OptionRow& row : rows_) {
+    if ((row.commands & commands) != 0) rows.push_back(&row);
+  }
+  return rows;
+}
+
 std::string OptionTable::help(unsigned commands) const {
   // help2man reads it: headings that end in a colon, options indented by two with two spaces before the description
   constexpr std::size_t kWidth = 100;
   std::string out;
-  for (std::size_t first = 0; first < rows_.size();) {
-    const std::string& group = rows_[first].group;
+  const auto known = rows(commands);
+  for (std::size_t first = 0; first < known.size();) {
+    const std::string& group = known[first]->group;
     Table table({{""}, {""}});
-    for (; first < rows_.size() && rows_[first].group == group; ++first) {
-      const OptionRow& row = rows_[first];
-      if ((row.commands & commands) == 0) continue;
+    for (; first < known.size() && known[first]->group == group; ++first) {
+      const OptionRow& row = *known[first];
       table.add({label(row), row.environment.empty() ? row.help : fmt::format("{} [{}]", row.help, row.environment)});
     }
-    if (!table.empty()) out += fmt::format("\n{}:\n{}", group, table.render(kWidth, "  "));
+    out += fmt::format("\n{}:\n{}", group, table.render(kWidth, "  "));
   }
   return out;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -11,6 +12,21 @@
 
 namespace gguf_fuse::cli {
 
+/// What may follow an option, or be an argument of a command: what shells complete.
+struct Values {
+  enum class Kind : std::uint8_t {
+    Any,      ///< numbers and the like; what a shell cannot guess
+    Text,     ///< the same, and it may be empty
+    Words,    ///< one of `words`
+    File,     ///< the name of any file
+    Model,    ///< the name of a GGUF file
+    Devices,  ///< devices as --list-devices of the same program tells them, or one of `words`
+  };
+  Kind kind = Kind::Any;
+  std::vector<std::string> words{};
+  bool list = false;  ///< several of them, between commas
+};
+
 /// An option of a program. llama.cpp's names have several letters after one dash (-ngl), which no parser
 /// of the usual kind reads; so a table and a walk over it do the work.
 struct OptionRow {
@@ -19,6 +35,7 @@ struct OptionRow {
   std::vector<std::string> opposites{};  ///< of a flag: names that turn it off
   std::string word{};                    ///< what follows; empty: a flag
   std::string help{};
+  Values values{};
   std::string environment{};  ///< LLAMA_ARG_CTX_SIZE; empty: none
   bool repeatable = false;
   unsigned commands = 0;  ///< bits of the commands that know it
@@ -26,6 +43,10 @@ struct OptionRow {
   std::function<void(const std::string& name, const std::string& value)> set{};
 
   [[nodiscard]] bool is_flag() const { return word.empty(); }
+  OptionRow& takes(Values what) {
+    values = std::move(what);
+    return *this;
+  }
 };
 
 /// One option as given.
@@ -53,6 +74,9 @@ class OptionTable {
   OptionRow& value(std::vector<std::string> names, std::string word, std::string help,
                    std::function<void(const std::string& name, const std::string& value)> set);
   OptionRow& flag(std::vector<std::string> names, std::string help, bool& target);
+  /// One of `words`; `set` gets its index.
+  OptionRow& choice(std::vector<std::string> names, std::string word, std::string help, std::vector<std::string> words,
+                    std::function<void(std::size_t index)> set);
 
   /// Takes -nf and -t4 for -n -f and -t 4 where no option has that name.
   void join_letters() { letters_ = true; }
@@ -70,6 +94,10 @@ class OptionTable {
   /// Sets what the environment says, then what was given. Returns warnings. Throws UsageError for wrong values, and for
   /// options that none of `commands` knows; `command` is its name.
   std::vector<std::string> apply(const GivenArguments& given, std::string_view command, unsigned commands = kAll) const;
+
+  [[nodiscard]] bool has(const std::string& name) const;
+  /// The options that one of `commands` knows.
+  [[nodiscard]] std::vector<const OptionRow*> rows(unsigned commands = kAll) const;
 
   /// The groups of options that one of `commands` knows, for --help.
   [[nodiscard]] std::string help(unsigned commands = kAll) const;

@@ -103,6 +103,12 @@ double parse_decimal(std::string_view option, std::string_view text, double mini
   throw UsageError(fmt::format("{} {}: give a number from {} to {}", option, quoted(text), minimum, maximum));
 }
 
+unsigned parse_threads(std::string_view option, std::string_view text) {
+  constexpr std::int64_t kMostThreads = 256;
+  const std::int64_t threads = parse_integer(option, text, -1, kMostThreads);
+  return threads < 0 ? 0 : static_cast<unsigned>(threads);
+}
+
 bool parse_truth(std::string_view option, std::string_view text) {
   for (const std::string_view yes : {"on", "enabled", "true", "1"}) {
     if (text == yes) return true;
@@ -150,6 +156,13 @@ std::size_t parse_choice(std::string_view option, std::string_view text, const s
   if (!suggestion.empty()) throw UsageError(fmt::format("{} {}: unknown value{}", option, quoted(text), suggestion));
   throw UsageError(fmt::format("{} {}: unknown value; give one of {}", option, quoted(text), fmt::join(words, ", ")));
 }
+
+const std::vector<std::string>& load_mode_names() {
+  static const std::vector<std::string> kNames{"none", "mmap", "dio"};
+  return kNames;
+}
+
+std::string_view load_mode_name(LoadMode mode) { return load_mode_names().at(static_cast<std::size_t>(mode)); }
 
 std::string unescape(std::string_view text) {
   constexpr std::string_view kLetters = "ntr\"'\\", kMeanings = "\n\t\r\"'\\";

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/loader/source.hpp"
+
 namespace gguf_fuse::cli {
 
 /// The command line makes no sense; what() is the message for the user.
@@ -27,6 +29,8 @@ class UsageError : public std::runtime_error {
 [[nodiscard]] std::int64_t parse_integer(std::string_view option, std::string_view text, std::int64_t minimum,
                                          std::int64_t maximum);
 [[nodiscard]] double parse_decimal(std::string_view option, std::string_view text, double minimum, double maximum);
+/// Threads that read: 0, as many as there are processors, for -1 and 0, as llama.cpp has it.
+[[nodiscard]] unsigned parse_threads(std::string_view option, std::string_view text);
 /// on, enabled, true, 1, or off, disabled, false, 0: llama.cpp's words for flags in the environment.
 [[nodiscard]] bool parse_truth(std::string_view option, std::string_view text);
 /// The parts between commas, which must not be empty.
@@ -44,6 +48,10 @@ template <typename Rows>
 /// The index of `text` among `words`.
 [[nodiscard]] std::size_t parse_choice(std::string_view option, std::string_view text,
                                        const std::vector<std::string>& words);
+
+/// llama.cpp's words for how a file is read: none, mmap, dio; in the order of LoadMode.
+[[nodiscard]] const std::vector<std::string>& load_mode_names();
+[[nodiscard]] std::string_view load_mode_name(LoadMode mode);
 
 /// \n, \t, \r, \", \', \\ and \xNN become what they stand for; other backslashes stay.
 [[nodiscard]] std::string unescape(std::string_view text);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/runtime/chat.hpp"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "chat_formats.hpp"
@@ -157,15 +159,19 @@ Result<ChatTemplate> ChatTemplate::parse(std::string_view text, const Tokenizer&
   return ChatTemplate(std::move(state));
 }
 
+std::vector<std::string> ChatTemplate::builtin_names() {
+  std::vector<std::string> names;
+  for (const ChatFormat& format : chat_formats()) names.emplace_back(format.name);
+  return names;
+}
+
 Result<ChatTemplate> ChatTemplate::builtin(std::string_view name) {
-  std::string names;
   for (const ChatFormat& format : chat_formats()) {
     if (format.name == name) return ChatTemplate(std::make_shared<State>(State{.format = &format}));
-    names += (names.empty() ? "" : ", ") + std::string(format.name);
   }
   return fail(Error{.code = ErrorCode::InvalidArgument,
                     .subject = "the chat template",
-                    .expected = "one of " + names,
+                    .expected = fmt::format("one of {}", fmt::join(builtin_names(), ", ")),
                     .actual = std::string(name)});
 }
 

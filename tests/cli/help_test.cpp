@@ -2,12 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <regex>
-#include <set>
 #include <sstream>
 
 #include "cli_test.hpp"
-#include "support/paths.hpp"
 
 namespace gguf_fuse::test_support {
 namespace {
@@ -16,11 +13,6 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 const std::vector<std::string> kCommands{"convert", "unfuse", "plan", "inspect", "verify", "hash", "targets"};
-
-std::set<std::string> long_options(const std::string& text) {
-  static const std::regex pattern("--[a-z][a-z-]+");
-  return {std::sregex_token_iterator(text.begin(), text.end(), pattern), std::sregex_token_iterator()};
-}
 
 TEST(Help, EveryCommandHasOneOnStandardOutput) {
   for (const std::string& command : kCommands) {
@@ -50,12 +42,6 @@ TEST(Help, NamesEveryCommandAndExitCode) {
 TEST(Help, FitsATerminalOfHundredColumns) {
   std::istringstream lines(gguf_fuse({"--help-all"}).out);
   for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 100U) << line;
-}
-
-TEST(Help, CompletionKnowsEveryOptionAndCommand) {
-  const auto script = read_text(test_data("../../cli/completion/gguf-fuse.bash"));
-  for (const std::string& option : long_options(gguf_fuse({"--help-all"}).out)) EXPECT_THAT(script, HasSubstr(option));
-  for (const std::string& command : kCommands) EXPECT_THAT(script, HasSubstr(command));
 }
 
 TEST(Help, VersionNamesProgramAndLicence) {

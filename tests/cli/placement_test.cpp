@@ -51,12 +51,13 @@ TEST(Placement, DevicesAreChosenByName) {
 }
 
 TEST(Placement, SharesNeedAsManyDevices) {
-  const auto split = choose({.split = {3, 1}}, {"cpu", "gpu1", "gpu2"}).value();
+  const auto split = choose({.loading = {.split = {3, 1}}}, {"cpu", "gpu1", "gpu2"}).value();
   EXPECT_THAT(names_of(split), ElementsAre("gpu1", "gpu2"));
   EXPECT_THAT(split.split, ElementsAre(3, 1));
-  EXPECT_THAT(names_of(choose({.split = {3, 1}}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1", "cpu"));
-  EXPECT_EQ(choose({.split = {1, 1}}, {"cpu"}).error().code, ErrorCode::InvalidArgument);
-  EXPECT_EQ(choose({.devices = "gpu1", .split = {1, 1}}, {"cpu", "gpu1"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_THAT(names_of(choose({.loading = {.split = {3, 1}}}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1", "cpu"));
+  EXPECT_EQ(choose({.loading = {.split = {1, 1}}}, {"cpu"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(choose({.devices = "gpu1", .loading = {.split = {1, 1}}}, {"cpu", "gpu1"}).error().code,
+            ErrorCode::InvalidArgument);
 }
 
 TEST(Placement, TheLastLayersGoToTheGpu) {
@@ -82,7 +83,7 @@ TEST(Placement, WhatHasNoEffectIsTold) {
   const auto gpu = choose({.gpu_layers = 4}, {"gpu1"}).value();
   EXPECT_THAT(names_of(gpu), ElementsAre("gpu1"));
   EXPECT_THAT(gpu.notes, ElementsAre(HasSubstr("no CPU device")));
-  const auto split = choose({.split = {1, 1}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
+  const auto split = choose({.loading = {.split = {1, 1}}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
   EXPECT_THAT(split.split, ElementsAre(1, 1));
   EXPECT_THAT(split.notes, ElementsAre(HasSubstr("-ts")));
 }
@@ -112,7 +113,8 @@ TEST(PlacementOverrides, AnotherDeviceJoinsWithoutLayers) {
   EXPECT_THAT(choice.split, ElementsAre(1, 0, 0));
   EXPECT_THAT(overrides_of(choice), ElementsAre(testing::Pair("exps", "cpu"), testing::Pair("output", "gpu2"),
                                                 testing::Pair("attn", "gpu1")));
-  const auto shares = choose({.split = {3, 1}, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1", "gpu2"}).value();
+  const auto shares =
+      choose({.loading = {.split = {3, 1}}, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1", "gpu2"}).value();
   EXPECT_THAT(names_of(shares), ElementsAre("gpu1", "gpu2", "cpu"));
   EXPECT_THAT(shares.split, ElementsAre(3, 1, 0));
   // the CPU that -ngl brought is the one

@@ -46,3 +46,6 @@ g++ -std=c++20 "$here/main.cpp" -o "$work/consumer" $(pkg-config --cflags --libs
 check "$work/consumer" "$work/one.gguf"
 
 "$prefix/bin/gguf-fuse" --version >/dev/null
+for script in bash-completion/completions/gguf-run zsh/site-functions/_gguf-run fish/vendor_completions.d/gguf-run.fish; do
+  grep -q -- chat-template "$prefix/share/$script"
+done

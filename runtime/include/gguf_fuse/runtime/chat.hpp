@@ -46,6 +46,7 @@ class GGUF_FUSE_EXPORT ChatTemplate {
   [[nodiscard]] static Result<ChatTemplate> parse(std::string_view jinja, const Tokenizer& tokenizer, std::string path);
   /// By name, as in --chat-template (llama.cpp's names, and a few more). Errors: InvalidArgument, with the names.
   [[nodiscard]] static Result<ChatTemplate> builtin(std::string_view name);
+  [[nodiscard]] static std::vector<std::string> builtin_names();
 
   /// "jinja", or the name of one that is built in.
   [[nodiscard]] std::string_view name() const;
