@@ -3,7 +3,7 @@
 
 #include "reasons.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 // What a caller made up is no code of the list.
@@ -32,4 +32,4 @@ std::string Reason::clause() const {
 
 std::string Reason::text() const { return engine.empty() ? clause() : engine + " " + clause(); }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

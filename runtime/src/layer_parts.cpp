@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 LayerParts::LayerParts(const PlannedFile& file, const std::string& path, const Hyperparameters& hyperparameters)
     : path_(path), hp_(hyperparameters) {
@@ -54,4 +54,4 @@ Result<bool> LayerParts::has(std::size_t layer, std::initializer_list<std::strin
   return false;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 
 #include "clock.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Error name_tensor(Error error, const ModelInfo& info, const Piece& piece) {
   if (!error.subject.empty() || error.code == ErrorCode::Interrupted) return error;
@@ -134,4 +134,4 @@ Result<StageTimes> load_in_parallel(const LoadInput& input, Lanes& lanes, unsign
   return sum;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -10,7 +10,7 @@
 
 #include "weights.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Finds tensors of a plan's file by name, checks them, and gives each a place on the present device. Errors of all:
 /// MissingTensor, BadTensorShape, UnsupportedType, OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
@@ -116,4 +116,4 @@ class TensorPlaces {
   Device* device_ = nullptr;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -14,7 +14,7 @@
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// A tensor of the output: its row of the table and where its bytes come from.
 struct PlannedTensor {
@@ -94,4 +94,4 @@ struct FuseOptions {
 /// counterpart) and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

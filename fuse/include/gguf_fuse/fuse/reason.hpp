@@ -6,9 +6,10 @@
 #include <tuple>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// What became of a rule in a layer.
 enum class Outcome : std::uint8_t {
@@ -45,4 +46,4 @@ struct Reason {
   [[nodiscard]] GGUF_FUSE_EXPORT std::string text() const;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse
