@@ -15,7 +15,7 @@
 
 namespace {
 
-using namespace gguf_fuse;
+using namespace gguf_fuse::kernels;
 
 Device& bench_device() {
   static const std::shared_ptr<Device> device = [] {

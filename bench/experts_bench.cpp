@@ -16,7 +16,7 @@
 
 namespace {
 
-using namespace gguf_fuse;
+using namespace gguf_fuse::kernels;
 using support::value_of;
 
 struct Case {

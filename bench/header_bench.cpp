@@ -11,7 +11,7 @@
 
 namespace {
 
-using namespace gguf_fuse;
+using namespace gguf_fuse::loader;
 
 /// Of the whole process, since its start.
 double peak_resident_mib() {

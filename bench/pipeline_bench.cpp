@@ -17,6 +17,7 @@
 namespace {
 
 using namespace gguf_fuse;
+using namespace gguf_fuse::fuse;
 
 /// Memory that several threads write into at once; the tests' sink has a lock.
 class UnlockedSink final : public Sink {

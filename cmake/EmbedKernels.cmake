@@ -7,6 +7,6 @@ foreach(file IN LISTS FILES)
   string(APPEND rows "    {\"${file}\", R\"~~(${text})~~\"},\n")
 endforeach()
 file(WRITE ${OUTPUT} "// Written by cmake/EmbedKernels.cmake.\n#include \"embedded_kernels.hpp\"\n\n"
-                     "namespace gguf_fuse {\n\nstd::span<const EmbeddedKernel> embedded_kernels() {\n"
+                     "namespace gguf_fuse::kernels::detail {\n\nstd::span<const EmbeddedKernel> embedded_kernels() {\n"
                      "  static constexpr EmbeddedKernel kKernels[] = {\n${rows}  };\n  return kKernels;\n}\n\n"
-                     "}  // namespace gguf_fuse\n")
+                     "}  // namespace gguf_fuse::kernels::detail\n")

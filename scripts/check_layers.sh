@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# check_layers.sh: what the link lines cannot enforce. Rooms include only rooms below them, the libraries never print or end
-# the process, and no code but the tables asks for an architecture by its name.
+# check_layers.sh: what the link lines cannot enforce. Rooms include only rooms below them and stand in a namespace each, the
+# libraries never print or end the process, and no code but the tables asks for an architecture by its name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -34,6 +34,11 @@ refuse "a library prints" \
   '#include *<(iostream|print)>|\b(std::)?(f?printf|v?f?puts|putchar|perror)\(|\bfmt::print' "${libraries[@]}"
 refuse "a library ends the process" \
   '\b(std::)?(abort|terminate|exit|_exit|_Exit|quick_exit)\(|\bassert\(' "${libraries[@]}"
+
+# A room's things are in its namespace; what all rooms share, the errors, in gguf_fuse.
+for room in loader fuse kernels jinja runtime cli; do
+  refuse "$room has something outside of its namespace" "^namespace gguf_fuse(?!::$room\b).*\{\$" "$room" --exclude='error.[ch]pp'
+done
 
 # Architectures stand in two tables: what can be fused, and what can run.
 table=fuse/src/architectures.cpp

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "gguf_fuse/kernels/device.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

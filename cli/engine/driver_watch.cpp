@@ -154,7 +154,7 @@ void watch_drivers(const ErrorStyle& style) {
 // pass by them.
 extern "C" __attribute__((visibility("default"))) void abort() noexcept {
   using namespace gguf_fuse::cli;
-  if (const char* call = gguf_fuse::driver_call()) tell_and_end(call, "the driver ended the process (abort)");
+  if (const char* call = gguf_fuse::kernels::driver_call()) tell_and_end(call, "the driver ended the process (abort)");
   std::signal(SIGABRT, SIG_DFL);
   std::raise(SIGABRT);
   _exit(128 + SIGABRT);

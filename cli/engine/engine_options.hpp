@@ -10,6 +10,7 @@
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/runtime/model.hpp"
 #include "gguf_fuse/runtime/session.hpp"
+#include "namespace.hpp"
 #include "option_table.hpp"
 
 namespace gguf_fuse::cli {

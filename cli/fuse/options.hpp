@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gguf_fuse/fuse/convert.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "gguf_fuse/runtime/session.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

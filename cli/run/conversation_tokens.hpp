@@ -6,6 +6,7 @@
 
 #include "gguf_fuse/runtime/chat.hpp"
 #include "gguf_fuse/runtime/tokenizer.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

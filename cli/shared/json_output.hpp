@@ -7,6 +7,7 @@
 
 #include "gguf_fuse/loader/metadata.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

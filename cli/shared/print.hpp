@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "gguf_fuse/loader/tensor_type.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

@@ -3,7 +3,7 @@
 
 #include <array>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr Support Y = Support::Yes;
@@ -208,4 +208,4 @@ static_assert(traps_are_told(), "a refusal says why");
 
 std::span<const ArchitectureRow> architecture_rows() { return kRows; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -5,9 +5,9 @@
 
 #include "gguf_fuse/fuse/targets.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// The rows, sorted by name.
 [[nodiscard]] std::span<const ArchitectureRow> architecture_rows();
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/fuse/byte_map.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 // A piece that goes on where the last one ended. The last one of several leaves their run, for it is longer now.
 bool ByteMap::extend(const Piece& piece) {
@@ -87,4 +87,4 @@ PieceRange pieces_in(std::uint64_t start, std::uint64_t stride, std::uint64_t by
   return {std::min(first, count), std::max(std::min(first, count), std::min(last, count))};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

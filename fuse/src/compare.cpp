@@ -10,7 +10,7 @@
 #include "scatter.hpp"
 #include "workers.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 Error difference(const Source& output, std::string_view tensor, std::uint64_t offset, std::string expected = {},
@@ -140,4 +140,4 @@ Result<void> compare(const Plan& plan, const std::vector<Extent>& extents, Sourc
   });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -6,7 +6,7 @@
 
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 /// Cuts fused tensors of `model` wherever `other` has their parts, whose shapes say where.
@@ -148,4 +148,4 @@ Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original) {
   return plan;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -13,7 +13,7 @@
 #include "ticker.hpp"
 #include "workers.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using Sinks = std::vector<std::unique_ptr<Sink>>;
@@ -291,4 +291,4 @@ Result<ConvertReport> convert(const ConvertRequest& request) {
   return without_exceptions([&] { return Converter(request).run(); });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

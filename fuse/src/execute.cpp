@@ -13,7 +13,7 @@
 #include "tracks.hpp"
 #include "workers.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 /// Lets threads that finish chunks in any order write them in theirs.
@@ -233,4 +233,4 @@ Result<void> write_headers(const Plan& plan, const std::vector<std::unique_ptr<S
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 // The first tensor that ends after `offset`. Tensors lie in the order of their offsets.
@@ -55,4 +55,4 @@ std::string_view tensor_at(const PlannedFile& file, std::uint64_t offset) {
   return inside ? std::string_view(tensor->name) : std::string_view();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Calls `function(tensor, piece)` for every piece of `file` within [begin, end) of the output file; piece.offset is
 /// absolute there. Stops at the first error, which gets the tensor's name.
@@ -24,4 +24,4 @@ namespace gguf_fuse {
 /// The name of the tensor at `offset` of the output file; empty in header and padding.
 [[nodiscard]] std::string_view tensor_at(const PlannedFile& file, std::uint64_t offset);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -10,7 +10,7 @@
 #include <array>
 #include <cerrno>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 struct FilesystemRow {
@@ -89,4 +89,4 @@ Result<bool> kernel_copy(const PlannedFile& file, Model& model, Sink& sink, std:
   return supported;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -3,7 +3,7 @@
 
 #include "gather.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Whether copy_file_range is likely to beat reading and writing from `source` to `sink`: only where the filesystem
 /// copies on its own side (docs/performance.md has the measurements).
@@ -14,4 +14,4 @@ namespace gguf_fuse {
 [[nodiscard]] Result<bool> kernel_copy(const PlannedFile& file, Model& model, Sink& sink, std::uint64_t begin,
                                        std::uint64_t end);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr std::string_view kExtraNames = "general.tensor_extra.name";
@@ -116,4 +116,4 @@ std::vector<ChangedKey> tensor_extra_changes(const LogicalModel& original, std::
       {.key = kExtraFlags, .original = flags, .type = ValueType::Array, .value = stored_value(writer, kExtraFlags)}};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -5,7 +5,7 @@
 
 #include "record.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Where a file stands among the shards of the output; count 0 is a file of its own.
 struct ShardPlace {
@@ -24,4 +24,4 @@ struct ShardPlace {
 [[nodiscard]] std::vector<ChangedKey> tensor_extra_changes(const LogicalModel& original,
                                                            std::span<const LogicalTensor> tensors);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

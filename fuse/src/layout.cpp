@@ -5,7 +5,7 @@
 
 #include "key_changes.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 /// One file before its header is written: which tensors, which original shard's keys.
@@ -230,4 +230,4 @@ Result<Layout> lay_out(const LogicalModel& original, std::vector<LogicalTensor> 
   return layout;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

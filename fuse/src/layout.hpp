@@ -5,7 +5,7 @@
 
 #include "logical_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 struct Layout {
   std::vector<PlannedFile> files;
@@ -18,4 +18,4 @@ struct Layout {
 [[nodiscard]] Result<Layout> lay_out(const LogicalModel& original, std::vector<LogicalTensor> tensors,
                                      const SplitOptions& split);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

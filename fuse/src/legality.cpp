@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 using Refusal = std::optional<Reason>;
@@ -184,4 +184,4 @@ Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Ta
   return rule.rows == PartRows::OfHeads ? refuse_heads(view, rule, layer, parts, target) : std::nullopt;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -10,7 +10,7 @@
 #include "logical_model.hpp"
 #include "reasons.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// A number that the metadata may state, or why it cannot be told.
 using Stated = tl::expected<std::optional<std::uint64_t>, Reason>;
@@ -81,4 +81,4 @@ using UnfuseCut = tl::expected<Cut, Reason>;
 [[nodiscard]] UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer,
                                     const LogicalTensor& fused);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 // How a tensor falls into matrices whose rows are concatenated: biases are matrices of one-element rows.
@@ -162,4 +162,4 @@ LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool alon
   return out;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

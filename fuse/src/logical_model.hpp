@@ -13,7 +13,7 @@
 #include "gguf_fuse/fuse/plan.hpp"
 #include "tracks.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// More experts in one tensor than any engine knows; keeps the map of a hostile file small.
 inline constexpr std::uint64_t kMostMatrices = 65536;
@@ -109,4 +109,4 @@ struct Cut {
 [[nodiscard]] LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements,
                                         std::string name);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -6,7 +6,7 @@
 
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr std::string_view kLayerPrefix = "blk.";
@@ -135,4 +135,4 @@ bool ModelView::wants_precise_activations(std::string_view tensor) const {
   return std::binary_search(precise_.begin(), precise_.end(), tensor);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -5,7 +5,7 @@
 
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 template <ReasonCode Code, typename... Arguments>
@@ -105,4 +105,4 @@ UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t lay
   return heads(view, rule, layer, fused);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

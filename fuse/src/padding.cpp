@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr std::uint64_t kStep = std::uint64_t{1} << 16;
@@ -50,4 +50,4 @@ Result<bool> padding_is_zero(Model& model) {
   return true;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -4,9 +4,10 @@
 #include <span>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// A range of a file that belongs to no tensor.
 struct Gap {
@@ -22,4 +23,4 @@ struct Gap {
 
 [[nodiscard]] bool all_zero(std::span<const std::byte> bytes);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

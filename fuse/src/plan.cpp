@@ -13,7 +13,7 @@
 #include "layout.hpp"
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 // Fused tensors by the original index at which they stand, and the names of the parts they replace.
@@ -199,4 +199,4 @@ Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
   return plan;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "plan_check.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 Error misfit(std::string_view subject, std::string expected, std::string actual) {
@@ -102,4 +102,4 @@ Result<void> check_plan(const Plan& plan, const Model& model) {
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -9,7 +9,7 @@
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// A plan is data that anybody may hand in, and the pipeline does its arithmetic without further questions. So, once
 /// before it starts: every run lies in its tensor and in its file of `model`, every tensor in its output, and the model
@@ -33,4 +33,4 @@ template <typename Side>
                .hint = "give one for every file of the plan"});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -3,7 +3,7 @@
 
 #include "reasons.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 // What a caller made up is no code of the list.
@@ -38,4 +38,4 @@ std::string texts_of(const std::vector<Reason>& reasons) {
   return text;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

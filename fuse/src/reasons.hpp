@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/fuse/reason.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 struct ReasonRow {
   Outcome outcome;
@@ -34,4 +34,4 @@ template <ReasonCode Code, typename... Arguments>
   return {.code = Code, .arguments = {fmt::format("{}", arguments)...}};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "record.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 namespace {
 
@@ -87,4 +87,4 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
   return write_hashes(header, original);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

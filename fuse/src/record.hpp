@@ -7,7 +7,7 @@
 #include "gguf_fuse/loader/header_writer.hpp"
 #include "logical_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Keys of the record (docs/format.md): what was fused, so that unfuse restores the original byte for byte.
 namespace record_keys {
@@ -60,4 +60,4 @@ struct RecordSlots {
 RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
                          std::span<const LogicalTensor* const> fused, std::span<const ChangedKey> changes);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -3,7 +3,7 @@
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 void store_number(std::span<std::byte> out, std::uint64_t value, bool big_endian) {
@@ -58,4 +58,4 @@ std::vector<std::string> changed_tensors(const Plan& plan, const Execution& exec
   return names;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -9,7 +9,7 @@
 #include "plan_check.hpp"
 #include "record.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 // Zeros behind the last tensor that a record may ask for: far above any writer's padding, far below a full disk.
@@ -332,4 +332,4 @@ Result<LogicalModel> original_model(const ModelInfo& model) {
   return RecordReader(model).read();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -4,7 +4,7 @@
 #include "gguf_fuse/fuse/plan.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 constexpr std::array kFamilies = {
@@ -76,4 +76,4 @@ const Rule& rule(RuleId id) {
   return index < kRules.size() ? kRules[index] : kNone;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

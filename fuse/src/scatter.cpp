@@ -12,7 +12,7 @@
 #include "tracks.hpp"
 #include "workers.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 /// Hands out windows of a stream: reading is serial by nature, what follows is not.
@@ -147,4 +147,4 @@ Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std:
   return execution;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

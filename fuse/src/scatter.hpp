@@ -5,7 +5,7 @@
 
 #include "gather.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Where a piece of the source goes: a piece whose offset is absolute in output file `file`.
 struct ScatteredPiece {
@@ -52,4 +52,4 @@ struct Window {
 [[nodiscard]] Result<Execution> scatter(const Plan& plan, Model& model, const std::vector<std::unique_ptr<Sink>>& sinks,
                                         const PipelineOptions& options);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -7,7 +7,7 @@
 #include "architectures.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 constexpr std::array kTargets = {
@@ -67,4 +67,4 @@ Support support(Target target, std::string_view architecture, RuleId id) {
   return reads(mainline) ? ik : mainline;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

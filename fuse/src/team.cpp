@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 void FirstError::set(Error error) {
   const std::lock_guard lock(mutex_);
@@ -43,4 +43,4 @@ Result<void> run_team(unsigned threads, unsigned needed, FirstError& first,
   return first.result();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

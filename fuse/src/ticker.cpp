@@ -3,7 +3,7 @@
 
 #include <system_error>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 Ticker::Ticker(std::chrono::milliseconds period, std::function<void()> tick) : tick_(std::move(tick)) {
   try {
@@ -27,4 +27,4 @@ void Ticker::run(std::chrono::milliseconds period) {
   while (!stopping_.wait_for(lock, period, [this] { return stop_; })) tick_();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

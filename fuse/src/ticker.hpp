@@ -7,7 +7,7 @@
 #include <mutex>
 #include <thread>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Calls a function now and then, on a thread of its own, until it is destroyed. Does without when no thread can be
 /// had.
@@ -28,4 +28,4 @@ class Ticker {
   std::thread thread_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -11,7 +11,7 @@
 #include <limits>
 #include <memory>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr std::uint64_t kNoEnd = std::numeric_limits<std::uint64_t>::max();
@@ -98,4 +98,4 @@ ContentHash hash_header(std::span<const std::byte> header, std::uint64_t padding
   return {.low = hash.low64, .high = hash.high64};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

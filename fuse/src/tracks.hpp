@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// Slices are hashed in blocks of this size, the last one of a slice shorter. No larger than the smallest chunk that
 /// the pipeline moves (workers.cpp), so that each block is whole in the hands of one thread.
@@ -49,4 +49,4 @@ class OriginalHasher {
 [[nodiscard]] ContentHash hash_header(std::span<const std::byte> header, std::uint64_t padding,
                                       std::uint64_t file_bytes);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -7,7 +7,7 @@
 #include "layout.hpp"
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 /// Takes tensors apart that came fused from elsewhere, by the rules and the model's own head counts.
@@ -211,4 +211,4 @@ Result<Plan> plan_unfuse(const ModelInfo& model, const SplitOptions& split) {
   return plan;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -10,7 +10,7 @@
 #include "workers.hpp"
 #include "xxhash_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 // Of two streams one must become a file; a stream whose header was read cannot start again, so it is opened anew.
@@ -164,4 +164,4 @@ Result<std::vector<TensorHash>> hash_tensors(Model& model, const PipelineOptions
   return hashes;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

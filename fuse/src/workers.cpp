@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <thread>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 constexpr std::uint64_t kLeastChunk = std::uint64_t{64} << 10;
@@ -41,4 +41,4 @@ Result<void> run_threads(unsigned threads, const std::function<Result<void>(Firs
 
 Error interrupted() { return {.code = ErrorCode::Interrupted}; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

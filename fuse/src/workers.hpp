@@ -8,7 +8,7 @@
 #include "gguf_fuse/fuse/pipeline.hpp"
 #include "gguf_fuse/fuse/team.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// How often the disk is given what was written meanwhile, so that fsync finds little left. Once a chunk is too often:
 /// the calls wait for the disk's queue, and with them the copying (docs/performance.md).
@@ -40,4 +40,4 @@ inline void start_count(Control* control, std::uint64_t total) {
   control->bytes_total.store(total, std::memory_order_relaxed);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

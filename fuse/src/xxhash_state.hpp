@@ -7,7 +7,7 @@
 #include <memory>
 #include <span>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// XXH64 with seed 0 over bytes that arrive in pieces.
 class XxHash64 {
@@ -20,4 +20,4 @@ class XxHash64 {
   std::unique_ptr<XXH64_state_t, XXH_errorcode (*)(XXH64_state_t*)> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

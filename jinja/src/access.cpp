@@ -4,7 +4,7 @@
 #include "characters.hpp"
 #include "operators.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 Result<Value> method_of(Machine& machine, const Value& base, std::string_view name) {
@@ -134,4 +134,4 @@ Result<Value> slice_of(Machine& machine, const Value& base, const Value* begin, 
   return text != nullptr ? Value(std::move(part)) : machine.make_list(std::move(items), base.list()->kind);
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -9,7 +9,7 @@
 #include "gguf_fuse/jinja/value.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 class Machine;
 struct Node;
@@ -58,4 +58,4 @@ struct Callable {
   Scope* scope = nullptr;
 };
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

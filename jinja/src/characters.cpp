@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 struct Lead {
@@ -97,4 +97,4 @@ Range strip_range(std::string_view text, const std::string* drop, bool left, boo
   return range;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

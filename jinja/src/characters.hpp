@@ -9,7 +9,7 @@
 
 #include "gguf_fuse/jinja/text.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 /// A code point and its bytes; an ill-formed byte is a character of its own, U+FFFD.
 struct Character {
@@ -39,4 +39,4 @@ struct Range {
 [[nodiscard]] constexpr char to_upper(char c) { return is_lower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 [[nodiscard]] constexpr char to_lower(char c) { return is_upper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -5,7 +5,7 @@
 #include "operators.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 Result<Value> Machine::evaluate(const Node& node) {
   const Nested nested(*this);
@@ -220,4 +220,4 @@ Result<Value> Machine::evaluate_conditional(const Node& node) {
   return node.items[2] == nullptr ? Result<Value>(Value()) : evaluate(*node.items[2]);
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

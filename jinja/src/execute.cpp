@@ -6,7 +6,7 @@
 #include "operators.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 /// Opens a scope and returns to the one before.
 class Machine::InScope {
@@ -334,4 +334,4 @@ Result<void> Machine::bind(const Callable& callable, const Arguments& arguments)
   return {};
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -9,7 +9,7 @@
 #include "operators.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 /// What stands between a % and its letter.
@@ -181,4 +181,4 @@ Result<Value> brace_format(Machine& machine, const Text& format, const Arguments
   return Value(std::move(out));
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

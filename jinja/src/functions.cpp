@@ -7,7 +7,7 @@
 #include "represent.hpp"
 #include "strings.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 using Self = const Value&;
@@ -166,4 +166,4 @@ const Builtin* find_method(const Value& self, std::string_view name) {
   return self.dict()->kind == Dict::Kind::Loop ? find(kLoopMethods, name) : find(kDictMethods, name);
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -7,7 +7,7 @@
 #include "characters.hpp"
 #include "string_literal.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 bool is_name_start(char c) { return is_upper(c) || is_lower(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80U; }
@@ -257,4 +257,4 @@ Error syntax_error(int line, std::string what) {
 
 Result<std::vector<Token>> tokenize(std::string_view source) { return Lexer(with_plain_lines(source)).run(); }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

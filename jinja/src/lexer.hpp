@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 enum class TokenKind : std::uint8_t {
   Data,
@@ -35,4 +35,4 @@ struct Token {
 
 [[nodiscard]] Error syntax_error(int line, std::string what);
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -5,7 +5,7 @@
 #include "operators.hpp"
 #include "strings.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 using Self = const Value&;
@@ -281,4 +281,4 @@ constexpr Builtin kFilters[] = {{"attr", 1, attribute},
 
 std::span<const Builtin> list_filters() { return kFilters; }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -4,7 +4,7 @@
 #include "callable.hpp"
 #include "node.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 /// Variables of one place. A loop's body has one a round, a macro's one a call.
 struct Scope {
@@ -100,4 +100,4 @@ class Machine {
   std::uint64_t bytes_ = 0;
 };
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/jinja/template.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 enum class NodeKind : std::uint8_t {
   // statements
@@ -60,6 +60,10 @@ struct Node {
   std::vector<std::pair<std::string, const Node*>> named{};  ///< keyword arguments; parameters with their defaults
   std::vector<Body> bodies{};
 };
+
+}  // namespace gguf_fuse::jinja::detail
+
+namespace gguf_fuse::jinja {
 
 /// Nodes lie in one container and not in each other, so that no depth of nesting is a depth of destructors.
 struct Template::Program {

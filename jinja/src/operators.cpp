@@ -6,7 +6,7 @@
 #include "characters.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 Result<Value> floored_division(Machine& machine, std::string_view op, std::int64_t left, std::int64_t right) {
@@ -256,4 +256,4 @@ Result<bool> compare(Machine& machine, std::string_view op, const Value& left, c
   return op == ">" ? sign > 0 : sign >= 0;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

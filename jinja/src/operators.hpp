@@ -5,7 +5,7 @@
 
 #include "machine.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 [[nodiscard]] bool is_true(const Value& value);
 /// Of an integer or a boolean.
@@ -36,4 +36,4 @@ namespace gguf_fuse::jinja {
 [[nodiscard]] Result<Value> slice_of(Machine& machine, const Value& base, const Value* begin, const Value* end,
                                      const Value* step);
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -4,7 +4,7 @@
 
 #include "parser.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 // items: value, condition, other value (or null).
 NodeResult Parser::expression() {
@@ -228,4 +228,4 @@ NodeResult Parser::dict_literal() {
   return node;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -4,7 +4,7 @@
 
 #include "parser.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 NodeResult Parser::postfix(Node* node) {
   for (;;) {
@@ -138,4 +138,4 @@ NodeResult Parser::test(Node* node) {
   return negation;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

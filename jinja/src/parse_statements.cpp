@@ -3,7 +3,7 @@
 
 #include "parser.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 Result<void> Parser::run() {
   GGUF_FUSE_ASSIGN(program_.body, body({}));
@@ -308,4 +308,4 @@ NodeResult Parser::generation_statement() {
   return node;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

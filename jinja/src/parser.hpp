@@ -9,7 +9,7 @@
 #include "lexer.hpp"
 #include "node.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 using NodeResult = Result<Node*>;
 
@@ -106,4 +106,4 @@ class Level {
 };
 inline constexpr unsigned kMostLevels = 120;
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -7,7 +7,7 @@
 #include "characters.hpp"
 #include "operators.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 std::string hexadecimal_text(char32_t code, std::size_t digits) {
@@ -118,4 +118,4 @@ Result<void> represent(Machine& machine, const Value& value, Text& out) {
   return {};
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

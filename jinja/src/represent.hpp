@@ -3,7 +3,7 @@
 
 #include "machine.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 /// Python's repr of a float: the shortest digits that read back, with an exponent from 1e16 on and below 1e-4.
 [[nodiscard]] std::string float_text(double value);
@@ -26,4 +26,4 @@ struct JsonStyle {
 /// Python's json.dumps.
 [[nodiscard]] Result<Text> to_json(Machine& machine, const Value& value, const JsonStyle& style);
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -5,7 +5,7 @@
 
 #include "characters.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 std::optional<char32_t> hexadecimal(std::string_view text, std::size_t digits) {
   if (text.size() < digits) return std::nullopt;
@@ -49,4 +49,4 @@ std::optional<std::string> string_literal(std::string_view body) {
   return text;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

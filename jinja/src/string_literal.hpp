@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 /// What a string between quotes means: Python's escapes, and an unknown one stays as it is. Nothing where Python
 /// refuses it.
@@ -14,4 +14,4 @@ namespace gguf_fuse::jinja {
 /// The number of `digits` hexadecimal digits at the beginning of `text`.
 [[nodiscard]] std::optional<char32_t> hexadecimal(std::string_view text, std::size_t digits);
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

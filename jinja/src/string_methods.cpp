@@ -5,7 +5,7 @@
 #include "represent.hpp"
 #include "strings.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 using Self = const Value&;
@@ -246,4 +246,4 @@ constexpr Builtin kMethods[] = {{"capitalize", 0, changed<capitalized>},
 
 std::span<const Builtin> string_methods() { return kMethods; }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

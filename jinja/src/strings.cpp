@@ -6,7 +6,7 @@
 #include "operators.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 Text mapped(const Text& text, char (*change)(char), std::size_t begin, std::size_t end) {
@@ -96,4 +96,4 @@ Result<std::int64_t> integer_argument(Machine& machine, const Value* value, std:
   return machine.failure("an integer is wanted, and this is " + std::string(kind_name(*value)));
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -4,7 +4,7 @@
 #include "characters.hpp"
 #include "machine.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 
 // What filters and methods of strings share. All are Python's.
 
@@ -24,4 +24,4 @@ namespace gguf_fuse::jinja {
 [[nodiscard]] Result<const Text*> text_argument(Machine& machine, const Value* value, std::string_view what);
 [[nodiscard]] Result<std::int64_t> integer_argument(Machine& machine, const Value* value, std::int64_t standard);
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

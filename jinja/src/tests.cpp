@@ -4,7 +4,7 @@
 #include "characters.hpp"
 #include "operators.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 using Self = const Value&;
@@ -128,4 +128,4 @@ const Builtin* find_test(std::string_view name) {
   return nullptr;
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -7,7 +7,7 @@
 #include "represent.hpp"
 #include "strings.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 using Self = const Value&;
@@ -244,4 +244,4 @@ constexpr Builtin kFilters[] = {{"abs", 0, absolute},
 
 std::span<const Builtin> text_filters() { return kFilters; }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

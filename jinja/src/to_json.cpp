@@ -7,7 +7,7 @@
 #include "operators.hpp"
 #include "represent.hpp"
 
-namespace gguf_fuse::jinja {
+namespace gguf_fuse::jinja::detail {
 namespace {
 
 class JsonWriter {
@@ -146,4 +146,4 @@ Result<Text> to_json(Machine& machine, const Value& value, const JsonStyle& styl
   return writer.take();
 }
 
-}  // namespace gguf_fuse::jinja
+}  // namespace gguf_fuse::jinja::detail

@@ -16,6 +16,7 @@
 namespace {
 
 using namespace gguf_fuse;
+using namespace gguf_fuse::kernels;
 
 Result<std::string> answer(std::string_view index, std::string_view name, std::string_view dot) {
   GGUF_FUSE_ASSIGN(const auto devices, list_devices());

@@ -6,7 +6,7 @@
 #include "attention_program.hpp"
 #include "prepare_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// Splitting costs a second launch (about 6 us on PoCL) and pays when each part still has this many positions.
@@ -108,4 +108,4 @@ Result<Operation> attention(Device& device, const AttentionShape& shape, const C
                                : batch(device, program, shape, cache, q, out, step);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

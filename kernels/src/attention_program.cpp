@@ -9,7 +9,7 @@
 #include "prepare_program.hpp"
 #include "style.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr CacheTypeRow kCacheTypes[] = {
@@ -42,13 +42,13 @@ const CacheTypeRow& cache_type_row(CacheType type) {
   return kCacheTypes[index < std::size(kCacheTypes) ? index : 0];
 }
 
-std::uint32_t group_rows(const HeadShape& heads) {
+std::uint32_t detail::group_rows(const HeadShape& heads) {
   // In the group style the rows of queries lie in local memory, of which there may be 32 KiB only.
   const std::uint32_t most = heads.size > 256 ? 4 : 16;
   return std::min(heads.heads / heads.kv_heads, most);
 }
 
-std::uint32_t cache_tiles(const CacheShape& shape) { return ceil_divide(shape.capacity, kCacheTile); }
+std::uint32_t detail::cache_tiles(const CacheShape& shape) { return ceil_divide(shape.capacity, kCacheTile); }
 
 std::uint64_t CacheShape::k_bytes() const {
   return std::uint64_t{heads.kv_heads} * cache_tiles(*this) *
@@ -61,7 +61,7 @@ std::uint64_t CacheShape::v_bytes() const {
          tile_bytes(v, padded, ceil_divide(heads.size, kGroupElements));
 }
 
-Result<std::shared_ptr<Program>> attention_program(Device& device, const CacheShape& shape) {
+Result<std::shared_ptr<Program>> detail::attention_program(Device& device, const CacheShape& shape) {
   Defines defines;
   defines.emplace_back("HEAD_SIZE", fmt::format("{}", shape.heads.size));
   defines.emplace_back("GROUP_ROWS", fmt::format("{}", group_rows(shape.heads)));
@@ -70,7 +70,7 @@ Result<std::shared_ptr<Program>> attention_program(Device& device, const CacheSh
   return device.program(in_style({.file = "attention.cl", .defines = std::move(defines)}, device.profile()));
 }
 
-Result<void> check_cache(const Cache& cache) {
+Result<void> detail::check_cache(const Cache& cache) {
   const HeadShape& heads = cache.shape.heads;
   if (heads.size == 0 || heads.kv_heads == 0 || heads.heads == 0 || heads.heads % heads.kv_heads != 0 ||
       cache.shape.capacity == 0) {
@@ -83,4 +83,4 @@ Result<void> check_cache(const Cache& cache) {
   return check_buffers("cache", {{"k", cache.k, cache.shape.k_bytes()}, {"v", cache.v, cache.shape.v_bytes()}});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

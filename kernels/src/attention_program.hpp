@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/kernels/attention.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Positions of a tile of the cache.
 inline constexpr std::uint32_t kCacheTile = 16;
@@ -22,4 +22,4 @@ inline constexpr std::uint32_t kCacheTile = 16;
 /// InvalidArgument unless the cache has heads and room for its shape.
 [[nodiscard]] Result<void> check_cache(const Cache& cache);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -8,7 +8,7 @@
 
 #include "device_core.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr cl_mem_flags kAccessFlags[] = {CL_MEM_READ_WRITE, CL_MEM_READ_ONLY, CL_MEM_WRITE_ONLY};
@@ -161,4 +161,4 @@ Result<void> Mapping::unmap() {
       device.cl.clEnqueueUnmapMemObject(device.queue.get(), state->memory.get(), bytes.data(), 0, nullptr, nullptr));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

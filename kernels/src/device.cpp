@@ -10,7 +10,7 @@
 #include "probe.hpp"
 #include "profile_rules.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// Events kept before they are read; each holds some hundred bytes in the driver.
@@ -141,4 +141,4 @@ Result<std::vector<KernelTiming>> Device::timings() const {
   return core_->times.totals();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

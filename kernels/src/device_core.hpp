@@ -15,7 +15,7 @@
 #include "host_pages.hpp"
 #include "opencl.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Times of launches whose events have not been read yet, and totals of those that have.
 class EventTimes {
@@ -90,4 +90,4 @@ struct BufferState {
   ~BufferState() { device->allocated->fetch_sub(bytes); }
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -11,7 +11,7 @@
 #include "no_device.hpp"
 #include "opencl.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// A text of clGetPlatformInfo or clGetDeviceInfo; empty when the driver does not tell.
@@ -192,4 +192,4 @@ Result<DeviceInfo> default_device(std::span<const DeviceInfo> devices) {
   return gpu != devices.end() ? *gpu : devices.front();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -15,7 +15,7 @@
 
 #include "gguf_fuse/kernels/device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// Raised whenever what is stored changes its meaning.
@@ -113,4 +113,4 @@ Result<void> DiskCache::store(const std::string& key, std::string_view content) 
   return result;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Files that may vanish or be damaged at any time: what is read from here is whole and belongs to the key, or it is
 /// not there. Several processes may use one folder.
@@ -31,4 +31,4 @@ class DiskCache {
   std::string folder_;  ///< empty: no cache
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "driver_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 std::atomic<DriverLostHandler> lost_handler{nullptr};
@@ -21,7 +21,7 @@ DriverCallScope::DriverCallScope(const char* call) noexcept : outer_(current_cal
 
 DriverCallScope::~DriverCallScope() { current_call = outer_; }
 
-void tell_driver_lost(const char* call, const char* reason) noexcept {
+void detail::tell_driver_lost(const char* call, const char* reason) noexcept {
   if (const DriverLostHandler handler = lost_handler.load()) handler(call, reason);
 }
 
@@ -29,4 +29,4 @@ void on_driver_lost(DriverLostHandler handler) noexcept { lost_handler.store(han
 
 const char* driver_call() noexcept { return has_called ? current_call : last_call.load(std::memory_order_relaxed); }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

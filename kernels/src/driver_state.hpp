@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/kernels/driver.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Of one OpenCL library: whether an exception came out of it.
 using DriverLost = std::atomic<bool>;
@@ -78,4 +78,4 @@ class OpenClCall<Result(Arguments...)> {
   DriverLost* lost_ = nullptr;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

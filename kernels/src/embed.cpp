@@ -4,7 +4,7 @@
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "matmul_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::uint32_t kGroupsPerItem = 16;
@@ -40,4 +40,4 @@ Result<Operation> embed(Device& device, const Matrix& table, float factor, const
   return Operation("embed", std::move(stages));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -4,7 +4,7 @@
 #include <span>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// A file below kernels/cl, as it was when the library was built.
 struct EmbeddedKernel {
@@ -15,4 +15,4 @@ struct EmbeddedKernel {
 /// All of them, in no particular order.
 [[nodiscard]] std::span<const EmbeddedKernel> embedded_kernels();
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -10,7 +10,7 @@
 #include "prepare_program.hpp"
 #include "route_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// Products of slots with their experts' matrices: what expert_gate_up and the batches of expert_down have in common.
@@ -251,4 +251,4 @@ Result<Operation> expert_down(Device& device, const ExpertDownShape& shape, cons
   return Operation("expert_down", std::move(stages));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <numeric>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 void softmax(std::vector<double>& values) {
@@ -67,4 +67,4 @@ RoutedToken route_reference(const RouterShape& shape, std::span<const float> log
   return routed;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

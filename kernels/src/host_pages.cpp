@@ -3,7 +3,7 @@
 
 #include <sys/mman.h>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 void Unmap::operator()(void* address) const noexcept { ::munmap(address, bytes); }
 
@@ -21,4 +21,4 @@ HostPages allocate_pages(std::uint64_t bytes) noexcept {
   return HostPages(begin + before, Unmap{size});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 struct Unmap {
   std::size_t bytes = 0;
@@ -22,4 +22,4 @@ inline constexpr std::uint64_t kLargePageBytes = std::uint64_t{2} << 20;
 /// `bytes` bytes, zero, aligned to a large page; null when the system refuses.
 [[nodiscard]] HostPages allocate_pages(std::uint64_t bytes) noexcept;
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// What a caller of an operation got wrong.
 [[nodiscard]] inline tl::unexpected<Error> invalid(std::string subject, std::string expected, std::string actual) {
@@ -16,4 +16,4 @@ namespace gguf_fuse {
                     .actual = std::move(actual)});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -9,7 +9,7 @@
 #include "invalid.hpp"
 #include "program_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 struct Launch::State {
   std::shared_ptr<Program> program;
@@ -229,4 +229,4 @@ const KernelSignature& Launch::signature() const {
   return state_ ? state_->signature : kNone;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

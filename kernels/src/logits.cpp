@@ -7,7 +7,7 @@
 
 #include "prepare_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// What a task takes of a row. A vector-style top_k task inserts into its list about k * ln(chunk / k) times, so chunks
@@ -93,4 +93,4 @@ Result<Operation> top_k(Device& device, std::uint32_t vocabulary, std::uint32_t 
   return Operation("top_k", std::move(stages));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -2,7 +2,7 @@
 #include "device_core.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 struct Marker::State {
   std::shared_ptr<DeviceCore> device;
@@ -29,4 +29,4 @@ Result<Marker> Device::mark() const {
   return Marker(std::move(state));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -10,7 +10,7 @@
 #include "invalid.hpp"
 #include "matmul_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::size_t kMaxMatrices = 3;
@@ -173,4 +173,4 @@ Result<Operation> matmul(Device& device, const MatmulShape& shape, const Buffer&
   return Operation("matmul", std::move(stages));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -7,7 +7,7 @@
 
 #include "style.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 /// Different types of the matrices, in order of appearance.
@@ -98,4 +98,4 @@ Result<void> check_matrix(const Matrix& matrix) {
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

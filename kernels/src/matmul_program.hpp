@@ -10,7 +10,7 @@
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 // As in matmul_rows.cl and matmul_group_sums.cl.
 inline constexpr std::uint32_t kFlagBias = 1;
@@ -47,4 +47,4 @@ struct ProductSpec {
 /// InvalidArgument.
 [[nodiscard]] Result<void> check_matrix(const Matrix& matrix);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

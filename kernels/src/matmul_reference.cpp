@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 double gated_reference(GateActivation activation, double gate, double up) {
   switch (activation) {
@@ -51,4 +51,4 @@ std::vector<float> embed_reference(std::span<const float> table, std::uint32_t c
   return out;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 #include "gguf_fuse/kernels/matmul_reference.hpp"
 #include "reference_decode.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
@@ -200,7 +200,7 @@ double row_scale(const TensorType& type, Block row) {
 
 }  // namespace
 
-std::span<const DecodeRow> mainline_decode_rows() { return kRows; }
+std::span<const DecodeRow> detail::mainline_decode_rows() { return kRows; }
 
 Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row, std::span<float> out,
                                   Activations kind) {
@@ -224,4 +224,4 @@ Result<void> decode_row_reference(const TensorType& type, std::span<const std::b
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

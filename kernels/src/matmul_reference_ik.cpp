@@ -3,7 +3,7 @@
 // half-precision scale d for 256 elements and small ones within; those called KS have d at the start of the row.
 #include "reference_decode.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 /// A second table of each of these is the first moved up by a constant.
@@ -130,4 +130,4 @@ constexpr DecodeRow kRows[] = {
 
 std::span<const DecodeRow> ik_decode_rows() { return kRows; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

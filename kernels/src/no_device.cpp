@@ -14,7 +14,7 @@
 #include <optional>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 namespace fs = std::filesystem;
@@ -146,4 +146,4 @@ Error no_device(const std::vector<std::string>& platforms) {
                   "install pocl-opencl-icd runs on every CPU");
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

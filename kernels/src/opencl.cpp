@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 struct CodeRow {
@@ -88,4 +88,4 @@ Error opencl_error(std::string_view call, cl_int code, const std::string& device
                .hint = host_memory ? "close other programs, or raise the limit of memory (ulimit -v)" : ""};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

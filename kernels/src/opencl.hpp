@@ -11,7 +11,7 @@
 #include "driver_state.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 // clang-format off
 #define GGUF_FUSE_OPENCL_CALLS(X) \
@@ -74,4 +74,4 @@ class ClOwned {
   Handle handle_ = nullptr;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

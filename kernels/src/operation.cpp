@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 Operation Operation::over(const std::function<std::uint32_t(std::uint32_t)>& rows) && {
   for (Stage& stage : stages_) {
@@ -33,4 +33,4 @@ Result<void> Operation::enqueue(std::uint32_t tokens, std::uint32_t past, std::u
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::size_t kMaxBlockBytes = 256;
@@ -180,4 +180,4 @@ Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -3,7 +3,7 @@
 #include "packing_blocks.hpp"
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 void rearrange_q5_0(const std::byte* file, std::byte* packed) { put_high_bits(file + 2, packed + 16); }
@@ -54,4 +54,4 @@ constexpr Packing kPackings[] = {
 
 std::span<const Packing> basic_packings() { return kPackings; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 // What the block functions of packing tables are made of (docs/kernels.md shows the orders they make). All words are
 // little-endian.
@@ -111,4 +111,4 @@ void rearrange_three_bits(const std::byte* file, std::byte* packed) {
   for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + Bits, g), 0, packed + 64 + 4 * g);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -3,7 +3,7 @@
 #include "packing_blocks.hpp"
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 /// Byte b of the eight has the high bits of elements b, 16 + b, 8 + b and 24 + b, the lowest first.
@@ -88,4 +88,4 @@ constexpr Packing kPackings[] = {
 
 std::span<const Packing> ik_packings() { return kPackings; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -3,7 +3,7 @@
 #include "packing_blocks.hpp"
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 /// Eight bytes are four half-words: 6 bits of scales of each of two groups, and above them a quarter of d.
@@ -46,4 +46,4 @@ constexpr Packing kPackings[] = {
 
 std::span<const Packing> iq_packings() { return kPackings; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

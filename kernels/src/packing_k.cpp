@@ -3,7 +3,7 @@
 #include "packing_blocks.hpp"
 #include "packing_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 /// The 6-bit scales and minima of Q4_K and Q5_K from their 12 bytes.
@@ -78,4 +78,4 @@ constexpr Packing kPackings[] = {
 
 std::span<const Packing> k_packings() { return kPackings; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

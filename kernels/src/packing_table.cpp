@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/kernels/packing.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 std::string decode_file(const TensorType& type) {
@@ -56,4 +56,4 @@ std::string forget_decode(const TensorType& type) {
   return text;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -8,9 +8,10 @@
 #include <string>
 #include <string_view>
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// A part of a block that is read as one plane: `bytes` bytes at `source` in the file's block, as words of `word`
 /// bytes. Decode includes know it by its name.
@@ -57,4 +58,4 @@ struct PackedBlock {
 [[nodiscard]] std::string include_decode(const TensorType& type);
 [[nodiscard]] std::string forget_decode(const TensorType& type);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

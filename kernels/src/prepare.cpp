@@ -5,7 +5,7 @@
 
 #include "prepare_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 Result<void> check(const PrepareShape& shape, const PrepareBuffers& buffers, const Buffer& step) {
@@ -73,4 +73,4 @@ Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer&
                    [profile](std::uint32_t, std::uint32_t) { return task_grid(profile, 1); });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 
 #include "style.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 Result<std::shared_ptr<Program>> rows_program(Device& device) {
   return device.program(in_style({.file = "rows.cl"}, device.profile()));
@@ -36,4 +36,4 @@ Result<Operation> one_stage(std::string name, Launch launch,
   return Operation(std::move(name), std::move(stages));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/kernels/operation.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Work-items of a work-group, as the .cl files of this part require it.
 inline constexpr std::uint32_t kGroupLanes = 64;
@@ -36,4 +36,4 @@ struct Need {
                                           std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid,
                                           bool cut = false);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -19,7 +19,7 @@
 #include "profile_host.hpp"
 #include "profile_rules.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 constexpr std::string_view kProbeProgram = "gguf-fuse-probe";
@@ -188,4 +188,4 @@ std::string probe_verdict(const DeviceInfo& info, DotProduct dot, const DeviceOp
   return (answers[key] = {verdict.fault, std::nullopt}).fault;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

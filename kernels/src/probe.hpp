@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/kernels/device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Whether `dot` works on the device: empty, or why not. Asked once a process; what is a property of the machine is
 /// kept in the cache folder. That a probe timed out, or found too little memory, threads or disk, is not: then what is
@@ -21,4 +21,4 @@ namespace gguf_fuse {
 /// an error is no answer. May well end the process.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::string> run_probe(const DeviceInfo& info, DotProduct dot);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

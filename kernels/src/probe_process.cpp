@@ -16,7 +16,7 @@
 
 extern char** environ;  // POSIX wants it declared by its user
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 constexpr std::size_t kMaxOutput = 4096;
@@ -87,4 +87,4 @@ ProcessEnd run_process(const std::vector<std::string>& arguments, int timeout_se
   return end;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 struct ProcessEnd {
   std::string output{};   ///< standard output, its first 4 KiB
@@ -15,4 +15,4 @@ struct ProcessEnd {
 /// Runs a program and waits for its end; after `timeout_seconds` it is killed. Its standard error is thrown away.
 [[nodiscard]] ProcessEnd run_process(const std::vector<std::string>& arguments, int timeout_seconds);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

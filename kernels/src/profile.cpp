@@ -7,7 +7,7 @@
 
 #include "profile_rules.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 struct StyleRow {
@@ -103,10 +103,12 @@ Decision decide_dot(const DeviceInfo& info, const HostCpu& cpu, const DeviceOpti
 
 }  // namespace
 
-bool is_pocl(const DeviceInfo& info) { return info.platform.find("Portable Computing Language") != std::string::npos; }
+bool detail::is_pocl(const DeviceInfo& info) {
+  return info.platform.find("Portable Computing Language") != std::string::npos;
+}
 
-DeviceProfile decide_profile(const DeviceInfo& info, const HostCpu& cpu, const DeviceOptions& options,
-                             const ProbeVerdict& probe) {
+DeviceProfile detail::decide_profile(const DeviceInfo& info, const HostCpu& cpu, const DeviceOptions& options,
+                                     const ProbeVerdict& probe) {
   DeviceProfile profile{.half_arithmetic = info.half_arithmetic,
                         .prefetch = pocl_on_cpu(info) || intel_on_cpu(info),
                         .host_memory = info.type == DeviceType::Cpu,
@@ -143,4 +145,4 @@ std::optional<DotProduct> dot_product_by_name(std::string_view name) {
   return by_name<DotProduct>(kDots, &DotRow::dot, name);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 #include <bit>
 #endif
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -66,4 +66,4 @@ const HostCpu& host_cpu() {
   return kCpu;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

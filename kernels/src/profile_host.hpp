@@ -3,7 +3,7 @@
 
 #include <string>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// The processor that this process runs on. OpenCL does not tell what instructions a CPU device has.
 struct HostCpu {
@@ -14,4 +14,4 @@ struct HostCpu {
 
 [[nodiscard]] const HostCpu& host_cpu();
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -7,7 +7,7 @@
 #include "gguf_fuse/kernels/device.hpp"
 #include "profile_host.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// Whether a dot product, which the table proposes, may be used: empty, or why not.
 using ProbeVerdict = std::function<std::string(DotProduct dot)>;
@@ -20,4 +20,4 @@ using ProbeVerdict = std::function<std::string(DotProduct dot)>;
 /// Whether the platform is PoCL.
 [[nodiscard]] bool is_pocl(const DeviceInfo& info);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -12,7 +12,7 @@
 #include "gguf_fuse/kernels/device.hpp"
 #include "program_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// Programs by what they are made of. Whoever needs one that is being built waits for it.
 struct Device::Programs {
@@ -150,4 +150,4 @@ void Device::save_programs() {
   for (const auto& program : programs_->finished()) program->save();
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -19,7 +19,7 @@
 #include "program_state.hpp"
 #include "source_assembly.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 constexpr std::size_t kMaxErrorLines = 3;
@@ -217,4 +217,4 @@ void save_program(const DeviceCore& device, const ProgramState& state) {
   }
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

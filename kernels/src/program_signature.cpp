@@ -8,7 +8,7 @@
 
 #include "program_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 struct KindRow {
@@ -143,4 +143,4 @@ std::optional<std::vector<KernelSignature>> signatures_from_text(std::string_vie
   return kernels;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -11,7 +11,7 @@
 #include "device_core.hpp"
 #include "gguf_fuse/kernels/program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 struct ProgramState {
   ClOwned<cl_program> program{};
@@ -39,4 +39,4 @@ void save_program(const DeviceCore& device, const ProgramState& state);
 [[nodiscard]] std::string signatures_to_text(const std::vector<KernelSignature>& kernels);
 [[nodiscard]] std::optional<std::vector<KernelSignature>> signatures_from_text(std::string_view text);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// (row - mean) / sqrt(mean((row - mean)^2) + epsilon) * weight; no weights: all 1.
@@ -143,4 +143,4 @@ std::vector<Candidate> top_k_reference(std::span<const float> row, std::uint32_t
   return all;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -9,7 +9,7 @@
 #include "gguf_fuse/kernels/reference.hpp"
 #include "reference_decode.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::size_t kBlock = 32;
@@ -173,4 +173,4 @@ std::vector<float> read_cached_head(const CacheShape& shape, CachePart part, std
   return out;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 #include <span>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 using Block = const std::uint8_t*;
 
@@ -52,4 +52,4 @@ inline int k_pair(Block at, std::size_t e) { return at[32 * (e / 128) + e % 32] 
 /// 32 bytes, eight elements in each, 32 apart.
 inline int k_bit(Block at, std::size_t e) { return at[e % 32] >> (e / 32) & 1; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -8,7 +8,7 @@
 #include "route_program.hpp"
 #include "style.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 // As in route.cl.
@@ -96,11 +96,11 @@ std::uint32_t RoutingShape::slots(std::uint32_t tokens) const {
   return static_cast<std::uint32_t>(std::min((choices + waste) / tile, full) * tile);
 }
 
-Result<std::shared_ptr<Program>> routing_program(Device& device) {
+Result<std::shared_ptr<Program>> detail::routing_program(Device& device) {
   return device.program(in_style({.file = "route.cl"}, device.profile()));
 }
 
-Result<void> check_routing(const Routing& routing) {
+Result<void> detail::check_routing(const Routing& routing) {
   const RoutingShape& shape = routing.shape;
   GGUF_FUSE_CHECK(check_sizes(shape));
   const std::uint64_t choices = std::uint64_t{shape.max_tokens} * shape.used * sizeof(std::uint32_t);
@@ -167,4 +167,4 @@ Result<Operation> gather_tokens(Device& device, const PreparedShape& shape, cons
                    });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

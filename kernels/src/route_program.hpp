@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/kernels/experts.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 /// The program of everything between the experts' products: route_tokens, group_slots, gather_tokens, combine_experts.
 [[nodiscard]] Result<std::shared_ptr<Program>> routing_program(Device& device);
@@ -16,4 +16,4 @@ namespace gguf_fuse {
 /// The most slots of a routing.
 [[nodiscard]] inline std::uint32_t all_slots(const RoutingShape& shape) { return shape.slots(shape.max_tokens); }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -5,7 +5,7 @@
 
 #include "prepare_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 std::uint64_t floats(std::uint32_t count) { return std::uint64_t{count} * sizeof(float); }
@@ -110,4 +110,4 @@ Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer&
   return record(device, "gate_rows", 1, {{"gate", gate}, {"x", x}, {"columns", columns}});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

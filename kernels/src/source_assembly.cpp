@@ -10,7 +10,7 @@
 
 #include "embedded_kernels.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 std::optional<std::string_view> embedded_text(std::string_view file) {
@@ -92,4 +92,4 @@ Result<std::string> assemble_source(const ProgramSpec& spec, const Defines& defi
   return source;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -4,7 +4,7 @@
 #include "attention_program.hpp"
 #include "prepare_program.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 bool equal(const HeadShape& a, const HeadShape& b) {
@@ -61,4 +61,4 @@ Result<Operation> store_kv(Device& device, const StoreShape& shape, const StoreB
   });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 struct DotRow {
@@ -46,4 +46,4 @@ ProgramSpec in_style(ProgramSpec spec, const DeviceProfile& profile) {
   return spec;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -13,7 +13,7 @@
 #include "host_pages.hpp"
 #include "invalid.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::array<std::string_view, 3> kNames{"rectangle", "slices", "gather"};  // in the order of UploadStrategy
@@ -252,4 +252,4 @@ double Uploader::busy_seconds() const {
 
 std::string_view upload_strategy_name(UploadStrategy strategy) { return kNames[static_cast<std::size_t>(strategy)]; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -10,7 +10,7 @@
 #include "disk_cache.hpp"
 #include "gguf_fuse/kernels/upload.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 // Slices of the size that experts have, every other one of a buffer: a gate without its up.
@@ -77,4 +77,4 @@ Result<UploadStrategy> fastest_upload(const Device& device) {
   return strategy;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

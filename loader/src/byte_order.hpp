@@ -7,7 +7,7 @@
 #include <cstring>
 #include <span>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 static_assert(std::endian::native == std::endian::little, "byte order is converted from little-endian hosts only");
 
@@ -30,4 +30,4 @@ void store(std::span<std::byte> out, T value, bool big_endian) {
   for (std::size_t i = 0; i < sizeof(T); ++i) out[i] = raw[big_endian ? sizeof(T) - 1 - i : i];
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

@@ -10,7 +10,7 @@
 #include "file_io.hpp"
 #include "gguf_fuse/loader/source.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// Bytes that come one after the other, in portions as they arrive.
 class ByteStream {
@@ -61,4 +61,4 @@ class DescriptorStream final : public ByteStream {
 /// A stream as a sequential source.
 [[nodiscard]] std::unique_ptr<Source> stream_source(std::unique_ptr<ByteStream> stream);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

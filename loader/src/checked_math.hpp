@@ -5,7 +5,7 @@
 #include <limits>
 #include <optional>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 // Sizes and offsets stay below 2^63 so that they fit every signed type other readers use.
 inline constexpr std::uint64_t kSizeLimit = std::uint64_t{1} << 63;
@@ -22,4 +22,4 @@ inline constexpr std::uint64_t kSizeLimit = std::uint64_t{1} << 63;
   return sum;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

@@ -10,7 +10,7 @@
 #include "metadata_reader.hpp"
 #include "tensor_table_reader.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // A key takes at least 13 bytes (length, one character, type, a byte), a tensor 24 (length, dimension count, type,
@@ -148,4 +148,4 @@ Result<Container> read_container(Source& source, const Limits& limits) {
   return container;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

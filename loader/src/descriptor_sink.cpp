@@ -11,7 +11,7 @@
 #include "file_io.hpp"
 #include "gguf_fuse/loader/sink.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // A closed pipe and a file beyond its limit are errors here, not the end of the process. Both signals go to the thread
@@ -107,4 +107,4 @@ Result<std::unique_ptr<Sink>> descriptor_sink(int descriptor, std::string path) 
   return std::make_unique<DescriptorSink>(descriptor, std::move(path));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

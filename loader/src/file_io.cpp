@@ -10,7 +10,7 @@
 #include <limits>
 #include <new>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
   std::swap(number_, other.number_);
@@ -91,4 +91,4 @@ Error truncated(const std::string& path, std::uint64_t offset, std::uint64_t exp
                .actual = fmt::format("{}", actual)};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

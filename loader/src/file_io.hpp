@@ -13,7 +13,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// Owns an open descriptor.
 class FileDescriptor {
@@ -70,4 +70,4 @@ using Buffer = std::unique_ptr<std::byte[]>;
 [[nodiscard]] Error truncated(const std::string& path, std::uint64_t offset, std::uint64_t expected,
                               std::uint64_t actual);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

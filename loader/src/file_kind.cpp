@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 constexpr std::string_view kAdapter =
@@ -82,4 +82,4 @@ Error not_a_model(const FileKind& kind, const std::string& path) {
           .hint = kind.advice};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

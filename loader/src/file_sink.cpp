@@ -11,7 +11,7 @@
 #include "output_file.hpp"
 #include "output_name.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 class FileSink final : public Sink {
@@ -143,4 +143,4 @@ Result<std::unique_ptr<Sink>> file_sink(const std::string& path, const FileSinkO
   return sink;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -15,7 +15,7 @@
 
 #include "gguf_fuse/loader/page_bytes.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // What must stay the same for what was read to belong together.
@@ -242,7 +242,7 @@ Result<Source::Tail> Source::read_tail(std::uint64_t offset) {
   }
 }
 
-Result<std::unique_ptr<Source>> file_source(FileDescriptor descriptor, std::string path, LoadMode mode) {
+Result<std::unique_ptr<Source>> detail::file_source(FileDescriptor descriptor, std::string path, LoadMode mode) {
   struct stat status {};
   if (::fstat(descriptor.get(), &status) != 0) return fail(system_error(ErrorCode::OpenFailed, path, errno));
   if (!S_ISREG(status.st_mode)) return fail(not_a_file(path, status.st_mode));
@@ -262,4 +262,4 @@ Result<std::unique_ptr<Source>> file_source(FileDescriptor descriptor, std::stri
   return std::make_unique<FileSource>(std::move(descriptor), std::move(path), identity);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

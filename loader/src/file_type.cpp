@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // Facts of llama.cpp: ids and names are llama_ftype (include/llama.h), the types those that its quantiser starts from
@@ -61,4 +61,4 @@ const FileType* find_file_type(std::uint64_t id) {
   return found == kFileTypes.end() ? nullptr : found;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

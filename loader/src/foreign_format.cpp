@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 using namespace std::string_view_literals;
@@ -151,4 +151,4 @@ ForeignFormat recognise_foreign(Source& source, std::string_view read) {
   return recognise_foreign({reinterpret_cast<const char*>(buffer.data()), read.size() + more.value_or(0)});
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

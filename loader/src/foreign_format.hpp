@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/loader/source.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// What a file is that people give by mistake, and what they may do instead (empty: nothing better than the usual).
 struct ForeignFormat {
@@ -20,4 +20,4 @@ struct ForeignFormat {
 /// The same for a source of which `read` was read.
 [[nodiscard]] ForeignFormat recognise_foreign(Source& source, std::string_view read);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

@@ -9,7 +9,7 @@
 #include "byte_stream.hpp"
 #include "gguf_fuse/loader/sink.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
@@ -119,4 +119,4 @@ std::unique_ptr<Sink> gzip_sink(std::unique_ptr<Sink> inner, int level) {
   return std::make_unique<GzipSink>(std::move(inner), level);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -7,7 +7,7 @@
 
 #include "byte_stream.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
@@ -111,4 +111,4 @@ bool is_gzip(std::span<const std::byte> head) {
   return head.size() >= 2 && head[0] == std::byte{0x1f} && head[1] == std::byte{0x8b};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

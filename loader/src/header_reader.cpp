@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 // One step of reading: what is allocated ahead of the bytes that prove it is needed.
@@ -64,4 +64,4 @@ std::vector<std::byte> HeaderReader::take() {
   return std::move(bytes_);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

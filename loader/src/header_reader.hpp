@@ -9,7 +9,7 @@
 #include "byte_order.hpp"
 #include "gguf_fuse/loader/container.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// A cursor over the start of a source that keeps every byte it passed. Nothing is read or allocated for a length that
 /// the file (or the metadata limit) has no room for.
@@ -55,4 +55,4 @@ class HeaderReader {
   bool big_endian_ = false;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

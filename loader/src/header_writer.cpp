@@ -9,7 +9,7 @@
 #include "byte_order.hpp"
 #include "checked_math.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 void append(std::vector<std::byte>& out, std::span<const std::byte> bytes) {
@@ -153,4 +153,4 @@ std::vector<std::byte> HeaderWriter::finish() const {
   return header;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -10,7 +10,7 @@
 
 #include "byte_order.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 struct ValueTypeRow {
@@ -280,4 +280,4 @@ std::span<const std::byte> Metadata::section() const {
   return std::span(*bytes_).subspan(begins_.front(), begins_.back() - begins_.front());
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

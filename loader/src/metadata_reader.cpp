@@ -5,7 +5,7 @@
 
 #include "utf8.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 Result<std::uint64_t> read_key(HeaderReader& reader) {
@@ -120,4 +120,4 @@ Result<std::vector<std::uint64_t>> read_metadata_records(HeaderReader& reader, s
   return begins;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

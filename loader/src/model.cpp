@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <utility>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 constexpr std::string_view kSuffix = ".gguf";
@@ -178,4 +178,4 @@ Result<Model> open_model(std::unique_ptr<Source> source, const Limits& limits) {
   return model;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -13,7 +13,7 @@
 #include "file_source.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 class MemorySource final : public Source {
@@ -127,4 +127,4 @@ std::unique_ptr<Source> memory_source(std::span<const std::byte> bytes, std::str
   return std::make_unique<MemorySource>(bytes, std::move(path));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

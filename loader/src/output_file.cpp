@@ -13,7 +13,7 @@
 #include "file_source.hpp"
 #include "gguf_fuse/loader/page_bytes.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 std::uint64_t file_size_limit() {
@@ -91,4 +91,4 @@ Error no_space(const std::string& path, std::uint64_t wanted, std::uint64_t avai
                .hint = std::move(hint)};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

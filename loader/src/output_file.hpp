@@ -8,7 +8,7 @@
 #include "file_io.hpp"
 #include "gguf_fuse/loader/source.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// A regular file that is being written, by several threads and in any order.
 class OutputFile {
@@ -49,4 +49,4 @@ struct UnnamedFile {
 [[nodiscard]] Result<UnnamedFile> unnamed_file();
 inline constexpr const char* kTemporarySpaceHint = "set TMPDIR to a folder with more room";
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

@@ -15,7 +15,7 @@
 
 #include "gguf_fuse/loader/sink.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // Names may be 255 bytes long; what is cut off here leaves room for the rest of the temporary one.
@@ -83,18 +83,18 @@ std::optional<pid_t> writer_of(const std::string& name, const std::string& prefi
 
 }  // namespace
 
-bool is_named(int folder, const std::string& name, int descriptor) {
+bool detail::is_named(int folder, const std::string& name, int descriptor) {
   struct stat by_name {};
   struct stat by_descriptor {};
   return ::fstatat(folder, name.c_str(), &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
          ::fstat(descriptor, &by_descriptor) == 0 && same(by_name, by_descriptor);
 }
 
-Error output_exists(const std::string& path, std::string actual, std::string hint) {
+Error detail::output_exists(const std::string& path, std::string actual, std::string hint) {
   return Error{.code = ErrorCode::OutputExists, .path = path, .actual = std::move(actual), .hint = std::move(hint)};
 }
 
-Result<OutputName> resolve_output(const std::string& path, bool replace) {
+Result<OutputName> detail::resolve_output(const std::string& path, bool replace) {
   if (path.empty()) {
     return fail(Error{
         .code = ErrorCode::InvalidArgument, .path = {}, .expected = "the name of an output", .actual = "an empty one"});
@@ -133,7 +133,7 @@ Result<OutputName> resolve_output(const std::string& path, bool replace) {
   return output;
 }
 
-Result<FileDescriptor> open_folder(const OutputName& output, const std::string& path) {
+Result<FileDescriptor> detail::open_folder(const OutputName& output, const std::string& path) {
   FileDescriptor folder(::open(output.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.valid()) return folder;
   const int reason = errno;
@@ -142,7 +142,7 @@ Result<FileDescriptor> open_folder(const OutputName& output, const std::string& 
   return fail(std::move(error));
 }
 
-Result<TemporaryFile> create_temporary(int folder, const OutputName& output, const std::string& path) {
+Result<TemporaryFile> detail::create_temporary(int folder, const OutputName& output, const std::string& path) {
   const std::string name = temporary_prefix(output.name) + std::to_string(::getpid());
   constexpr int kAttempts = 16;  // more than one only when somebody cleans up at the same moment
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
@@ -185,4 +185,4 @@ bool same_file(const std::string& a, const std::string& b) {
          first.st_ino == second.st_ino;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -8,7 +8,7 @@
 
 #include "file_io.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// Where an output goes: the folder and the name in it, symbolic links resolved, and what is there already.
 struct OutputName {
@@ -36,4 +36,4 @@ struct TemporaryFile {
 };
 [[nodiscard]] Result<TemporaryFile> create_temporary(int folder, const OutputName& output, const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

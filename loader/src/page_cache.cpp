@@ -12,7 +12,7 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "gguf_fuse/loader/page_bytes.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 constexpr std::uint64_t kSamples = 64;
@@ -67,4 +67,4 @@ LoadMode fastest_load_mode(const std::string& path) {
   return cached < kMost * static_cast<double>(count) ? LoadMode::Direct : LoadMode::Read;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

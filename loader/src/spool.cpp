@@ -9,7 +9,7 @@
 #include "gguf_fuse/loader/sink.hpp"
 #include "output_file.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 class TemporarySink final : public Sink {
@@ -42,7 +42,7 @@ Result<OutputFile> temporary_file() {
 
 }  // namespace
 
-Result<UnnamedFile> unnamed_file() {
+Result<UnnamedFile> detail::unnamed_file() {
   const char* variable = std::getenv("TMPDIR");
   std::string folder = variable != nullptr && *variable != '\0' ? variable : "/tmp";
   FileDescriptor file(::open(folder.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600));
@@ -82,4 +82,4 @@ Result<std::unique_ptr<Sink>> temporary_sink(std::uint64_t bytes) {
   return std::make_unique<TemporarySink>(std::move(file));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

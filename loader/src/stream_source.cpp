@@ -10,7 +10,7 @@
 
 #include "byte_stream.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 class SizedStream final : public ByteStream {
@@ -174,4 +174,4 @@ std::unique_ptr<Source> stream_source(std::unique_ptr<ByteStream> stream) {
   return std::make_unique<StreamSource>(std::move(stream));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

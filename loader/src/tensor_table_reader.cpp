@@ -9,7 +9,7 @@
 #include "checked_math.hpp"
 #include "utf8.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 // Numbers that ggml.h keeps free: Q4_2 and Q4_3 (2023), IQ4_NL in interleaved rows (2025).
@@ -137,4 +137,4 @@ Result<TensorTable> read_tensor_table(HeaderReader& reader, std::uint64_t count)
   return table;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

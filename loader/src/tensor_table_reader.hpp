@@ -3,7 +3,7 @@
 
 #include "header_reader.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 
 /// The tensor table as read. Names are views into the header's bytes, which move until the header is complete: until
 /// resolve_names they are empty.
@@ -20,4 +20,4 @@ struct TensorTable {
 /// Errors: BadTensorName, BadDimensions, SizeOverflow, UnknownType, PartialBlock, PartialGroup, and the reader's.
 [[nodiscard]] Result<TensorTable> read_tensor_table(HeaderReader& reader, std::uint64_t count);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

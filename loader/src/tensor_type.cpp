@@ -5,7 +5,7 @@
 
 #include "checked_math.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // Ids, block sizes and row layouts are facts of ggml (ggml.h, ggml-common.h) and of ik_llama.cpp (ggml.h,
@@ -173,4 +173,4 @@ std::optional<std::uint64_t> tensor_bytes(const TensorType& type, const Dimensio
   return bytes ? checked_add(*bytes, type.tail_bytes) : std::nullopt;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "utf8.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader::detail {
 namespace {
 
 bool is_continuation(std::string_view text, std::size_t index) {
@@ -41,4 +41,4 @@ bool is_clean_utf8(std::string_view text) {
   return true;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader::detail

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 constexpr auto kArchitectures = std::to_array<Architecture>({
@@ -21,4 +21,4 @@ const Architecture* find_runnable(std::string_view name) {
   return found == kArchitectures.end() ? nullptr : found;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

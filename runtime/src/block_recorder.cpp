@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Activations kind_for(std::initializer_list<const TensorType*> types, Activations wanted) {
   const bool quantised =
@@ -60,4 +60,4 @@ Result<void> BlockRecorder::project(const Matrix& matrix, const Buffer& bias, Ac
       target.out);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -5,7 +5,7 @@
 
 #include "session_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Matrices of float types are multiplied with floats, whatever was asked for.
 [[nodiscard]] Activations kind_for(std::initializer_list<const TensorType*> types, Activations wanted);
@@ -75,4 +75,4 @@ class BlockRecorder {
   std::vector<Operation> operations_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

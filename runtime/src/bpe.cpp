@@ -6,7 +6,7 @@
 #include "tokenizer_text.hpp"
 #include "utf8_step.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr std::string_view kMerges = "tokenizer.ggml.merges";
@@ -135,4 +135,4 @@ std::string Bpe::decode(std::string_view token_text) const {
   return bytes_of_characters(token_text).value_or(std::string(token_text));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -11,7 +11,7 @@
 #include "tokenizer_merge.hpp"
 #include "tokenizer_vocabulary.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Byte pair encoding: words are cut by the pre-tokenizer, then pairs are merged in the order of tokenizer.ggml.merges.
 class Bpe {
@@ -46,4 +46,4 @@ class Bpe {
   std::array<std::int32_t, 256> byte_tokens_{};
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "chat_formats.hpp"
 #include "gguf_fuse/jinja/template.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// A Jinja text and what was found out about it, or a format.
 struct ChatTemplate::State {
@@ -200,4 +200,4 @@ Result<std::vector<std::int32_t>> chat_tokens(const Tokenizer& tokenizer, const 
   return tokens;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -5,7 +5,7 @@
 
 // Formats as the models' cards and their tokenizer_config.json give them, under llama.cpp's names.
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr ChatTurn kChatmlSystem{"<|im_start|>system\n", "<|im_end|>\n"};
@@ -193,4 +193,4 @@ Result<jinja::Text> format_chat(const ChatFormat& format, std::span<const ChatMe
   return text;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

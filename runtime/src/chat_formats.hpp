@@ -7,7 +7,7 @@
 #include "gguf_fuse/jinja/text.hpp"
 #include "gguf_fuse/runtime/chat.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What stands around a message of one role.
 struct ChatTurn {
@@ -35,4 +35,4 @@ struct ChatFormat {
 [[nodiscard]] Result<jinja::Text> format_chat(const ChatFormat& format, std::span<const ChatMessage> messages,
                                               bool add_generation_prompt);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -10,7 +10,7 @@
 #include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/loader/file_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 bool is_experts(std::string_view name) { return name.find("_exps.") != std::string_view::npos; }
@@ -136,4 +136,4 @@ ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const 
   return result;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 
 #include "model_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What `asked` selects, and the rules whose fused tensors the file already has: they are not taken apart, whatever was
 /// asked for.
@@ -21,4 +21,4 @@ namespace gguf_fuse {
 [[nodiscard]] ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const Hyperparameters& hp,
                                         const WeightMap& map, const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -3,7 +3,7 @@
 
 #include "session_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// What the blocks of one device need at most.
@@ -166,4 +166,4 @@ Result<void> allocate_buffers(Session::State& state) {
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

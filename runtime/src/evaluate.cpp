@@ -5,7 +5,7 @@
 
 #include "session_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// Carries the residual stream (and a branch that waits for its norm) from one device to the next.
@@ -128,4 +128,4 @@ Result<void> fill_caches(Session::State& state, std::size_t count, std::size_t l
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "gguf_fuse/runtime/utf8_stream.hpp"
 #include "stop_text.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 /// Makes text of tokens, and shows what is sure to belong to it.
@@ -141,4 +141,4 @@ Result<Generation> generate(Session& session, const Tokenizer& tokenizer, Sample
   return generation;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

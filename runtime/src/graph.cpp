@@ -3,7 +3,7 @@
 
 #include "block_recorder.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 std::span<const float> rope_factors(const Weights& weights, bool is_long) {
@@ -92,4 +92,4 @@ Result<void> build_graph(Session::State& state) {
   return batches;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

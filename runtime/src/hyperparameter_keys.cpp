@@ -8,7 +8,7 @@
 
 #include "hyperparameter_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Error Keys::bad(ErrorCode code, std::string_view key, std::string expected, std::string actual) const {
   return {
@@ -130,4 +130,4 @@ Result<bool> Keys::flag_or(std::string_view key, bool derived) const {
   return fail(bad(ErrorCode::WrongValueType, key, "a boolean", std::string(value_type_name(value->type()))));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "gguf_fuse/loader/metadata.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// The largest size that a model may state: small enough that sums and products stay far from overflow.
 inline constexpr std::uint64_t kLargestSize = std::uint64_t{1} << 24;
@@ -64,4 +65,4 @@ class Keys {
   const std::string& path_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

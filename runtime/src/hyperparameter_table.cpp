@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 #include "../architectures/keys/table.inc"
@@ -29,4 +29,4 @@ const KeyRow* find_key(std::string_view architecture, std::string_view key) {
   return found == kRows.end() ? nullptr : found;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -5,7 +5,7 @@
 #include <span>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What a file without the key means.
 enum class Absent : std::uint8_t {
@@ -30,4 +30,4 @@ struct KeyRow {
 /// The row for an architecture, or null: it does not read the key.
 [[nodiscard]] const KeyRow* find_key(std::string_view architecture, std::string_view key);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -9,7 +9,7 @@
 #include "hyperparameter_keys.hpp"
 #include "rope.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 // More than any model has.
@@ -287,4 +287,4 @@ Result<Hyperparameters> read_hyperparameters(const Metadata& metadata, const std
   return result;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 #include "gguf_fuse/loader/metadata.hpp"
 #include "gguf_fuse/runtime/architecture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// How positions become angles. Scaling by `scale` is linear, or YaRN's mix of scaled and unscaled angles.
 struct RopeParameters {
@@ -81,4 +81,4 @@ struct Hyperparameters {
 /// The factor of cos and sin.
 [[nodiscard]] float rope_magnitude(const RopeParameters& parameters);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

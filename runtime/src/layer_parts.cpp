@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 LayerParts::LayerParts(std::span<const TensorView> tensors, const std::string& path,
                        const Hyperparameters& hyperparameters)
@@ -55,4 +55,4 @@ Result<bool> LayerParts::has(std::size_t layer, std::initializer_list<std::strin
   return false;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

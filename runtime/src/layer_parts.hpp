@@ -10,7 +10,7 @@
 #include "gguf_fuse/fuse/views.hpp"
 #include "hyperparameters.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Which layers a part that an architecture leaves open may be in.
 enum class LayerKind : std::uint8_t {
@@ -40,4 +40,4 @@ class LayerParts {
   std::unordered_set<std::string_view> parts_;  ///< that any layer has
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

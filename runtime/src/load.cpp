@@ -8,7 +8,7 @@
 #include "clock.hpp"
 #include "load_work.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr unsigned kMostThreads = 64;
@@ -95,4 +95,4 @@ Result<LoadReport> load(const LoadInput& input) {
   }
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

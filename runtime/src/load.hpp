@@ -10,7 +10,7 @@
 #include "gguf_fuse/runtime/model.hpp"
 #include "weights.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What is to be loaded, and how. All of it must outlive the call.
 struct LoadInput {
@@ -38,4 +38,4 @@ struct LoadInput {
 /// sources, Buffer, Uploader; Interrupted; InputChanged.
 [[nodiscard]] Result<LoadReport> load(const LoadInput& input);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

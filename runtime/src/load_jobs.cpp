@@ -5,7 +5,7 @@
 #include <tuple>
 #include <unordered_map>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// Cuts `whole`, which takes its bytes of `map` from `begin` on, into jobs. `unit`: how many must stay together (a
@@ -126,4 +126,4 @@ std::vector<UploadWrite> writes_of(std::span<const LoadJob> jobs, std::span<cons
   return writes;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

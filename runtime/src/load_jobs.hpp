@@ -9,7 +9,7 @@
 #include "gguf_fuse/kernels/upload.hpp"
 #include "weights.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What one thread does at once: read the pieces, one behind the other, and bring them to their place.
 struct LoadJob {
@@ -50,4 +50,4 @@ void sort_by_place(std::vector<LoadJob>& jobs, std::span<const Placement> placem
   return placement.matrix.buffer ? placement.matrix.buffer : placement.floats;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr std::uint64_t kSlotBytes = std::uint64_t{4} << 20;
@@ -153,4 +153,4 @@ std::optional<UploadStrategy> Lanes::strategy() const {
   return lanes_.size() > 1 ? std::optional(lanes_[1].strategy) : std::nullopt;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

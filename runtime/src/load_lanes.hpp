@@ -10,7 +10,7 @@
 #include "gguf_fuse/kernels/device.hpp"
 #include "load_jobs.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// A way to the weights' places: the host's memory, where everything is packed to its place, or a device's staging
 /// ring.
@@ -89,4 +89,4 @@ struct RingSize {
 [[nodiscard]] RingSize ring_size(std::uint64_t slot_bytes, std::uint64_t largest_place, unsigned threads,
                                  std::size_t rings);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "gguf_fuse/loader/data_stream.hpp"
 #include "load_work.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// Read at once at most, between two looks at whether loading is to stop.
@@ -206,4 +206,4 @@ Result<StageTimes> load_stream(const LoadInput& input, Lanes& lanes, unsigned th
   return times;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 
 #include "clock.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Error interrupted_loading(const Model& model) {
   return {.code = ErrorCode::Interrupted, .path = model.info.shards.front().path, .hint = "the model was not loaded"};
@@ -127,4 +127,4 @@ Result<StageTimes> load_in_parallel(const LoadInput& input, Lanes& lanes, unsign
   return sum;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

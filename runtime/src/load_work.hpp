@@ -6,7 +6,7 @@
 #include "load.hpp"
 #include "load_lanes.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Seconds that threads were busy with, and how many threads that were.
 struct StageTime {
@@ -90,4 +90,4 @@ Result<void> Placer::place(const Batch& batch, BytesOf&& bytes_of, Done&& done) 
 /// One thread reads the only source from front to back, the others place. Sets the container's file_bytes.
 [[nodiscard]] Result<StageTimes> load_stream(const LoadInput& input, Lanes& lanes, unsigned threads);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

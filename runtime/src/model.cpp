@@ -16,7 +16,7 @@
 #include "placement.hpp"
 #include "unneeded.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 Result<LoadReport> load_weights(RunnableModel::State& state) {
@@ -124,4 +124,4 @@ Result<const Tokenizer*> RunnableModel::tokenizer() {
 
 const std::string& RunnableModel::chat_template() const { return state_->chat_template; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

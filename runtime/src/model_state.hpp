@@ -10,7 +10,7 @@
 #include "placement.hpp"
 #include "weights.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 struct RunnableModel::State {
   ModelOptions options;
@@ -33,4 +33,4 @@ struct RunnableModel::State {
   [[nodiscard]] const Weights& weights() const { return map->weights; }
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

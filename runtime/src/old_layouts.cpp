@@ -9,7 +9,7 @@
 #include "gguf_fuse/loader/file_kind.hpp"
 #include "gguf_fuse/runtime/architecture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 std::set<std::string_view> names_of(const ModelInfo& info) {
@@ -72,4 +72,4 @@ Result<void> check_kind_and_layout(const ModelInfo& info, const std::string& pat
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 #include <functional>
 #include <utility>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 // Two portions are what a stop waits for, and a marker costs some microseconds of the device and of the host.
@@ -77,4 +77,4 @@ Result<void> Pace::end_portion(const Device& device) {
   return {};
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

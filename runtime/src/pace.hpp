@@ -8,8 +8,9 @@
 #include "clock.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/operation.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Enqueues operations only a little ahead of the device, so that a stop is heard while a long prompt is computed.
 ///
@@ -48,4 +49,4 @@ class Pace {
   Clock::time_point begin_;  ///< of the portion that the device works on
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

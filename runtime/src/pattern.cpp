@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 std::string pcre2_message(int code) {
   PCRE2_UCHAR text[128] = {};
@@ -42,4 +42,4 @@ bool Pattern::found_in(std::string_view text) const {
   return count >= 0;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

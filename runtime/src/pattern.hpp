@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What PCRE2 says about one of its error codes.
 [[nodiscard]] std::string pcre2_message(int code);
@@ -25,4 +25,4 @@ class Pattern {
   std::shared_ptr<const Code> code_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

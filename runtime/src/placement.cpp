@@ -9,7 +9,7 @@
 
 #include "pattern.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 std::vector<std::size_t> place_layers(std::size_t layers, std::size_t devices, std::span<const double> shares) {
@@ -72,4 +72,4 @@ Result<BlockDevices> place_blocks(std::size_t layers, std::size_t devices, std::
   return places;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/runtime/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Which device (an index) computes which block of a model.
 struct BlockDevices {
@@ -26,4 +26,4 @@ struct BlockDevices {
                                                 std::span<const PlacementOverride> overrides,
                                                 std::span<const std::string> names);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

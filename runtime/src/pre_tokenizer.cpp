@@ -7,7 +7,7 @@
 
 #include "pattern.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 // PCRE2's \s holds U+180E, which is no white space since Unicode 6.3.
@@ -95,4 +95,4 @@ Result<std::vector<std::string_view>> PreTokenizer::split(std::string_view text)
   return words;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

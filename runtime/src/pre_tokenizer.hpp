@@ -13,7 +13,7 @@
 
 struct pcre2_real_code_8;  // pcre2.h's pcre2_code
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Regular expressions that cut a text into words, one after the other: each cuts what the ones before it left whole
 /// into its matches and the stretches between them. Unused ones are empty.
@@ -45,4 +45,4 @@ class PreTokenizer {
   std::vector<std::shared_ptr<const pcre2_real_code_8>> patterns_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -5,7 +5,7 @@
 // be the same there and here. That matters for tekken and gpt-4o, whose originals tell upper from lower case in all
 // scripts and count combining marks as letters.
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 // English contractions in either case; not (?i), which would take U+017F for an s.
@@ -135,4 +135,4 @@ constexpr PreTokenizerRow kRows[] = {
 
 std::span<const PreTokenizerRow> pre_tokenizers() { return kRows; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -2,7 +2,7 @@
 #include "block_recorder.hpp"
 #include "gguf_fuse/kernels/row_ops.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Result<void> BlockRecorder::attention(std::size_t layer) {
   const LayerWeights& weights = shared_.weights().layers[layer];
@@ -51,7 +51,7 @@ Result<void> BlockRecorder::store_and_attend(std::size_t index, const LayerWeigh
                              .window = layer.local ? hp_.window : 0,
                              .sinks = weights.sinks,
                              .max_tokens = max_tokens_};
-  return add(gguf_fuse::attention(device_, shape, state_.caches[index], b_.q, b_.attention, b_.step));
+  return add(kernels::attention(device_, shape, state_.caches[index], b_.q, b_.attention, b_.step));
 }
 
 Result<void> BlockRecorder::project_latent(const LayerParameters& layer, const LayerWeights& weights) {
@@ -147,4 +147,4 @@ Result<void> BlockRecorder::latent_result(const LayerParameters& layer, const La
   return project(weights.output, weights.output_bias, kind, block_end());
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -4,7 +4,7 @@
 #include "block_recorder.hpp"
 #include "gguf_fuse/kernels/row_ops.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 Result<void> BlockRecorder::feed_forward(std::size_t layer) {
   const LayerWeights& weights = shared_.weights().layers[layer];
@@ -124,4 +124,4 @@ Result<void> BlockRecorder::experts_beside_dense(const LayerWeights& weights, co
       b_.step));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -4,7 +4,7 @@
 #include "block_recorder.hpp"
 #include "gguf_fuse/kernels/logits.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 Result<void> allocate_head(Session::State& state, const Device& device, const PreparedShape& prepared) {
@@ -77,4 +77,4 @@ Result<void> record_head(Session::State& state) {
   return add(top_k(device, vocabulary, state.options.candidates, head.logits, head.candidates));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 Result<std::uint32_t> read_rotated(const Keys& keys, std::string_view key, std::uint32_t usual, std::uint32_t head) {
@@ -129,4 +129,4 @@ std::vector<float> rope_frequencies(const RopeParameters& rope, std::span<const 
   return frequencies;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

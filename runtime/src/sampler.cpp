@@ -8,7 +8,7 @@
 #include <limits>
 #include <unordered_map>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 constexpr std::uint32_t kMostCandidates = 256;  // that a device sorts
@@ -149,4 +149,4 @@ Result<std::int32_t> Sampler::choose(std::vector<Candidate> candidates, std::spa
   return candidates.back().token;  // rounding left a little
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

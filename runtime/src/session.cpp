@@ -10,7 +10,7 @@
 #include "clock.hpp"
 #include "session_state.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 /// With all logits a micro-batch is this small: they take tokens x vocabulary floats.
@@ -191,4 +191,4 @@ const Session::BuildReport& Session::build_report() const { return state_->build
 
 std::uint64_t Session::cache_bytes() const { return state_->cache_bytes; }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -10,7 +10,7 @@
 #include "model_state.hpp"
 #include "pace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// What experts work in. Sizes for the most tokens of a micro-batch.
 struct ExpertBuffers {
@@ -80,6 +80,10 @@ struct Results {
   std::vector<Candidate> candidates{};
 };
 
+}  // namespace gguf_fuse::runtime::detail
+
+namespace gguf_fuse::runtime {
+
 struct Session::State {
   std::shared_ptr<RunnableModel> model;
   SessionOptions options;
@@ -105,6 +109,10 @@ struct Session::State {
   [[nodiscard]] DeviceState& device_of(const StageBlocks& stage) { return devices[stage.device]; }
 };
 
+}  // namespace gguf_fuse::runtime
+
+namespace gguf_fuse::runtime::detail {
+
 /// Allocates what the blocks of each device work in, and the KV cache. Errors: OutOfDeviceMemory, BufferTooLarge.
 [[nodiscard]] Result<void> allocate_buffers(Session::State& state);
 
@@ -128,4 +136,4 @@ struct Session::State {
 
 [[nodiscard]] Error interrupted(const Session::State& state);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "tokenizer_merge.hpp"
 #include "tokenizer_text.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr std::string_view kScores = "tokenizer.ggml.scores";
@@ -72,4 +72,4 @@ void Spm::encode(const Vocabulary& vocabulary, std::string_view raw, bool after_
   }
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

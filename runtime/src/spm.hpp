@@ -9,7 +9,7 @@
 
 #include "tokenizer_vocabulary.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// SentencePiece's BPE: of all neighbours that make a token, those whose token has the highest score are merged first.
 class Spm {
@@ -31,4 +31,4 @@ class Spm {
   bool add_space_prefix_ = true;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

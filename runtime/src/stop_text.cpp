@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 StopText::StopText(std::vector<std::string> texts) : texts_(std::move(texts)) {
   texts_.erase(std::remove(texts_.begin(), texts_.end(), std::string()), texts_.end());
@@ -35,4 +35,4 @@ std::string StopText::push(std::string_view bytes) {
 
 std::string StopText::flush() { return std::exchange(held_, {}); }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Ends a stream of bytes at the first of some texts, and holds back what may turn out to be the beginning of one.
 class GGUF_FUSE_EXPORT StopText {
@@ -30,4 +30,4 @@ class GGUF_FUSE_EXPORT StopText {
   bool found_ = false;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

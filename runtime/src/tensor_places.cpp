@@ -7,7 +7,7 @@
 
 #include "unneeded.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// Of a chunk of matrices; a larger matrix has a chunk of its own.
@@ -302,4 +302,4 @@ Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(std::string_view archite
   return std::move(map_);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

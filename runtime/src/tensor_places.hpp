@@ -11,7 +11,7 @@
 #include "gguf_fuse/fuse/views.hpp"
 #include "weights.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Finds tensors of a plan's file by the names of an unfused one, checks them, and gives each a place on the present
 /// device. Errors of all: MissingTensor, BadTensorShape, UnsupportedType, OutOfDeviceMemory, BufferTooLarge,
@@ -122,4 +122,4 @@ class TensorPlaces {
   Device* device_ = nullptr;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -11,7 +11,7 @@
 #include "tokenizer_special.hpp"
 #include "tokenizer_text.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 struct Tokenizer::State {
   std::variant<std::monostate, Bpe, Spm> model{};  // none: ids only
@@ -246,4 +246,4 @@ bool Tokenizer::is_control(std::int32_t token) const {
   return state_->contains(token) && state_->vocabulary.type(token) == TokenType::Control;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

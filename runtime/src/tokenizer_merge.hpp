@@ -6,7 +6,7 @@
 #include <queue>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// A run of bytes of a text that is one token, or a single character that is none (id -1).
 struct Symbol {
@@ -67,4 +67,4 @@ void merge_symbols(std::vector<Symbol>& symbols, const Find& find) {
   std::erase_if(symbols, [](const Symbol& symbol) { return symbol.bytes == 0; });
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -7,7 +7,7 @@
 
 #include "tokenizer_special.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 // An answer ends at any of these.
@@ -162,4 +162,4 @@ void complete_token_roles(Vocabulary& vocabulary, TokenRoles& roles) {
   ends.erase(ends.begin(), std::find_if(ends.begin(), ends.end(), [](std::int32_t token) { return token >= 0; }));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <iterator>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 bool is_space(char character) { return character == ' ' || (character >= '\t' && character <= '\r'); }
@@ -100,4 +100,4 @@ std::vector<Fragment> SpecialTokens::partition(const Vocabulary& vocabulary, std
   return fragments;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -12,7 +12,7 @@
 #include "gguf_fuse/runtime/tokenizer.hpp"
 #include "tokenizer_vocabulary.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// A stretch of text, or a token that was written out in it (`token` >= 0).
 struct Fragment {
@@ -63,4 +63,4 @@ struct TokenRoles {
 /// llama.cpp, src/llama-vocab.cpp.
 void complete_token_roles(Vocabulary& vocabulary, TokenRoles& roles);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

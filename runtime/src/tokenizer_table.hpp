@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// A hash table of indices into arrays that somebody else holds: the caller gives the hash, and compares. It survives
 /// the arrays' being moved or copied, and takes 4 to 16 bytes an entry.
@@ -45,4 +45,4 @@ class IndexTable {
   std::vector<std::int32_t> slots_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr bool stands_for_itself(unsigned byte) {
@@ -74,4 +74,4 @@ std::string mark_spaces(std::string_view text) { return replace_all(text, " ", k
 
 std::string unmark_spaces(std::string_view text) { return replace_all(text, kSpaceMark, " "); }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// U+2581, which stands for a space in vocabularies of characters.
 inline constexpr std::string_view kSpaceMark = "\xe2\x96\x81";
@@ -18,4 +18,4 @@ inline constexpr std::string_view kSpaceMark = "\xe2\x96\x81";
 /// Back; nothing when a character is not of the alphabet.
 [[nodiscard]] std::optional<std::string> bytes_of_characters(std::string_view text);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -7,7 +7,7 @@
 #include <functional>
 #include <limits>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 constexpr std::string_view kTokens = "tokenizer.ggml.tokens";
@@ -125,4 +125,4 @@ std::optional<char> byte_of_token_text(std::string_view text) {
   return static_cast<char>(value);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -9,9 +9,10 @@
 
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/metadata.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 #include "tokenizer_table.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// The values of tokenizer.ggml.token_type.
 enum class TokenType : std::uint8_t { Undefined, Normal, Unknown, Control, UserDefined, Unused, Byte };
@@ -58,4 +59,4 @@ class Vocabulary {
 [[nodiscard]] Result<bool> bool_or(const Metadata& metadata, std::string_view key, bool otherwise,
                                    const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 using Where = UnneededRow::Where;
@@ -58,4 +58,4 @@ std::vector<std::string> left_out_lines(const std::vector<std::string>& tensors)
   return lines;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

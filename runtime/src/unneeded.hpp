@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// Tensors that are known, and that text is computed without.
 struct UnneededRow {
@@ -23,4 +23,4 @@ struct UnneededRow {
 /// What was left out, a line a row: how many tensors, an example, and why.
 [[nodiscard]] std::vector<std::string> left_out_lines(const std::vector<std::string>& tensors);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

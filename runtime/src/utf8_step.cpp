@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "utf8_step.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 struct LeadByte {
@@ -47,4 +47,4 @@ std::string replace_ill_formed(std::string_view text) {
   return clean;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 inline constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";  // U+FFFD
 
@@ -22,4 +22,4 @@ struct Utf8Step {
 /// The text with each byte that belongs to no well-formed character replaced by U+FFFD.
 [[nodiscard]] std::string replace_ill_formed(std::string_view text);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -3,7 +3,7 @@
 
 #include "utf8_step.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 std::string Utf8Stream::push(std::string_view bytes) {
   pending_ += bytes;
@@ -25,4 +25,4 @@ std::string Utf8Stream::flush() {
   return std::string(kReplacementCharacter);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

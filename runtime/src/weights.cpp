@@ -8,7 +8,7 @@
 #include "layer_parts.hpp"
 #include "tensor_places.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 namespace {
 
 /// The file alone says how many tokens there are; kernels count rows in 32 bits.
@@ -267,4 +267,4 @@ Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const st
   return map;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

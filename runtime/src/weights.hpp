@@ -11,7 +11,7 @@
 #include "hyperparameters.hpp"
 #include "placement.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime::detail {
 
 /// A feed-forward network: a dense layer's, a shared expert's, or the one beside experts.
 struct DenseWeights {
@@ -102,4 +102,4 @@ struct WeightMap {
                                                              const std::vector<std::shared_ptr<Device>>& devices,
                                                              const BlockDevices& places);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -8,7 +8,7 @@
 #include "run_test.hpp"
 #include "support/paths.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::cli {
 namespace {
 
 using testing::AllOf;
@@ -74,4 +74,4 @@ TEST(Driver, ThreadsLimitComputeUnitsToo) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::cli

@@ -15,7 +15,7 @@
 #include "support/paths.hpp"
 #include "support/sanitized.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::cli {
 namespace {
 
 using testing::HasSubstr;
@@ -147,4 +147,4 @@ TEST(Shortage, LeavesNoVerdict) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::cli

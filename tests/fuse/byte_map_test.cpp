@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/fuse/byte_map.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using TensorRun = Run;  // testing::Test has a Run of its own
@@ -132,4 +132,4 @@ TEST(ByteMap, SliceEqualsBruteForce) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

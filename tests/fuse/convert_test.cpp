@@ -12,7 +12,7 @@
 #include "support/random_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::difference;
@@ -213,4 +213,4 @@ TEST_F(Convert, OutputIntoAMissingFolderFailsAtOnce) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

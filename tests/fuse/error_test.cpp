@@ -21,7 +21,7 @@
 #include "support/random_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::bytes_of;
@@ -375,4 +375,4 @@ TEST(ErrorGallery, NoCodeIsMissingOrShownTwice) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -11,7 +11,7 @@
 #include "support/random_model.hpp"
 #include "support/rewrite.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::GgufBuilder;
@@ -310,4 +310,4 @@ TEST(HostileShapes, ManyLayersAndManyKeys) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

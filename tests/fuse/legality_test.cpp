@@ -10,7 +10,7 @@
 #include "support/random_model.hpp"
 #include "support/rewrite.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::model_of;
@@ -238,4 +238,4 @@ TEST(Legality, InterleavedRowsFuseInWholeGroups) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

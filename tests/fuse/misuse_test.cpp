@@ -8,14 +8,14 @@
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::MemorySink;
 using support::model_of;
 using support::RandomModel;
 using support::value_of;
-using Piece = gguf_fuse::Run;  // Run is a function of each test
+using Piece = gguf_fuse::fuse::Run;  // Run is a function of each test
 using Sinks = std::vector<std::unique_ptr<Sink>>;
 
 template <typename T>
@@ -162,4 +162,4 @@ TEST(Misuse, RequestsWithoutNames) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

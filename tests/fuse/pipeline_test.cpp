@@ -9,7 +9,7 @@
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::any_model;
@@ -247,4 +247,4 @@ TEST(Pipeline, HashesOfThreadsEqualHashesOfAStream) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

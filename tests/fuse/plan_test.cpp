@@ -9,7 +9,7 @@
 #include "support/memory_sink.hpp"
 #include "support/random_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::any_model;
@@ -214,4 +214,4 @@ TEST(Plan, FusedTensorStandsWhereItsFirstPartStood) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

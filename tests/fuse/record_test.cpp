@@ -10,7 +10,7 @@
 #include "support/rewrite.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::Bytes;
@@ -348,4 +348,4 @@ TEST_F(Record, VerifySeesWhichOfTheTwoIsFused) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

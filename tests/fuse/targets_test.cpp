@@ -8,7 +8,7 @@
 #include "gguf_fuse/fuse/targets.hpp"
 #include "support/paths.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 // What the engines' sources were found to do, kept apart from the table in the library.
@@ -105,4 +105,4 @@ TEST(Targets, NamesAreFoundAgain) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

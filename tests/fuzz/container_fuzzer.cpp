@@ -4,15 +4,15 @@
 #include "fuzz_check.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace gguf_fuse;
+  using namespace gguf_fuse::fuzz;
   const std::span<const std::byte> file(reinterpret_cast<const std::byte*>(data), size);
   const auto source = memory_source(file, "fuzz\x1b.gguf");
   const auto container = read_container(*source);
   if (container) {
-    fuzz::check_container(*container, file);
-    fuzz::check_stream(*container, file);
+    check_container(*container, file);
+    check_stream(*container, file);
   } else {
-    fuzz::check_error(container.error());
+    check_error(container.error());
   }
   return 0;
 }

@@ -14,6 +14,9 @@
 
 namespace gguf_fuse::fuzz {
 
+using namespace loader;
+using namespace fuse;
+
 using Bytes = std::vector<std::byte>;
 
 /// Ends the process as a finding unless `holds`.

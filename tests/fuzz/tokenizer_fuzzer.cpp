@@ -12,6 +12,9 @@
 #include "gguf_fuse/runtime/utf8_stream.hpp"
 
 namespace gguf_fuse::fuzz {
+
+using namespace runtime;
+
 namespace {
 
 constexpr std::string_view kSpaceMark = "\u2581";

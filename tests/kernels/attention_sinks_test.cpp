@@ -4,7 +4,7 @@
 
 #include "attention_layer.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::Layer;
@@ -152,4 +152,4 @@ TEST_P(AttentionSinks, PartsWithoutPositions) {
 INSTANTIATE_TEST_SUITE_P(, AttentionSinks, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

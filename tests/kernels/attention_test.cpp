@@ -5,7 +5,7 @@
 
 #include "attention_layer.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::append;
@@ -218,4 +218,4 @@ TEST(AttentionWork, CountsPositionsWithinTheWindow) {
 INSTANTIATE_TEST_SUITE_P(, Attention, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

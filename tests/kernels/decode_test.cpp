@@ -6,7 +6,7 @@
 #include "matmul_fixture.hpp"
 #include "types.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::uint32_t kColumns = 512;
@@ -119,4 +119,4 @@ INSTANTIATE_TEST_SUITE_P(Variants, DecodeOnDevice,
                          support::variant_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -6,7 +6,7 @@
 
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -164,4 +164,4 @@ TEST(DeviceBuffer, TooMuchIsRefusedBeforeTheDriverIsAsked) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

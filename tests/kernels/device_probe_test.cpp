@@ -13,7 +13,7 @@
 #include "support/opencl_device.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::HasSubstr;
@@ -151,4 +151,4 @@ TEST(Probe, WhatADeviceCannotDoIsFoundOut) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 #include "../kernels/src/profile_rules.hpp"
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::HasSubstr;
@@ -95,4 +95,4 @@ TEST(DeviceProfile, NamesAreReadBack) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

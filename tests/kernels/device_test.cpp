@@ -6,7 +6,7 @@
 
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::ElementsAre;
@@ -117,4 +117,4 @@ TEST(DeviceOptions, TheCacheFolderFollowsTheXdgSpecification) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

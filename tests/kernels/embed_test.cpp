@@ -4,7 +4,7 @@
 
 #include "matmul_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -51,4 +51,4 @@ TEST(EmbedErrors, RefusesBuffersThatAreTooSmall) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "experts_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -132,4 +132,4 @@ TEST_F(ExpertErrors, RefusesBuffersThatAreTooSmall) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

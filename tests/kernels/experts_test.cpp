@@ -3,7 +3,7 @@
 // and weights, so that only rounding of the sums is left.
 #include "experts_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::ExpertFiles;
@@ -294,4 +294,4 @@ TEST_P(Experts, FusedAndSeparateAgree) {
 INSTANTIATE_TEST_SUITE_P(Variants, Experts, testing::ValuesIn(support::kVariants), support::variant_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -6,7 +6,7 @@
 
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::ElementsAre;
@@ -204,4 +204,4 @@ TEST(LaunchTimings, CountByKernel) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,7 +8,7 @@
 #include "attention_support.hpp"
 #include "gguf_fuse/kernels/reference.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -168,4 +168,4 @@ TEST_P(Logits, RefusesWhatDoesNotFit) {
 INSTANTIATE_TEST_SUITE_P(, Logits, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

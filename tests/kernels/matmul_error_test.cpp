@@ -3,7 +3,7 @@
 
 #include "matmul_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -105,4 +105,4 @@ TEST(MatmulWork, CountsOperationsAndBytes) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -4,7 +4,7 @@
 
 #include "matmul_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -63,4 +63,4 @@ TEST_P(MatmulHeads, MeetTheirOwnFloatColumns) {
 INSTANTIATE_TEST_SUITE_P(Variants, MatmulHeads, testing::ValuesIn(support::kVariants), support::variant_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

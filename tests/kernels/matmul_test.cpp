@@ -6,7 +6,7 @@
 #include "matmul_fixture.hpp"
 #include "types.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::FileMatrix;
@@ -296,4 +296,4 @@ TEST_P(Matmul, ManyRowsOfOneType) {
 INSTANTIATE_TEST_SUITE_P(Variants, Matmul, testing::ValuesIn(support::kVariants), support::variant_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -12,7 +12,7 @@
 #include "support/opencl_device.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::ElementsAre;
@@ -129,4 +129,4 @@ TEST(ComputeUnits, AreLimitedOnCpus) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

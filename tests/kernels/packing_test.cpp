@@ -13,7 +13,7 @@
 #include "support/random.hpp"
 #include "types.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::HasSubstr;
@@ -135,4 +135,4 @@ TEST(Packing, RefusesWhatDoesNotFit) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

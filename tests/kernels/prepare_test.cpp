@@ -8,7 +8,7 @@
 #include "attention_support.hpp"
 #include "gguf_fuse/kernels/reference.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::uint32_t kGroup = kGroupElements;
@@ -306,4 +306,4 @@ TEST(PrepareWork, CountsWhatIsMoved) {
 INSTANTIATE_TEST_SUITE_P(, Prepare, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -7,7 +7,7 @@
 #include "gguf_fuse/kernels/launch.hpp"
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using testing::ElementsAre;
@@ -177,4 +177,4 @@ TEST(Program, SeveralAtOnce) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -9,7 +9,7 @@
 #include "gguf_fuse/kernels/experts_reference.hpp"
 #include "matmul_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -308,4 +308,4 @@ TEST(RoutingShape, HasRoomForTheWorstCase) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 
 #include "attention_support.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 // One, around a vector, around a work-group of 64, several of both.
@@ -218,4 +218,4 @@ TEST_P(RowOps, RefuseWhatDoesNotFit) {
 INSTANTIATE_TEST_SUITE_P(, RowOps, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

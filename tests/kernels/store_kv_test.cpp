@@ -5,7 +5,7 @@
 #include "gguf_fuse/kernels/attention.hpp"
 #include "gguf_fuse/kernels/reference.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 /// 1 / 10000^(2i / rotated), the usual table.
@@ -207,4 +207,4 @@ TEST_P(StoreKv, RefusesWhatDoesNotFit) {
 INSTANTIATE_TEST_SUITE_P(, StoreKv, testing::Values(Style::Vector, Style::Group), support::style_test_name);
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

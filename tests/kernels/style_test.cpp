@@ -9,7 +9,7 @@
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::value_of;
@@ -62,4 +62,4 @@ TEST(Style, AllVariantsOfThisDeviceAgree) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "gguf_fuse/kernels/packing.hpp"
+#include "support/namespace.hpp"
 
 namespace gguf_fuse::test_support {
 

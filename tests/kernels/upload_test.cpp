@@ -10,7 +10,7 @@
 #include "support/opencl_device.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 namespace {
 
 using support::content_of;
@@ -136,4 +136,4 @@ TEST(UploadChoice, NeedsNoDeviceOnceItIsKept) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

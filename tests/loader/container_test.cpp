@@ -13,7 +13,7 @@
 #include "support/random.hpp"
 #include "support/value_of.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::GgufBuilder;
@@ -317,4 +317,4 @@ TEST(Container, HeadersOfOtherWriters) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

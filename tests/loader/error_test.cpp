@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <set>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 TEST(Error, MessageHasWhatIsKnown) {
@@ -87,4 +87,4 @@ TEST(EscapeText, ShowsWhatTerminalsWouldObey) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 TEST(FileType, EveryTypeOfARowIsATensorType) {
@@ -49,4 +49,4 @@ TEST(FileType, IdsAreLlamaCpps) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -47,7 +47,7 @@ void operator delete(void* memory) noexcept {
 void operator delete(void* memory, std::size_t) noexcept { operator delete(memory); }
 #endif
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::HostileFile;
@@ -281,4 +281,4 @@ TEST(Hostile, ManySmallTensors) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -10,7 +10,7 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "gguf_fuse/loader/sink.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 const TensorType& f32() { return *find_tensor_type("F32"); }
@@ -106,4 +106,4 @@ TEST(Misuse, KeysThatAreNotThere) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -10,7 +10,7 @@
 #include "support/gguf_builder.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::GgufBuilder;
@@ -216,4 +216,4 @@ TEST(ShardNames, OthersAreNone) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

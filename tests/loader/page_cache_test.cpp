@@ -11,7 +11,7 @@
 #include "support/random.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::TempDir;
@@ -130,4 +130,4 @@ TEST(MappedSource, OtherSourcesHaveNoViews) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -21,7 +21,7 @@
 #include "support/random.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::bytes_of;
@@ -375,4 +375,4 @@ TEST(TemporarySink, IsAFileWithoutAName) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -16,7 +16,7 @@
 #include "support/random.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::bytes_of;
@@ -174,4 +174,4 @@ TEST(GzipSink, Failures) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -17,7 +17,7 @@
 #include "support/random.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::bytes_of;
@@ -292,4 +292,4 @@ TEST(Spool, TurnsAStreamIntoAFile) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 // Numbers from elsewhere: the engines' sources, and rows that their quantizers wrote.
@@ -100,4 +100,4 @@ TEST(TensorType, SizesThatDoNotFitAreNothing) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

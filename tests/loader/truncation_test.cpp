@@ -10,7 +10,7 @@
 #include "support/paths.hpp"
 #include "support/random_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 namespace {
 
 using support::GgufBuilder;
@@ -150,4 +150,4 @@ TEST(Mutation, EveryByteOfTheHeader) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -10,7 +10,7 @@
 #include "support/paths.hpp"
 #include "support/upcycle.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::MixtureKind;
@@ -175,4 +175,4 @@ TEST_P(SpeakingFiles, TheProgramReadsThemThroughPipesAndGzip) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -4,7 +4,7 @@
 #include "speech.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::TempDir;
@@ -106,4 +106,4 @@ TEST(Speaks, SmolLM2TheSameFromFusedFilesShardsGzipAndTwoDevices) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

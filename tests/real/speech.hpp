@@ -12,7 +12,7 @@
 #include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 using support::ModelSetup;
 using support::open_session;
@@ -87,4 +87,4 @@ inline void expect_golden_words(const nlohmann::json& results, Session& session)
   EXPECT_GE(best, all * 9 / 10);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

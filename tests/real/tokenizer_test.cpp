@@ -13,7 +13,7 @@
 #include "gguf_fuse/runtime/chat.hpp"
 #include "support/paths.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
@@ -82,4 +82,4 @@ TEST(RealTokenizer, Gemma3) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -13,7 +13,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::EditedModel;
@@ -65,4 +65,4 @@ TEST(Biases, GiveLlamaCppsLogits) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

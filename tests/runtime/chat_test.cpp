@@ -16,7 +16,7 @@
 #include "support/gguf_builder.hpp"
 #include "support/paths.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using testing::HasSubstr;
@@ -316,4 +316,4 @@ TEST(Chat, BosStandsOnceAtMost) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -5,7 +5,7 @@
 
 #include "hostile_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 /// How a model is called when general.file_type says `id`, or does not exist.
@@ -56,4 +56,4 @@ TEST(Model, WeightBuffersHoldEveryPackedMatrixOnce) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -19,7 +19,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::GgufBuilder;
@@ -245,4 +245,4 @@ TEST(RuntimeErrorGallery, NoCodeIsMissingOrShownTwice) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -6,7 +6,7 @@
 
 #include "support/runtime/run_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::open_runnable;
@@ -243,4 +243,4 @@ TEST(Generate, ReasonsHaveNames) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -14,7 +14,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 using support::Bytes;
 using support::RandomModel;
@@ -135,4 +135,4 @@ class HostileTest : public testing::TestWithParam<std::string> {
   const std::shared_ptr<Device> device_ = support::test_devices().front();
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -6,7 +6,7 @@
 #include "../../runtime/src/hyperparameter_table.hpp"
 #include "hostile_fixture.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using testing::AnyOf;
@@ -348,4 +348,4 @@ TEST_P(HostileHyperparameters, ACacheLargerThanTheDeviceNamesTheOption) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -7,7 +7,7 @@
 #include "hostile_fixture.hpp"
 #include "support/hostile.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::TempDir;
@@ -227,4 +227,4 @@ TEST(HostileFiles, MoreRowsThanNumbersFor) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -12,7 +12,7 @@
 #include "support/random_model.hpp"
 #include "support/value_of.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::RandomModel;
@@ -240,4 +240,4 @@ TEST(Mixture, LayersForSpeculationAreLeftOut) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -12,7 +12,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::Bytes;
@@ -236,4 +236,4 @@ TEST_F(LoadPipelineOpenClFaults, EveryCallThatFailsIsAnError) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -7,7 +7,7 @@
 #include "../../runtime/src/load_lanes.hpp"
 #include "support/opencl_device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::value_of;
@@ -167,4 +167,4 @@ TEST(RingSize, StaysBelowItsLimit) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -13,7 +13,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::RandomModel;
@@ -158,4 +158,4 @@ TEST(LoadPipelineModel, AFileThatIsCutShortIsAnErrorOfEverySession) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -10,7 +10,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::Bytes;
@@ -167,4 +167,4 @@ TEST_F(LoadPipeline, AFileThatIsFusedAlready) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -250,5 +250,3 @@ class WatchedSource final : public Source {
 };
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;

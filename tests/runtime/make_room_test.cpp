@@ -6,7 +6,7 @@
 #include "gguf_fuse/runtime/generate.hpp"
 #include "support/runtime/run_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::open_runnable;
@@ -83,4 +83,4 @@ TEST_F(MakeRoom, WithoutRoomTheTextEnds) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -16,7 +16,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::EditedModel;
@@ -164,4 +164,4 @@ TEST(KeyTable, EveryRowHasItsData) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

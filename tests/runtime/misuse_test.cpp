@@ -12,7 +12,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::logit_difference;
@@ -178,4 +178,4 @@ TEST(Misuse, ASessionGoesOnAfterNumbersThatAreNone) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -11,7 +11,7 @@
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using support::logit_difference;
@@ -133,4 +133,4 @@ TEST(RunnableArchitectures, Qwen3VlReadsTextAsQwen3Does) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -12,7 +12,7 @@
 
 #include "support/value_of.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using test_support::value_of;
@@ -279,4 +279,4 @@ TEST(Sampler, FewCandidatesDecideAsAllOfThemDo) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -13,7 +13,7 @@
 #include "support/opencl_device.hpp"
 #include "support/runtime/run_model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using namespace std::chrono_literals;
@@ -184,4 +184,4 @@ TEST_F(Stop, TheQueueStaysShort) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "../../runtime/src/stop_text.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <random>
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using testing::ElementsAre;
@@ -70,4 +71,4 @@ TEST(StopText, ReleasesTheSameForAnyBordersOfPieces) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

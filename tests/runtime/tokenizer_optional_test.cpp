@@ -8,7 +8,7 @@
 
 #include "vocabulary_maker.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using testing::ElementsAre;
@@ -162,4 +162,4 @@ TEST(Tokenizer, TextIsNoTokenThatStandsForSomethingElse) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

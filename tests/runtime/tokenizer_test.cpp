@@ -14,7 +14,7 @@
 #include "support/paths.hpp"
 #include "support/random.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using Ids = std::vector<std::int32_t>;
@@ -173,4 +173,4 @@ TEST(Tokenizer, IdsOutsideTheVocabularyAreHarmless) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

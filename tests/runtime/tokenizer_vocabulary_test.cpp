@@ -14,7 +14,7 @@
 #include "gguf_fuse/runtime/tokenizer.hpp"
 #include "vocabulary_maker.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 using testing::ElementsAre;
@@ -281,4 +281,4 @@ TEST(TokenizerHostile, ContradictionsAreErrors) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

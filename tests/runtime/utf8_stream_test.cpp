@@ -7,7 +7,7 @@
 
 #include "support/random.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 namespace {
 
 struct Row {
@@ -72,4 +72,4 @@ TEST(Utf8Stream, PiecesMakeNoDifferenceToRandomBytes) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

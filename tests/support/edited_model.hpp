@@ -37,5 +37,3 @@ class EditedModel {
 };
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

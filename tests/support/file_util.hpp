@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/namespace.hpp"
+
 namespace gguf_fuse::test_support {
 
 // Small files whole, large ones in pieces. A failure throws std::runtime_error: it is the test's set-up that broke.
@@ -35,5 +37,3 @@ void write_text(const std::filesystem::path& path, std::string_view text);
 }
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gguf_fuse/loader/header_writer.hpp"
+#include "support/namespace.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -77,5 +78,3 @@ class GgufBuilder {
 std::vector<std::string> write_shards(const std::string& prefix, std::span<const Bytes> shards);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -28,5 +28,3 @@ struct ValidFile {
 [[nodiscard]] std::vector<ValidFile> valid_files();
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gguf_fuse/fuse/pipeline.hpp"
+#include "support/namespace.hpp"
 #include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {

@@ -44,5 +44,3 @@ void write_model_keys(const ModelShape& shape, HeaderWriter& writer);
 [[nodiscard]] bool always_has_experts(std::string_view architecture);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

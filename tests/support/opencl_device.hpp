@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gguf_fuse/kernels/device.hpp"
+#include "support/namespace.hpp"
 #include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
@@ -77,5 +78,3 @@ class ScopedVariable {
 inline std::filesystem::path program_folder() { return std::filesystem::read_symlink("/proc/self/exe").parent_path(); }
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

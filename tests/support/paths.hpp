@@ -4,6 +4,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/namespace.hpp"
+
 namespace gguf_fuse::test_support {
 
 // Functions, not definitions on the command line: those would differ in each checkout, and no compiler cache would

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/namespace.hpp"
+
 namespace gguf_fuse::test_support {
 
 /// Numbers that are the same on every machine and with every standard library: the engine is specified by the standard,
@@ -33,5 +35,3 @@ class Random {
 };
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

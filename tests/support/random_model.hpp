@@ -112,5 +112,3 @@ class RandomModel {
 [[nodiscard]] RandomModel any_model(std::uint64_t seed);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

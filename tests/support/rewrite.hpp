@@ -38,5 +38,3 @@ struct Pieces {
 [[nodiscard]] Bytes with_key(const Bytes& file, std::string_view key, const std::function<void(HeaderWriter&)>& write);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

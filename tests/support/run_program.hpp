@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "support/namespace.hpp"
+
 namespace gguf_fuse::test_support {
 
 /// How a program ended and what it printed. A program ended by a signal has the shell's exit code, 128 + signal.
@@ -63,5 +65,3 @@ class RunningProgram {
 };
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "support/namespace.hpp"
+
 namespace gguf_fuse::test_support {
 
 /// A new empty folder in the system's folder for temporary files, removed with everything in it at the end of the
@@ -27,5 +29,3 @@ class TempDir {
 };
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -7,6 +7,7 @@
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/model.hpp"
 #include "gguf_fuse/loader/sink.hpp"
+#include "support/namespace.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -41,5 +42,3 @@ struct UpcycleOptions {
                                    bool replace = false);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;  // for short; gguf_fuse::support is a function

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "gguf_fuse/loader/error.hpp"
+#include "support/namespace.hpp"
 
 namespace gguf_fuse::test_support {
 

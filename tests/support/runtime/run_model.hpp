@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gguf_fuse/runtime/session.hpp"
+#include "support/namespace.hpp"
 #include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
@@ -67,5 +68,3 @@ struct Difference {
 [[nodiscard]] Difference logit_difference(const std::vector<float>& a, const std::vector<float>& b);
 
 }  // namespace gguf_fuse::test_support
-
-namespace support = gguf_fuse::test_support;

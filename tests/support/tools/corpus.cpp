@@ -13,7 +13,7 @@
 
 namespace {
 
-using namespace gguf_fuse;
+using namespace gguf_fuse::fuse;
 using support::Bytes;
 using support::RandomModel;
 

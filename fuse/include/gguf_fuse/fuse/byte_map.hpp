@@ -6,9 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// A contiguous copy: bytes from source_offset of a source to offset of the output.
 struct Piece {
@@ -102,4 +103,4 @@ void for_each_piece_in_source(const Run& run, std::uint64_t begin, std::uint64_t
   }
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

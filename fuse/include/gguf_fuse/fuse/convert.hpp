@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/fuse/pipeline.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 enum class Direction : std::uint8_t { Fuse, Unfuse };
 
@@ -77,4 +77,4 @@ struct TensorHash {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::vector<TensorHash>> hash_tensors(Model& model,
                                                                             const PipelineOptions& options = {});
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -10,7 +10,7 @@
 #include "gguf_fuse/fuse/plan.hpp"
 #include "gguf_fuse/loader/sink.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// Shared between the pipeline and whoever watches or stops it. All members may be used from any thread or signal
 /// handler.
@@ -84,4 +84,4 @@ using Sources = std::vector<std::unique_ptr<Source>>;
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> compare(const Plan& plan, const std::vector<Extent>& extents,
                                                     Sources& outputs, const PipelineOptions& options = {});
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

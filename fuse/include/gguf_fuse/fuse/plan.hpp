@@ -14,7 +14,7 @@
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// What a fused tensor holds: tensors that an unfused file has by name, one behind the other in each of its matrices.
 struct Joined {
@@ -110,4 +110,4 @@ struct FuseOptions {
 /// counterpart) and those of plan_fuse.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// 128 bits: of a header, its XXH3-128 with the file's size as seed; of a tensor, the sums (mod 2^64 each) of the low
 /// and the high halves of its blocks' XXH3-128, each with the block's number as seed. So blocks may be hashed in any
@@ -68,4 +69,4 @@ enum class Restores : std::uint8_t {
   Original,  ///< the original's headers, and its every byte where the tensors' hashes hold
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

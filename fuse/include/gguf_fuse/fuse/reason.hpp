@@ -6,9 +6,10 @@
 #include <tuple>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// What became of a rule in a layer, or that a reason is about no rule.
 enum class Outcome : std::uint8_t {
@@ -49,4 +50,4 @@ struct Reason {
 /// Their texts, with ", and " between them.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string texts_of(const std::vector<Reason>& reasons);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

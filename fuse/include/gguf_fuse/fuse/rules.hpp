@@ -6,9 +6,10 @@
 #include <span>
 #include <string_view>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 struct ArchitectureRow;
 struct FuseOptions;
@@ -65,4 +66,4 @@ struct Rule {
 /// A number that is no RuleId gives a rule without parts, "no rule".
 [[nodiscard]] GGUF_FUSE_EXPORT const Rule& rule(RuleId id);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -9,7 +9,7 @@
 
 #include "gguf_fuse/fuse/rules.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// For which engine a file is made.
 enum class Target : std::uint8_t {
@@ -72,4 +72,4 @@ struct ArchitectureRow {
 /// What `target` does with `rule`'s fused tensor in `architecture`.
 [[nodiscard]] GGUF_FUSE_EXPORT Support support(Target target, std::string_view architecture, RuleId rule);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

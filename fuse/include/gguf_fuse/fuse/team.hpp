@@ -7,9 +7,10 @@
 #include <mutex>
 #include <optional>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// `function()`, with exceptions (bad_alloc, above all) turned into SystemFailed: none may leave the library.
 template <typename Function>
@@ -41,4 +42,4 @@ class FirstError {
     unsigned threads, unsigned needed, FirstError& first, const std::function<Result<void>(unsigned)>& work,
     const std::function<void()>& stop = [] {});
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "gguf_fuse/jinja/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
 namespace gguf_fuse::jinja {

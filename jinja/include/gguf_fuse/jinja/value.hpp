@@ -18,7 +18,9 @@ namespace gguf_fuse::jinja {
 
 struct List;
 struct Dict;
+namespace detail {
 struct Callable;
+}
 
 /// What is not there; `name` is for the message when it is used all the same.
 struct Undefined {

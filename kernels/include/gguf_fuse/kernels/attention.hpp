@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/kernels/operation.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// Types of the KV cache. F16 and BF16 round to nearest, ties to even. The others: blocks of 32 elements of a head (the
 /// last one may be shorter) of integers with a half-precision scale, and a minimum for Q4_1 and Q5_1, as ggml's
@@ -104,4 +104,4 @@ struct AttentionShape {
                                                            const Cache& cache, const Buffer& q, const Buffer& out,
                                                            const Buffer& step);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -7,11 +7,14 @@
 #include <span>
 #include <utility>
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
+namespace detail {
 struct BufferState;
+}
 
 /// What kernels do with a buffer; the host may always read and write it.
 enum class Access : std::uint8_t { ReadWrite, ReadOnly, WriteOnly };
@@ -76,4 +79,4 @@ class GGUF_FUSE_EXPORT Buffer {
   std::shared_ptr<BufferState> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

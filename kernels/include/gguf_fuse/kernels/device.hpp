@@ -16,9 +16,11 @@
 #include "gguf_fuse/kernels/program.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
+namespace detail {
 struct OpenCl;
+}
 
 enum class DeviceType : std::uint8_t { Cpu, Gpu, Accelerator };
 
@@ -161,4 +163,4 @@ class GGUF_FUSE_EXPORT Device {
   std::unique_ptr<Programs> programs_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 // A driver compiles in our process, and its compiler may end it (LLVM does so when memory, threads or the disk run
 // short) or leave with an exception while it holds its locks. What a library makes of that is an error value; a program
@@ -22,4 +23,4 @@ GGUF_FUSE_EXPORT void on_driver_lost(DriverLostHandler handler) noexcept;
 /// call of any thread. Null: none. Signal handlers may ask.
 [[nodiscard]] GGUF_FUSE_EXPORT const char* driver_call() noexcept;
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// How router logits become weights: softmax over all experts, sigmoid of each, or softmax over the chosen ones only
 /// (the logits themselves choose).
@@ -120,4 +120,4 @@ struct ExpertDownShape {
                                                              const Buffer& scratch, const Buffer& out,
                                                              const Buffer& step);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/kernels/experts.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// One token's choice in plain C++, in double, for tests and benchmarks.
 struct RoutedToken {
@@ -21,4 +21,4 @@ struct RoutedToken {
                                                            std::span<const float> selection_bias,
                                                            std::span<const float> expert_factor);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

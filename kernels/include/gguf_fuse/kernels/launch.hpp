@@ -17,7 +17,7 @@
 #include "gguf_fuse/kernels/program.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// Local memory of a work-group, for a `local` pointer.
 struct LocalBytes {
@@ -79,4 +79,4 @@ class GGUF_FUSE_EXPORT Launch {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -5,7 +5,7 @@
 
 #include "gguf_fuse/kernels/operation.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// logits[i] = cap * tanh(logits[i] / cap), in place, float[tokens][vocabulary]. Errors of all operations here:
 /// InvalidArgument (buffers that are missing or too small), KernelBuildFailed, OpenClFailed.
@@ -36,4 +36,4 @@ struct Candidate {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> top_k(Device& device, std::uint32_t vocabulary, std::uint32_t k,
                                                        const Buffer& logits, const Buffer& out);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

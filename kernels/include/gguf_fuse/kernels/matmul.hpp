@@ -6,7 +6,7 @@
 #include "gguf_fuse/kernels/operation.hpp"
 #include "gguf_fuse/kernels/packing.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// What the activations are when they meet the weights: 8-bit integers with a scale every 32 elements, or floats.
 enum class Activations : std::uint8_t { Q8, F32 };
@@ -77,4 +77,4 @@ struct MatmulShape {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> embed(Device& device, const Matrix& table, float factor,
                                                        const Buffer& tokens, const Buffer& out, const Buffer& step);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

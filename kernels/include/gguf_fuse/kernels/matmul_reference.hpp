@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 // The operations of matmul.hpp in plain C++ over host memory, for tests and benchmarks: one element after the other,
 // from the bytes of the file, with nothing in common with packing and kernels.
@@ -33,4 +33,4 @@ namespace gguf_fuse {
 [[nodiscard]] GGUF_FUSE_EXPORT std::vector<float> embed_reference(std::span<const float> table, std::uint32_t columns,
                                                                   float factor, std::span<const std::int32_t> tokens);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

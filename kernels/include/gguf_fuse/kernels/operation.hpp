@@ -10,7 +10,7 @@
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/launch.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// What an operation costs for a number of tokens: floating point operations (a multiply-add counts two) and bytes that
 /// have to be moved at least.
@@ -50,4 +50,4 @@ class GGUF_FUSE_EXPORT Operation {
   std::vector<Stage> stages_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

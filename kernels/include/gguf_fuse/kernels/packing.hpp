@@ -5,10 +5,11 @@
 #include <cstdint>
 #include <span>
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// Rows that lie interleaved in one tile of a packed matrix.
 inline constexpr std::uint32_t kTileRows = 16;
@@ -39,4 +40,4 @@ struct GGUF_FUSE_EXPORT PackedShape {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows,
                                                       std::span<std::byte> tile);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -3,7 +3,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 enum class Norm : std::uint8_t { None, Rms, Layer };
 
@@ -44,4 +44,4 @@ struct PrepareBuffers {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer& x,
                                                            const Buffer& out, const Buffer& step);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -7,9 +7,10 @@
 #include <string>
 #include <string_view>
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// How kernels are written for a device.
 enum class Style : std::uint8_t {
@@ -46,4 +47,4 @@ struct DeviceProfile {
 [[nodiscard]] GGUF_FUSE_EXPORT std::string_view dot_product_name(DotProduct dot);
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<DotProduct> dot_product_by_name(std::string_view name);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

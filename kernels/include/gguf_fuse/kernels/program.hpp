@@ -9,12 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/kernels/namespace.hpp"
 #include "gguf_fuse/loader/error.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
+namespace detail {
 struct DeviceCore;
 struct ProgramState;
+}  // namespace detail
 
 /// -D NAME=VALUE of a build; an empty value is -D NAME.
 using Defines = std::vector<std::pair<std::string, std::string>>;
@@ -77,4 +80,4 @@ class GGUF_FUSE_EXPORT Program {
   std::unique_ptr<ProgramState> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -10,7 +10,7 @@
 #include "gguf_fuse/kernels/logits.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 // The operations of prepare.hpp, attention.hpp and logits.hpp in plain C++ over host memory, in double, for tests and
 // benchmarks. Those of matmul.hpp are in matmul_reference.hpp. They trust their arguments: sizes must fit.
@@ -70,4 +70,4 @@ enum class CachePart : std::uint8_t { K, V };
 [[nodiscard]] GGUF_FUSE_EXPORT RowStatistics row_statistics_reference(std::span<const float> row);
 [[nodiscard]] GGUF_FUSE_EXPORT std::vector<Candidate> top_k_reference(std::span<const float> row, std::uint32_t k);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -3,7 +3,7 @@
 
 #include "gguf_fuse/kernels/operation.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// Some columns of rows of floats: `segments` times `columns` neighbours, the first one at `offset`, then every
 /// `stride`, which do not overlap; rows are `row` floats long.
@@ -40,4 +40,4 @@ struct TwoBranches {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer& gate,
                                                            const Buffer& x, const Buffer& step);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

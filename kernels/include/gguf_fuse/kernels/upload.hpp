@@ -12,7 +12,7 @@
 #include "gguf_fuse/kernels/buffer.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 /// How slices that lie apart on the device, but together on the host, get there.
 enum class UploadStrategy : std::uint8_t {
@@ -89,4 +89,4 @@ class GGUF_FUSE_EXPORT Uploader {
 /// Uploader and Device::allocate.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<UploadStrategy> fastest_upload(const Device& device);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -12,7 +12,7 @@
 #include "gguf_fuse/loader/source.hpp"
 #include "gguf_fuse/loader/tensor_type.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 inline constexpr std::uint64_t kDefaultAlignment = 32;
 
@@ -66,4 +66,4 @@ struct Limits {
   return (value + alignment - 1) & ~(alignment - 1);
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

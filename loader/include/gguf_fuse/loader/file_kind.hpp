@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// What a GGUF file is when it is no language model, or none that is whole.
 struct FileKind {
@@ -21,4 +21,4 @@ struct FileKind {
 
 [[nodiscard]] GGUF_FUSE_EXPORT Error not_a_model(const FileKind& kind, const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

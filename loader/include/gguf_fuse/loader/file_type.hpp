@@ -6,8 +6,9 @@
 #include <string_view>
 
 #include "gguf_fuse/loader/export.hpp"
+#include "gguf_fuse/loader/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// A value of the key general.file_type: the mix of tensor types that a quantiser was asked for.
 struct FileType {
@@ -27,4 +28,4 @@ struct FileType {
 /// Null for an id that llama.cpp does not have.
 [[nodiscard]] GGUF_FUSE_EXPORT const FileType* find_file_type(std::uint64_t id);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -10,7 +10,7 @@
 
 #include "gguf_fuse/loader/container.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// Writes a GGUF header: keys in the order given, then the tensor table. Tensor data is laid out as every engine
 /// expects: in table order, each tensor at the next multiple of the alignment.
@@ -81,4 +81,4 @@ class GGUF_FUSE_EXPORT HeaderWriter {
   std::uint64_t data_bytes_ = 0;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -11,8 +11,9 @@
 #include <vector>
 
 #include "gguf_fuse/loader/error.hpp"
+#include "gguf_fuse/loader/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// GGUF's metadata value types, with their numbers in the file.
 enum class ValueType : std::uint32_t { U8, I8, U16, I16, U32, I32, F32, Bool, String, Array, U64, I64, F64 };
@@ -117,4 +118,4 @@ class GGUF_FUSE_EXPORT Metadata {
   std::string path_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

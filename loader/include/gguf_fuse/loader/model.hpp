@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/loader/container.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// The headers of one model: a single file, or all shards of a split in order. Tensor names are unique across shards.
 struct ModelInfo {
@@ -54,4 +54,4 @@ struct ShardName {
 };
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<ShardName> parse_shard_name(std::string_view path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

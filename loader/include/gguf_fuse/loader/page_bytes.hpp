@@ -8,7 +8,7 @@
 #include <memory>
 #include <new>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// What O_DIRECT wants: places and sizes in memory and in the file are multiples of it on every file system.
 inline constexpr std::uint64_t kPageBytes = 4096;
@@ -27,4 +27,4 @@ using PageBytes = std::unique_ptr<std::byte, FreeBytes>;
   return memory;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/loader/source.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// Share (0 to 1) of a regular file's bytes that lie in the page cache, estimated from samples all over it, which takes
 /// well under a millisecond and changes nothing. Linux tells the truth about files that the caller owns or may write,
@@ -17,4 +17,4 @@ namespace gguf_fuse {
 /// there, past it when not. `path` is that of open_model; what is no regular file (or cannot be looked at) is Read.
 [[nodiscard]] GGUF_FUSE_EXPORT LoadMode fastest_load_mode(const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -11,7 +11,7 @@
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/source.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// Where bytes go. Random-access sinks take writes at any offset from several threads; sequential ones take them in
 /// order. A sink that is destroyed before commit() leaves nothing behind.
@@ -61,4 +61,4 @@ struct FileSinkOptions {
 /// True when both names lead to the same file (device and inode), through links of any kind.
 [[nodiscard]] GGUF_FUSE_EXPORT bool same_file(const std::string& a, const std::string& b);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

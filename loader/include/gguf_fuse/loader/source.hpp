@@ -10,8 +10,9 @@
 #include <string_view>
 
 #include "gguf_fuse/loader/error.hpp"
+#include "gguf_fuse/loader/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// Where bytes come from. Random-access sources may be read by several threads at once; sequential ones
 /// (pipes, gzip streams) by one thread, each read starting at or after the end of the one before.
@@ -69,4 +70,4 @@ enum class LoadMode : std::uint8_t {
 /// random-access source. Only for a source nothing was read from yet.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::unique_ptr<Source>> spool(std::unique_ptr<Source> stream);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

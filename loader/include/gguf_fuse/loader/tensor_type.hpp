@@ -8,8 +8,9 @@
 #include <string_view>
 
 #include "gguf_fuse/loader/export.hpp"
+#include "gguf_fuse/loader/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// Engines that can read a type, as a bit set.
 enum Engines : std::uint8_t { kMainline = 1, kIk = 2, kBothEngines = 3 };
@@ -45,4 +46,4 @@ using Dimensions = std::array<std::uint64_t, 4>;
 [[nodiscard]] GGUF_FUSE_EXPORT std::optional<std::uint64_t> tensor_bytes(const TensorType& type,
                                                                          const Dimensions& dims);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

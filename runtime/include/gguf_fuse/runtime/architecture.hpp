@@ -7,8 +7,9 @@
 
 #include "gguf_fuse/kernels/attention.hpp"
 #include "gguf_fuse/kernels/experts.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// What sets an architecture apart from the others: data, one file of runtime/architectures/ each. Everything else is
 /// read from the model: sizes from its keys; biases, rope factors and a separate output matrix from which tensors
@@ -49,4 +50,4 @@ struct Architecture {
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const Architecture> runnable_architectures();
 [[nodiscard]] GGUF_FUSE_EXPORT const Architecture* find_runnable(std::string_view name);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -13,7 +13,7 @@
 #include "gguf_fuse/loader/export.hpp"
 #include "gguf_fuse/runtime/tokenizer.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// One message of a conversation. Its role is the program's word; everything else is data, whoever wrote it.
 struct ChatMessage {
@@ -68,4 +68,4 @@ class GGUF_FUSE_EXPORT ChatTemplate {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<std::vector<std::int32_t>> chat_tokens(const Tokenizer& tokenizer,
                                                                              const RenderedChat& chat);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -11,7 +11,7 @@
 #include "gguf_fuse/runtime/sampler.hpp"
 #include "gguf_fuse/runtime/session.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 struct GenerateOptions {
   std::int32_t tokens = -1;         ///< at most so many; -1: until the end of generation or of the context
@@ -51,4 +51,4 @@ struct Generation {
                                                            const GenerateOptions& options,
                                                            const std::function<void(std::string_view)>& show);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

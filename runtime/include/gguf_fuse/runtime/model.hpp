@@ -15,7 +15,7 @@
 #include "gguf_fuse/loader/source.hpp"
 #include "gguf_fuse/runtime/tokenizer.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// Where the tensors that a pattern finds are computed, with all of their block: a layer's attention, its feed-forward,
 /// the embeddings or the output.
@@ -129,4 +129,4 @@ class GGUF_FUSE_EXPORT RunnableModel {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -8,7 +8,7 @@
 
 #include "gguf_fuse/runtime/session.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// llama.cpp's names, defaults and order: penalties, top-k, top-p, min-p, temperature.
 struct SamplerOptions {
@@ -50,4 +50,4 @@ class GGUF_FUSE_EXPORT Sampler {
   std::mt19937 random_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

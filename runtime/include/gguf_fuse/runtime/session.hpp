@@ -10,7 +10,7 @@
 #include "gguf_fuse/kernels/logits.hpp"
 #include "gguf_fuse/runtime/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 struct SessionOptions {
   std::uint32_t context = 0;        ///< positions of the KV cache; 0: as many as the model was trained with
@@ -87,4 +87,4 @@ class GGUF_FUSE_EXPORT Session {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

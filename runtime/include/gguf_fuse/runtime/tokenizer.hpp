@@ -13,8 +13,9 @@
 #include "gguf_fuse/loader/error.hpp"
 #include "gguf_fuse/loader/export.hpp"
 #include "gguf_fuse/loader/metadata.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 struct TokenizeOptions {
   bool add_special = false;    ///< BOS before and EOS behind, where the model wants them
@@ -82,4 +83,4 @@ class GGUF_FUSE_EXPORT Tokenizer {
   std::shared_ptr<const State> state_;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

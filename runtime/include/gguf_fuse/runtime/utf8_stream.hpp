@@ -5,8 +5,9 @@
 #include <string_view>
 
 #include "gguf_fuse/loader/export.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::runtime {
 
 /// Makes whole characters of the pieces that tokens stand for: a character may be spread over several tokens, and a
 /// terminal must never see half of one. Ill-formed bytes become U+FFFD, one for each maximal part of a character (the
@@ -22,4 +23,4 @@ class GGUF_FUSE_EXPORT Utf8Stream {
   std::string pending_;  // at most 3 bytes, the beginning of a well-formed character
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace gguf_fuse::loader {}
+namespace gguf_fuse::fuse::detail {}
+
+/// The room says what loader has unqualified, and its sources what their private headers (detail) have.
+namespace gguf_fuse::fuse {
+using namespace loader;
+using namespace detail;
+}  // namespace gguf_fuse::fuse

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace gguf_fuse::loader {}
+namespace gguf_fuse::fuse {}
+namespace gguf_fuse::kernels {}
+namespace gguf_fuse::runtime {}
+
+/// What tests share says what the libraries have unqualified.
+namespace gguf_fuse::test_support {
+using namespace loader;
+using namespace fuse;
+using namespace kernels;
+using namespace runtime;
+}  // namespace gguf_fuse::test_support
+
+namespace support = gguf_fuse::test_support;  // for short
