@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "gguf_fuse/loader/source.hpp"
+#include "namespace.hpp"
 
 namespace gguf_fuse::cli {
 

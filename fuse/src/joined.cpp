@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 namespace {
 
 /// Whether the tensor with the result's name is the part of that name alone.
@@ -50,4 +50,4 @@ std::unordered_map<std::uint32_t, Joined> stored_joined(const ModelView& view) {
   return result;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -7,7 +7,7 @@
 
 #include "legality.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse::detail {
 
 /// What a plan calls a rule's result in a layer. In a file of its own, so that a test can link another one: nothing
 /// that reads a plan may know these names.
@@ -16,4 +16,4 @@ namespace gguf_fuse {
 /// What the tensors hold that came fused and that no record takes apart, by their index in the original table.
 [[nodiscard]] std::unordered_map<std::uint32_t, Joined> stored_joined(const ModelView& view);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/fuse/views.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 /// The planned tensor as one view of its own name.
@@ -47,4 +47,4 @@ std::vector<TensorView> views_of(const PlannedFile& file) {
   return views;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 std::uint64_t DataStream::end() const {
   return container_.tensors.empty() ? container_.header->size() : container_.data_offset + container_.data_bytes;
@@ -25,4 +25,4 @@ Result<bool> DataStream::finish() {
   return tail.all_zero;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader

@@ -7,7 +7,7 @@
 
 #include "gguf_fuse/fuse/plan.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// Where a tensor lies, by the name that an unfused file has for it: a planned tensor, or rows of one that holds
 /// several.
@@ -37,4 +37,4 @@ struct TensorView {
 /// views.
 [[nodiscard]] GGUF_FUSE_EXPORT std::vector<TensorView> views_of(const PlannedFile& file);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -3,7 +3,7 @@
 
 #include "gguf_fuse/loader/model.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::loader {
 
 /// The tensor data of a model that comes as one stream: read once, from front to back. For one thread at a time.
 class GGUF_FUSE_EXPORT DataStream {
@@ -29,4 +29,4 @@ class GGUF_FUSE_EXPORT DataStream {
   std::uint64_t position_ = 0;
 };
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::loader
