@@ -9,7 +9,7 @@
 
 namespace gguf_fuse::fuse::detail {
 
-/// What a plan calls a rule's result in a layer. In a file of its own, so that a test can link another one: nothing
+/// What a rule calls its result in a layer. In a file of its own, so that a test can link another one: nothing
 /// that reads a plan may know these names.
 [[nodiscard]] std::string fused_name(const Rule& rule, std::uint32_t layer, std::string_view attribute);
 

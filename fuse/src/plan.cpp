@@ -157,16 +157,10 @@ class FusePlanner {
       } else if (!fusions_.consumed.contains(tensor.name)) {
         tensors.push_back(tensor);
         if (const auto joined = stored.find(tensor.index); joined != stored.end())
-          join(tensors.back(), std::move(joined->second));
+          tensors.back().joined = std::move(joined->second);
       }
     }
     return tensors;
-  }
-
-  // Whatever holds several tensors has its name from one place.
-  static void join(LogicalTensor& tensor, Joined joined) {
-    tensor.name = fused_name(rule(joined.rule), layer_of(tensor.name).value_or(0), joined.attribute());
-    tensor.joined = std::move(joined);
   }
 
   const ModelView& view_;
