@@ -7,6 +7,7 @@
 
 #include "attention_program.hpp"
 #include "gguf_fuse/kernels/reference.hpp"
+#include "prelude.hpp"
 #include "reference_decode.hpp"
 
 namespace gguf_fuse {
