@@ -64,6 +64,6 @@ for program in run bench; do
 done
 for room in tests/*/; do
   [ -n "$(find "$room" -name '*_test.cpp' -print -quit)" ] || continue
-  unique "the tests of $(basename "$room")" "${libraries[@]}" tests/support/*.* tests/support/runtime "$room"
+  unique "the tests of $(basename "$room")" "${libraries[@]}" tests/support/*.* tests/support/runtime tests/support/reference "$room"
 done
 exit "$bad"

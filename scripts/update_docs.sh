@@ -60,7 +60,7 @@ runs_table() {
     echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $(field "$file" activation Silu) |" \
       "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window | $(field "$file" gating Softmax) | $(flags "$file") |"
   done | sed 's/ true / yes /g'
-  printf '\nTensor types: %s.\n' "$(sed -n 's/^    {"\([A-Z0-9_]*\)",.*/\1/p' kernels/src/packing_*.cpp | paste -sd, | sed 's/,/, /g')"
+  printf '\nTensor types: %s.\n' "$(grep -ohP '\{"\K[A-Z][A-Z0-9_]*(?=",)' kernels/src/packing_*.cpp | paste -sd, | sed 's/,/, /g')"
 }
 
 errors_table() {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A work-group of 64 takes several rows of queries (as in attention_vector.cl). For the scores a lane is a position,
 // for the output an element; probabilities change hands through local memory.
-#define LANES 64
+#define LANES GROUP_LANES
 #define LANE_ELEMENTS ((HEAD_SIZE + LANES - 1) / LANES)
 
 // Element `element` of the position in slot `slot`; `index` is its place among numbers and levels of 8 bits, `nibble`
@@ -22,27 +22,20 @@ static inline float load_element(const global uchar *tile, uint element, uint sl
 }
 
 static inline float load_k(const global uchar *k, uint position, uint element) {
-  const global uchar *tile = k + (ulong)(position / 16) * K_TILE_BYTES;
-  const uint slot = position % 16;
+  const global uchar *tile = k + (ulong)(position / CACHE_TILE) * K_TILE_BYTES;
+  const uint slot = position % CACHE_TILE;
   return load_element(tile, element, slot, element * 16 + slot, (element / 32 * 16 + element % 16) * 16 + slot, CACHE_K,
                       K_HIGH, K_SCALES, K_MINIMUMS);
 }
 
 static inline float load_v(const global uchar *v, uint position, uint element) {
-  const global uchar *tile = v + (ulong)(position / 16) * V_TILE_BYTES;
-  const uint slot = position % 16;
+  const global uchar *tile = v + (ulong)(position / CACHE_TILE) * V_TILE_BYTES;
+  const uint slot = position % CACHE_TILE;
   return load_element(tile, element, slot, element / 16 * 256 + slot * 16 + element % 16,
                       (element / 32 * 16 + slot) * 16 + element % 16, CACHE_V, V_HIGH, V_SCALES, V_MINIMUMS);
 }
 
-// Heads above 256 elements take fewer rows, so that local memory suffices everywhere (32 KiB).
-#if HEAD_SIZE > 256
-#define GROUP_BATCH_ROWS 4
-#else
-#define GROUP_BATCH_ROWS 16
-#endif
-
-#define ROWS GROUP_BATCH_ROWS
+#define ROWS BATCH_ROWS
 #define ROW_STEP 1
 #define NAME(name) name##_batch
 #include "attention_group_rows.cl"

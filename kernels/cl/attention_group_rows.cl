@@ -70,7 +70,8 @@ static inline void NAME(attend)(local const float *queries, local float *probabi
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_batch(ATTENTION_ARGUMENTS) {
   local float queries[HEAD_SIZE * ROWS], probabilities[LANES * ROWS], most[ROWS], factors[ROWS];
   const uint lane = get_local_id(0), head = get_group_id(0), token = get_group_id(1) * ROWS;
-  const uint past = step_info[0], rows = min(step_info[1] - token, (uint)ROWS), kv_head = head / (heads / kv_heads);
+  const uint past = step_info[STEP_PAST], rows = min(step_info[STEP_TOKENS] - token, (uint)ROWS);
+  const uint kv_head = head / (heads / kv_heads);
   for (uint i = lane; i < HEAD_SIZE * ROWS; i += LANES) {
     const uint r = i / HEAD_SIZE, e = i % HEAD_SIZE;
     queries[e * ROWS + r] = r < rows ? q[((ulong)(token + r) * heads + head) * HEAD_SIZE + e] : 0.0f;
@@ -92,7 +93,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_batch(A
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_single(ATTENTION_ARGUMENTS,
                                                                                 global float *partial) {
   local float queries[HEAD_SIZE * ROWS], probabilities[LANES * ROWS], most[ROWS], factors[ROWS];
-  const uint lane = get_local_id(0), position = step_info[0];
+  const uint lane = get_local_id(0), position = step_info[STEP_PAST];
   const uint group = heads / kv_heads, blocks = (group + ROWS - 1) / ROWS;
   const uint kv_head = get_group_id(0) / blocks, first = get_group_id(0) % blocks * ROWS;
   const uint head = kv_head * group + first, rows = min(group - first, (uint)ROWS);
@@ -106,8 +107,8 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void attention_single(
   for (uint r = 0; r < ROWS; ++r) row_sinks[r] = sink_of(sinks, has_sinks && part == 0, head + min(r, rows - 1));
   const tile_range range = part_of(window_start(position, window), position + 1, part, parts);
   NAME(attend)(queries, probabilities, most, factors, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
-               v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range.first * 16, min(range.last * 16, position + 1),
-               position, softcap, window, o, total);
+               v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range.first * CACHE_TILE,
+               min(range.last * CACHE_TILE, position + 1), position, softcap, window, o, total);
   for (uint r = 0; r < rows; ++r) {
     global float *to = parts == 1 ? out + (head + r) * HEAD_SIZE
                                   : partial + PARTIAL_HEADER + (part * heads + head + r) * PARTIAL_SIZE;

@@ -49,7 +49,7 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
   }
   for (uint t = 0; t < tiles; ++t) {
     const global uchar *values = v + (ulong)(tile + t) * V_TILE_BYTES;
-    const uint slots = min(end - (tile + t) * 16, 16u);
+    const uint slots = min(end - (tile + t) * CACHE_TILE, CACHE_TILE);
     float16 scales[OUTPUT_CHUNKS], minimums[OUTPUT_CHUNKS];
     #pragma unroll
     for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
@@ -93,7 +93,7 @@ static inline void NAME(attend)(const float *queries, const float *sinks, const 
   for (uint tile = range.first; tile < range.last; tile += BLOCK_TILES) {
     const uint tiles = min(range.last - tile, (uint)BLOCK_TILES);
     for (uint t = 0; t < tiles; t += SCORE_TILES) NAME(scores)(queries, k, tile + t, range.last, scores + t * ROWS);
-    const bool masked = (tile + tiles) * 16 > position + 1 || tile * 16 < last_start;
+    const bool masked = (tile + tiles) * CACHE_TILE > position + 1 || tile * CACHE_TILE < last_start;
     for (uint r = 0; r < ROWS; ++r) {
       const uint row_position = position + r * ROW_STEP;
       const int16 from = (int)window_start(row_position, window), to = (int)row_position;
@@ -102,7 +102,7 @@ static inline void NAME(attend)(const float *queries, const float *sinks, const 
         float16 score = scores[t * ROWS + r];
         if (softcap > 0.0f) score = soft_cap(score, softcap);
         if (masked) {
-          const int16 at = slots + (int)((tile + t) * 16);
+          const int16 at = slots + (int)((tile + t) * CACHE_TILE);
           score = select(score, (float16)(MASKED), (at < from) | (at > to));
         }
         scores[t * ROWS + r] = score;

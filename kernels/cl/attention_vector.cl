@@ -79,7 +79,8 @@ static inline float16 load_v(const global uchar *tile, uint chunk, uint slot, fl
 #include "attention_rows.cl"
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTENTION_ARGUMENTS) {
-  const uint head = get_global_id(0), token = get_global_id(1) * BATCH_ROWS, past = step_info[0], tokens = step_info[1];
+  const uint head = get_global_id(0), token = get_global_id(1) * BATCH_ROWS;
+  const uint past = step_info[STEP_PAST], tokens = step_info[STEP_TOKENS];
   const uint kv_head = head / (heads / kv_heads), rows = min(tokens - token, (uint)BATCH_ROWS);
   float16 o[HEAD_CHUNKS * BATCH_ROWS], total[BATCH_ROWS];
   float queries[HEAD_SIZE * BATCH_ROWS], row_sinks[BATCH_ROWS], most[BATCH_ROWS];
@@ -100,7 +101,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTEN
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_single(ATTENTION_ARGUMENTS,
                                                                             global float *partial) {
-  const uint group = heads / kv_heads, blocks = (group + GROUP_ROWS - 1) / GROUP_ROWS, position = step_info[0];
+  const uint group = heads / kv_heads, blocks = (group + GROUP_ROWS - 1) / GROUP_ROWS, position = step_info[STEP_PAST];
   const uint kv_head = get_global_id(0) / blocks, first = get_global_id(0) % blocks * GROUP_ROWS;
   const uint head = kv_head * group + first, rows = min(group - first, (uint)GROUP_ROWS);
   const uint part = get_global_id(1), parts = get_global_size(1);

@@ -9,11 +9,11 @@
 #define ACTIVATIONS global
 #endif
 
-// Bytes of a group of 32 columns of TILE tokens (PreparedShape in matmul.hpp).
-#ifdef ACTIVATIONS_Q8
-#define RECORD (48 * TILE)
+// Bytes of a group of columns of TILE tokens (PreparedShape in matmul.hpp).
+#if ACTIVATION_KIND == ACTIVATIONS_Q8
+#define RECORD (Q8_GROUP_BYTES * TILE)
 #else
-#define RECORD (128 * TILE)
+#define RECORD (F32_GROUP_BYTES * TILE)
 #endif
 
 #if defined(DOT_VNNI_AVX512)

@@ -5,12 +5,12 @@
 #endif
 #ifdef STYLE_VECTOR
 inline float pick(lanes_f values, uint lane) {
-  float all[16];
+  float all[TILE_ROWS];
   vstore16(values, 0, all);
   return all[lane];
 }
 inline uint pick_bits(lanes_u values, uint lane) {
-  uint all[16];
+  uint all[TILE_ROWS];
   vstore16(values, 0, all);
   return all[lane];
 }
@@ -19,7 +19,7 @@ inline uint pick_bits(lanes_u values, uint lane) {
 #else
 inline float pick(lanes_f values, uint lane) { return values; }
 inline uint pick_bits(lanes_u values, uint lane) { return values; }
-#define LANES 16
+#define LANES TILE_ROWS
 #define IS_LANE(lane) (LANE == (lane))
 #endif
 
@@ -29,16 +29,16 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void embed(const globa
                                                                      const global int* tokens, global float* out,
                                                                      const global uint* step_info) {
   const uint token = get_global_id(1);
-  if (token >= step_info[1]) return;
+  if (token >= step_info[STEP_TOKENS]) return;
   const uint row = tokens[token];
-  const uint lane = row % 16;
-  const global uchar* tile = weights + offset + (ulong)(row / 16) * tile_bytes;
+  const uint lane = row % TILE_ROWS;
+  const global uchar* tile = weights + offset + (ulong)(row / TILE_ROWS) * tile_bytes;
   const uint first = (uint)get_group_id(0) * groups_per_item;
   for (uint group = first; group < min(first + groups_per_item, groups); ++group) {
-    float values[32];
+    float values[GROUP_COLUMNS];
 #ifdef FLOAT_WEIGHTS
 #pragma unroll
-    for (uint c = 0; c < 32; ++c) values[c] = pick(decode_float(tile, 32 * group + c), lane);
+    for (uint c = 0; c < GROUP_COLUMNS; ++c) values[c] = pick(decode_float(tile, GROUP_COLUMNS * group + c), lane);
 #else
     lanes_u q[8];
     lanes_f scale[SUBGROUPS];
@@ -63,7 +63,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void embed(const globa
     }
 #endif
     if (!IS_LANE(lane)) continue;
-    global float* place = out + (ulong)token * columns + 32 * group;
-    for (uint c = 0; c < min(columns - 32 * group, 32u); ++c) place[c] = factor * values[c];
+    global float* place = out + (ulong)token * columns + GROUP_COLUMNS * group;
+    for (uint c = 0; c < min(columns - GROUP_COLUMNS * group, GROUP_COLUMNS); ++c) place[c] = factor * values[c];
   }
 }

@@ -5,13 +5,13 @@
 #include "matmul_group_sums.cl"
 
 #if TILE > 1 || GATED
-kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void expert_products(
+kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) void expert_products(
     const global uchar* weights_0, const global uchar* weights_1, ulong offset_0, ulong offset_1, ulong stride_0,
     ulong stride_1, uint tile_bytes_0, uint tile_bytes_1, const global float* bias_0, const global float* bias_1,
     uint rows, uint first_expert, uint expert_count, const global uint* tile_experts, uint tiles,
     const global uchar* activations, global float* out, uint groups, uint flags, uint activation) {
   local uchar scratch[SCRATCH_BYTES] __attribute__((aligned(16)));
-  const uint tile_row = 16 * (ROW_TILES * (uint)get_group_id(0) + (uint)get_local_id(0) / 16);
+  const uint tile_row = TILE_ROWS * (ROW_TILES * (uint)get_group_id(0) + (uint)get_local_id(0) / TILE_ROWS);
   const uint slots = get_group_id(1);
   const uint expert = slots < tiles ? tile_experts[slots] : ~0u;
   const bool mine = expert - first_expert < expert_count;
@@ -41,13 +41,13 @@ kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void exp
   }
 }
 #else
-kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void expert_sum(
+kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) void expert_sum(
     const global uchar* weights_0, ulong offset_0, ulong stride_0, uint tile_bytes_0, const global float* bias_0,
     uint rows, uint first_expert, uint expert_count, const global uint* tile_experts,
     const global float* choice_weights, uint used, const global uchar* activations, global float* out, uint groups,
     float factor, uint flags) {
   local uchar scratch[SCRATCH_BYTES] __attribute__((aligned(16)));
-  const uint tile_row = 16 * (uint)get_group_id(0);
+  const uint tile_row = TILE_ROWS * (uint)get_group_id(0);
   const uint slice = get_local_id(1);
   const uint row = tile_row + LANE;
   float total = 0.0f;

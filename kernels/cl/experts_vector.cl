@@ -11,8 +11,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_products(
     uint rows, uint first_expert, uint expert_count, const global uint* tile_experts, uint tiles,
     const global uchar* activations, global float* out, uint groups, uint flags, uint activation,
     uint tiles_per_item) {
-  const uint row = 16 * (uint)get_global_id(0);
-  const uint count = min(rows - row, 16u);
+  const uint row = TILE_ROWS * (uint)get_global_id(0);
+  const uint count = min(rows - row, TILE_ROWS);
   const uint first_tile = (uint)get_global_id(1) * tiles_per_item;
   const uint last_tile = min(first_tile + tiles_per_item, tiles);
   for (uint slots = first_tile; slots < last_tile; ++slots) {
@@ -49,8 +49,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_sum(
     uint rows, uint first_expert, uint expert_count, const global uint* tile_experts,
     const global float* choice_weights, uint used, const global uchar* activations, global float* out, uint groups,
     float factor, uint flags) {
-  const uint row = 16 * (uint)get_global_id(0);
-  const uint count = min(rows - row, 16u);
+  const uint row = TILE_ROWS * (uint)get_global_id(0);
+  const uint count = min(rows - row, TILE_ROWS);
   lanes_f total = 0.0f;
   for (uint choice = 0; choice < used; ++choice) {
     const uint expert = tile_experts[choice];

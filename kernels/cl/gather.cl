@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Tokens grouped by expert, brought to their slots, and what their experts say summed up again.
-#define SLOT_TILE 16
-#define ACTIVATIONS_Q8 0u
 
 // Slots of a whole batch, by one work-item or work-group: those of an expert are in the order of their tokens. Every
 // lane owns each LANES-th expert, so that the order is the same on every device.
@@ -12,7 +10,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void group_slots(
   SHARED uint first_slots[MOST_EXPERTS];
   SHARED uint tiles_used[1];
   const uint lane = get_local_id(0);
-  const uint choices = step_info[1] * used;
+  const uint choices = step_info[STEP_TOKENS] * used;
   for (uint expert = lane; expert < experts; expert += LANES) counts[expert] = 0;
   for (uint choice = 0; choice < choices; ++choice) {
     const uint expert = chosen[choice];
@@ -22,16 +20,16 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void group_slots(
   if (lane == 0) {
     uint tile = 0;
     for (uint expert = 0; expert < experts; ++expert) {
-      first_slots[expert] = tile * SLOT_TILE;
-      const uint end = tile + (counts[expert] + SLOT_TILE - 1) / SLOT_TILE;
+      first_slots[expert] = tile * BATCH_TILE;
+      const uint end = tile + (counts[expert] + BATCH_TILE - 1) / BATCH_TILE;
       for (; tile < end; ++tile) tile_experts[tile] = expert;
     }
     tiles_used[0] = tile;
-    store_step(routed_step, tile * SLOT_TILE);
+    store_step(routed_step, tile * BATCH_TILE);
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   for (uint tile = tiles_used[0] + lane; tile < tiles; tile += LANES) tile_experts[tile] = ~0u;
-  for (uint slot = lane; slot < tiles_used[0] * SLOT_TILE; slot += LANES) slot_tokens[slot] = ~0u;
+  for (uint slot = lane; slot < tiles_used[0] * BATCH_TILE; slot += LANES) slot_tokens[slot] = ~0u;
   barrier(CLK_GLOBAL_MEM_FENCE);
   for (uint choice = lane; choice < choices; choice += LANES) {
     const uint slot = slots[choice] + first_slots[chosen[choice]];
@@ -46,24 +44,24 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void gather_tokens(
     uint kind, uint groups) {
   const uint tile = get_group_id(0);
   if (tile_experts[tile] == ~0u) return;
-  const uint record_bytes = SLOT_TILE * (kind == ACTIVATIONS_Q8 ? 48 : 128);
-  for (uint i = get_local_id(0); i < groups * SLOT_TILE; i += LANES) {
-    const uint slot = i % SLOT_TILE, group = i / SLOT_TILE;
-    const uint token = slot_tokens[tile * SLOT_TILE + slot];
+  const uint record_bytes = BATCH_TILE * (kind == ACTIVATIONS_Q8 ? Q8_GROUP_BYTES : F32_GROUP_BYTES);
+  for (uint i = get_local_id(0); i < groups * BATCH_TILE; i += LANES) {
+    const uint slot = i % BATCH_TILE, group = i / BATCH_TILE;
+    const uint token = slot_tokens[tile * BATCH_TILE + slot];
     const bool exists = token != ~0u;
-    const uint place = exists ? token % SLOT_TILE : 0;
+    const uint place = exists ? token % BATCH_TILE : 0;
     global const uchar *source =
-        from + ((exists ? (ulong)(token / SLOT_TILE) * groups : 0) + group) * record_bytes;
+        from + ((exists ? (ulong)(token / BATCH_TILE) * groups : 0) + group) * record_bytes;
     global uchar *target = to + ((ulong)tile * groups + group) * record_bytes;
     if (kind == ACTIVATIONS_Q8) {
       const uint8 values = vload8(place, (global const uint *)source);
       vstore8(exists ? values : (uint8)(0u), slot, (global uint *)target);
-      source += 32 * SLOT_TILE;
-      target += 32 * SLOT_TILE;
+      source += GROUP_COLUMNS * BATCH_TILE;
+      target += GROUP_COLUMNS * BATCH_TILE;
     }
-    for (uint row = 0; row < (kind == ACTIVATIONS_Q8 ? 4 : 32); ++row) {
-      const float value = ((global const float *)source)[row * SLOT_TILE + place];
-      ((global float *)target)[row * SLOT_TILE + slot] = exists ? value : 0.0f;
+    for (uint row = 0; row < (kind == ACTIVATIONS_Q8 ? 4 : GROUP_COLUMNS); ++row) {
+      const float value = ((global const float *)source)[row * BATCH_TILE + place];
+      ((global float *)target)[row * BATCH_TILE + slot] = exists ? value : 0.0f;
     }
   }
 }
@@ -83,7 +81,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void combine_experts(
     global const float *products, global const uint *slots, global const float *weights, global float *out,
     global const uint *step_info, uint rows, uint used, float factor, uint add) {
   const uint token = get_group_id(0);
-  if (token >= step_info[1]) return;
+  if (token >= step_info[STEP_TOKENS]) return;
   slots += (ulong)token * used;
   weights += (ulong)token * used;
   out += (ulong)token * rows;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Sixteen rows side by side. On a CPU one work-item holds all sixteen in a vector; on a GPU each of sixteen work-items
 // holds one. What is written with these types and loads serves both.
+#if TILE_ROWS != 16
+#error "rows of a tile are an OpenCL vector of sixteen"
+#endif
+
 #ifdef STYLE_VECTOR
 typedef float16 lanes_f;
 typedef uint16 lanes_u;
@@ -49,7 +53,7 @@ typedef int lanes_i;
 #define TO_LANES_F convert_float
 #define TO_LANES_U convert_uint
 #define GATHER(table, i) table[i]
-#define LANE ((uint)get_local_id(0) & 15u)
+#define LANE ((uint)get_local_id(0) % TILE_ROWS)
 
 inline lanes_u load_words(const global uchar *plane) { return ((const global uint *)plane)[LANE]; }
 inline lanes_u load_shorts(const global uchar *plane) { return ((const global ushort *)plane)[LANE]; }

@@ -2,13 +2,13 @@
 // Matrix products for GPUs; matmul_group_sums.cl says how work is cut.
 #include "matmul_group_sums.cl"
 
-kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void matmul(
+kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) void matmul(
     const global uchar* weights_0, const global uchar* weights_1, const global uchar* weights_2, ulong offset_0,
     ulong offset_1, ulong offset_2, uint rows_0, uint rows_1, uint rows_2, uint tile_bytes_0, uint tile_bytes_1,
     uint tile_bytes_2, const global uchar* activations, const global float* bias, global float* out, uint groups,
     uint heads, uint head_rows, float factor, uint flags, uint activation, const global uint* step_info) {
   local uchar scratch[SCRATCH_BYTES] __attribute__((aligned(16)));
-  const uint tokens = step_info[1];
+  const uint tokens = step_info[STEP_TOKENS];
   // No block holds rows of two heads or matrices.
   const uint head_blocks = blocks_of(head_rows);
   const uint blocks_0 = heads * head_blocks;
@@ -18,10 +18,11 @@ kernel __attribute__((reqd_work_group_size(16 * ROW_TILES, SLICES, 1))) void mat
   const uint matrix = block < blocks_0 ? 0 : block < blocks_1 ? 1 : 2;
   const uint head = matrix == 0 ? block / head_blocks : 0;
   const uint first_block = matrix == 0 ? head * head_blocks : matrix == 1 ? blocks_0 : blocks_1;
-  const uint tile_row = head * head_rows + 16 * (ROW_TILES * (block - first_block) + (uint)get_local_id(0) / 16);
+  const uint first_tile = ROW_TILES * (block - first_block);
+  const uint tile_row = head * head_rows + TILE_ROWS * (first_tile + (uint)get_local_id(0) / TILE_ROWS);
   const uint rows = matrix == 0 ? (head + 1) * head_rows : matrix == 1 ? rows_1 : rows_2;
   // Lanes without a row compute the last tile again, because all of a group meet at its barriers.
-  const uint tile_index = min(tile_row, rows - 1) / 16;
+  const uint tile_index = min(tile_row, rows - 1) / TILE_ROWS;
   const uint token = (uint)get_group_id(1) * TILE;
   const global uchar* records = activations + ((ulong)token / TILE * heads + head) * groups * RECORD;
   lanes_f sums[TILE];

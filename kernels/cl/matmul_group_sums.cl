@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Sums by work-groups, a lane a row. One token: a tile of sixteen rows, cut into slices of the columns whose sums are
-// added in local memory. Batches: four tiles of rows and TILE tokens, whose activations pass through local memory.
+// Sums by work-groups, a lane a row. One token: a tile of rows, cut into slices of the columns whose sums are added
+// in local memory. Batches: some tiles of rows and TILE tokens, whose activations pass through local memory.
 #if TILE == 1
 #define ROW_TILES 1
-#define SLICES 16
+#define SLICES GROUP_SLICES
 #else
-#define ROW_TILES 4
+#define ROW_TILES GROUP_ROW_TILES
 #define SLICES 1
 #endif
 #include "matmul_rows.cl"
@@ -16,10 +16,10 @@ inline lanes_f sum_slices(local uchar* scratch, lanes_f sum) {
   local float* parts = (local float*)scratch;
   const uint slice = get_local_id(1);
   barrier(CLK_LOCAL_MEM_FENCE);
-  parts[16 * slice + LANE] = sum;
+  parts[TILE_ROWS * slice + LANE] = sum;
   for (uint half_way = SLICES / 2; half_way > 0; half_way /= 2) {
     barrier(CLK_LOCAL_MEM_FENCE);
-    if (slice < half_way) parts[16 * slice + LANE] += parts[16 * (slice + half_way) + LANE];
+    if (slice < half_way) parts[TILE_ROWS * slice + LANE] += parts[TILE_ROWS * (slice + half_way) + LANE];
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   return parts[LANE];
@@ -31,7 +31,7 @@ inline void matrix_sums(uint kind, const global uchar* tile, uint groups, const 
   CALL_KIND(kind, tile_sums, tile, groups, get_local_id(1), SLICES, activations, sums);
   sums[0] = sum_slices(scratch, sums[0]);
 }
-#define SCRATCH_BYTES (16 * SLICES * 4)
+#define SCRATCH_BYTES (TILE_ROWS * SLICES * sizeof(float))
 #else
 inline void matrix_sums(uint kind, const global uchar* tile, uint groups, const global uchar* activations,
                         local uchar* scratch, lanes_f* sums) {
@@ -40,7 +40,7 @@ inline void matrix_sums(uint kind, const global uchar* tile, uint groups, const 
     const global uint4* record = (const global uint4*)(activations + (ulong)group * RECORD);
     barrier(CLK_LOCAL_MEM_FENCE);
     // As vectors: stored as uint, what is read as float below could be taken for other memory, and read before.
-    for (uint i = get_local_id(0); i < RECORD / 16; i += 16 * ROW_TILES) ((local uint4*)scratch)[i] = record[i];
+    for (uint i = get_local_id(0); i < RECORD / 16; i += TILE_ROWS * ROW_TILES) ((local uint4*)scratch)[i] = record[i];
     barrier(CLK_LOCAL_MEM_FENCE);
     CALL_KIND(kind, group_sums, tile, groups, group, scratch, sums);
   }

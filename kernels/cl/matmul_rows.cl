@@ -2,22 +2,15 @@
 // What the matrix products of both styles share: which matrix a block of rows belongs to, and what happens to the sums.
 // Of the host: KINDS (different types among the matrices), KIND_1 and KIND_2 (the kinds of matrices 1 and 2), GATED.
 
-#define FLAG_BIAS 1u
-#define FLAG_ADD 2u
-#define FLAG_UP_BIAS 4u
-#define GATE_SILU 0u
-#define GATE_GELU 1u
-#define GATE_RELU 2u
-
 #define OF_MATRIX(matrix, name) ((matrix) == 0 ? name##_0 : (matrix) == 1 ? name##_1 : name##_2)
 
 // The tile of rows at `row` of the expert at `index` of a part of an expert matrix.
 #define EXPERT_TILE(matrix, index, row) \
-  (weights_##matrix + offset_##matrix + (index) * stride_##matrix + (row) / 16 * (ulong)tile_bytes_##matrix)
+  (weights_##matrix + offset_##matrix + (index) * stride_##matrix + (row) / TILE_ROWS * (ulong)tile_bytes_##matrix)
 
 inline uint kind_of(uint matrix) { return matrix == 0 ? 0 : matrix == 1 ? KIND_1 : KIND_2; }
 
-inline uint blocks_of(uint rows) { return (rows + 16 * ROW_TILES - 1) / (16 * ROW_TILES); }
+inline uint blocks_of(uint rows) { return (rows + TILE_ROWS * ROW_TILES - 1) / (TILE_ROWS * ROW_TILES); }
 
 // Of gate g and up u: g * sigmoid(g) * u, g * Phi(g) * u in its tanh form (0.5 + 0.5 * tanh(z) = sigmoid(2z)),
 // max(g, 0) * u, and gpt-oss's g * sigmoid(1.702 g) * (u + 1), g at most 7 and u between -7 and 7. All keep NaN.
@@ -25,7 +18,7 @@ inline lanes_f gated(lanes_f g, lanes_f u, uint activation) {
   if (activation == GATE_RELU) return (g < 0.0f ? (lanes_f)(0.0f) : g) * u;
   lanes_f z = g;
   if (activation == GATE_GELU) z = 1.5957691216f * fma(0.044715f * g, g * g, g);
-  if (activation > GATE_RELU) {
+  if (activation == GATE_SILU_OAI) {
     g = g > 7.0f ? (lanes_f)(7.0f) : g;
     u = u > 7.0f ? (lanes_f)(7.0f) : u;
     u = (u < -7.0f ? (lanes_f)(-7.0f) : u) + 1.0f;

@@ -7,7 +7,7 @@
 #endif
 
 // Adds one group of 32 columns. `record` is the group's part of the activations (PreparedShape in matmul.hpp).
-#ifdef ACTIVATIONS_Q8
+#if ACTIVATION_KIND == ACTIVATIONS_Q8
 inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
                        lanes_f* sums) {
   lanes_u q[8];
@@ -15,7 +15,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
   lanes_f offset[SUBGROUPS];
   decode(tile, groups, group, q, scale, offset);
   const ACTIVATIONS int* x = (const ACTIVATIONS int*)record;
-  const ACTIVATIONS float* x_scale = (const ACTIVATIONS float*)(record + 32 * TILE);
+  const ACTIVATIONS float* x_scale = (const ACTIVATIONS float*)(record + GROUP_COLUMNS * TILE);
   const ACTIVATIONS float* x_sum = x_scale + TILE * SUBGROUPS;
 #pragma unroll
   for (uint t = 0; t < TILE; ++t) {
@@ -57,7 +57,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
     for (uint byte = 0; byte < 4; ++byte) {
       const uint c = 4 * word + byte;
 #ifdef FLOAT_WEIGHTS
-      const lanes_f weight = decode_float(tile, 32 * group + c);
+      const lanes_f weight = decode_float(tile, GROUP_COLUMNS * group + c);
 #else
       const uint part = word * SUBGROUPS / 8;
       const lanes_f code = TO_LANES_F(AS_LANES_I((q[word] >> (8 * byte)) & 0xffu));
@@ -82,7 +82,7 @@ inline void tile_sums(const global uchar* tile, uint groups, uint first, uint st
                       const ACTIVATIONS uchar* activations, lanes_f* sums) {
   for (uint group = first; group < groups; group += stride) {
 #if TILE == 1 && defined(PREFETCH) && defined(STYLE_VECTOR)
-    const uint bytes = 16 * BLOCK_BYTES / BLOCK_GROUPS;
+    const uint bytes = TILE_ROWS * BLOCK_BYTES / BLOCK_GROUPS;
 #pragma unroll
     for (uint line = 0; line < (bytes + 63) / 64; ++line) {
       prefetch_line(tile + group * bytes + PREFETCH_BYTES + 64 * line);

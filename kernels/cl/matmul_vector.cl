@@ -10,7 +10,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
     uint tile_bytes_2, const global uchar* activations, const global float* bias, global float* out, uint groups,
     uint heads, uint head_rows, float factor, uint flags, uint activation, uint token_tiles_per_item,
     const global uint* step_info) {
-  const uint tokens = step_info[1];
+  const uint tokens = step_info[STEP_TOKENS];
   const uint blocks_0 = blocks_of(rows_0);
   const uint blocks_1 = blocks_0 + blocks_of(rows_1);
   const uint out_rows = GATED ? rows_0 : rows_0 + rows_1 + rows_2;
@@ -18,7 +18,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
   const uint last_token = min(first_token + token_tiles_per_item * TILE, tokens);
   const uint block = get_global_id(0);
   const uint matrix = block < blocks_0 ? 0 : block < blocks_1 ? 1 : 2;
-  const uint row = 16 * (block - (matrix == 0 ? 0 : matrix == 1 ? blocks_0 : blocks_1));
+  const uint row = TILE_ROWS * (block - (matrix == 0 ? 0 : matrix == 1 ? blocks_0 : blocks_1));
   const uint out_row = row + (matrix == 0 ? 0 : matrix == 1 ? rows_0 : rows_0 + rows_1);
   const uint head = matrix == 0 ? row / head_rows : 0;
   for (uint token = first_token; token < last_token; token += TILE) {
@@ -28,7 +28,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
     for (uint pass = 0; pass <= GATED; ++pass) {
       const uint from = matrix + pass;
       const global uchar* tile = OF_MATRIX(from, weights) + OF_MATRIX(from, offset);
-      tile += (ulong)(row / 16) * OF_MATRIX(from, tile_bytes);
+      tile += (ulong)(row / TILE_ROWS) * OF_MATRIX(from, tile_bytes);
       lanes_f sums[TILE];
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) sums[t] = 0;
@@ -36,7 +36,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) results[pass][t] = sums[t];
     }
-    const uint count = min(OF_MATRIX(matrix, rows) - row, 16u);
+    const uint count = min(OF_MATRIX(matrix, rows) - row, TILE_ROWS);
 #pragma unroll 1
     for (uint t = 0; t < min((uint)TILE, last_token - token); ++t) {
       global float* to = out + (ulong)(token + t) * out_rows + out_row;

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Rows of floats become activations (PreparedShape in matmul.hpp): branch, scale, norm, quantising or transposing.
-#define NORM_NONE 0
-#define NORM_RMS 1
-#define NORM_LAYER 2
-#define ACTIVATIONS_Q8 0
-#define GROUP_COLUMNS 32
 
 #define PREPARE_ARGUMENTS                                                                                      \
   global float *x, global const float *weight, global const float *bias, global const float *branch,           \
@@ -27,7 +22,7 @@ static inline float scaled_norm_factor(float squares, uint columns) {
 
 // Bytes of one tile of tokens and, in it, of this token's values and scales of a group (Q8).
 static inline uint tile_bytes(uint kind, uint tile, uint groups) {
-  return groups * tile * (kind == ACTIVATIONS_Q8 ? 48 : GROUP_COLUMNS * 4);
+  return groups * tile * (kind == ACTIVATIONS_Q8 ? Q8_GROUP_BYTES : F32_GROUP_BYTES);
 }
 
 // Scale of a group: 0 when all values are (nearly) 0, NaN when one is not finite. max() does not see a NaN, but the sum

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One work-group a token; lanes share columns, and reduce through local memory.
-#define LANES 64
+#define LANES GROUP_LANES
 
 // Sums of two values over all lanes.
 static inline float2 sum_lanes(local float2 *scratch, float2 value) {
@@ -43,7 +43,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
   local float values[LANES];
   const uint lane = get_local_id(0), token = get_group_id(0), slot = token % tile;
   const uint groups = (columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS;
-  const bool exists = token < step_info[1];
+  const bool exists = token < step_info[STEP_TOKENS];
   // All groups go through all reductions, needed or not: with one below a condition PoCL 3.1 gave wrong sums now and
   // then.
   // Tokens that do not exist have no columns, and what they find is not used.
@@ -78,9 +78,9 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
     values[lane] = value;
     barrier(CLK_LOCAL_MEM_FENCE);
     if (column < groups * GROUP_COLUMNS && kind == ACTIVATIONS_Q8) {
-      global uchar *record = to + column / GROUP_COLUMNS * tile * 48;
-      quantise(values + lane / GROUP_COLUMNS * GROUP_COLUMNS, lane % GROUP_COLUMNS, record + slot * 32,
-               (global float *)(record + tile * 32) + slot, tile);
+      global uchar *record = to + column / GROUP_COLUMNS * tile * Q8_GROUP_BYTES;
+      quantise(values + lane / GROUP_COLUMNS * GROUP_COLUMNS, lane % GROUP_COLUMNS, record + slot * GROUP_COLUMNS,
+               (global float *)(record + tile * GROUP_COLUMNS) + slot, tile);
     } else if (column < groups * GROUP_COLUMNS) {
       ((global float *)to)[column * tile + slot] = value;
     }
@@ -88,6 +88,6 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
 }
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void take_last(TAKE_LAST_ARGUMENTS) {
-  global const float *row = x + (ulong)(step_info[1] - 1) * columns;
+  global const float *row = x + (ulong)(step_info[STEP_TOKENS] - 1) * columns;
   for (uint i = get_local_id(0); i < columns; i += LANES) out[i] = row[i];
 }

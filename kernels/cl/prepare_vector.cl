@@ -59,7 +59,7 @@ static inline void quantise(float16 first, float16 second, global uchar *values,
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUMENTS) {
   const uint token = get_global_id(0), groups = (columns + GROUP_COLUMNS - 1) / GROUP_COLUMNS, slot = token % tile;
-  const bool exists = token < step_info[1];
+  const bool exists = token < step_info[STEP_TOKENS];
   global float *row = x + (ulong)token * columns;
   float mean = 0.0f, factor = 1.0f;
   if (exists && (has_branch || scaled)) {
@@ -88,11 +88,12 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
       }
     }
     if (kind == ACTIVATIONS_Q8) {
-      global uchar *record = to + group * tile * 48;
-      quantise(values[0], values[1], record + slot * 32, (global float *)(record + tile * 32) + slot, tile);
+      global uchar *record = to + group * tile * Q8_GROUP_BYTES;
+      quantise(values[0], values[1], record + slot * GROUP_COLUMNS,
+               (global float *)(record + tile * GROUP_COLUMNS) + slot, tile);
     } else if (tile == 1) {
-      store_floats(values[0], (global float *)to + group * 32);
-      store_floats(values[1], (global float *)to + group * 32 + 16);
+      store_floats(values[0], (global float *)to + group * GROUP_COLUMNS);
+      store_floats(values[1], (global float *)to + group * GROUP_COLUMNS + 16);
     } else {
       global float *first = (global float *)to + group * GROUP_COLUMNS * tile + slot;
       #pragma unroll
@@ -102,6 +103,6 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void take_last(TAKE_LAST_ARGUMENTS) {
-  global const float *row = x + (ulong)(step_info[1] - 1) * columns;
+  global const float *row = x + (ulong)(step_info[STEP_TOKENS] - 1) * columns;
   for (uint i = 0; i < columns; i += 16) store16(load16(row, i, columns), out, i, columns);
 }

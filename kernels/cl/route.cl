@@ -3,15 +3,7 @@
 // costs time to build.
 #include "lanes.cl"
 #include "vector_math.cl"
-#define MOST_EXPERTS 1024
-#define MOST_USED 64
 #define LEAST_SUM 6.103515625e-5f  // 2^-14
-#define GATING_SOFTMAX 0u
-#define GATING_SIGMOID 1u
-#define ROUTE_NORMALISE 1u
-#define ROUTE_SELECTION_BIAS 2u
-#define ROUTE_EXPERT_FACTOR 4u
-#define ROUTE_ONE_TOKEN 8u  // slots are choices: nothing is left to group
 
 #define ROUTE_ARGUMENTS                                                                                      \
   global const float *logits, global const float *selection_bias, global const float *expert_factor,         \
@@ -33,7 +25,7 @@ static inline float value_of(int key) { return key == KEY_NAN ? NAN : as_float(k
 #define LANES 1
 #define SHARED
 #else
-#define LANES 64
+#define LANES GROUP_LANES
 #define SHARED local
 #endif
 
@@ -58,10 +50,7 @@ static inline void take_slot(uint choice, uint expert, global uint *slots, globa
 }
 
 static inline void store_step(global uint *routed_step, uint slots) {
-  routed_step[0] = 0;
-  routed_step[1] = slots;
-  routed_step[2] = 0;
-  routed_step[3] = 0;
+  for (uint i = 0; i < STEP_WORDS; ++i) routed_step[i] = i == STEP_TOKENS ? slots : 0;
 }
 
 #ifdef STYLE_VECTOR

@@ -27,7 +27,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void route_tokens(ROUT
   local uint taken[MOST_USED];
   local float of_taken[MOST_USED], chosen_weights[MOST_USED];
   const uint lane = get_local_id(0), token = get_group_id(0);
-  const bool exists = token < step_info[1];
+  const bool exists = token < step_info[STEP_TOKENS];
   // A token that does not exist reads the first one, and stores nothing.
   global const float *row = logits + (exists ? (ulong)token * experts : 0);
   for (uint i = lane; i < experts; i += LANES) values[i] = row[i];
@@ -63,13 +63,15 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void route_tokens(ROUT
   barrier(CLK_LOCAL_MEM_FENCE);
   // There are as many lanes as experts can be chosen.
   const float largest = largest_of(of_taken, used);
-  if (lane < used) chosen_weights[lane] = gating > GATING_SIGMOID ? exp(of_taken[lane] - largest) : of_taken[lane];
+  if (lane < used) {
+    chosen_weights[lane] = gating == GATING_SELECTED_SOFTMAX ? exp(of_taken[lane] - largest) : of_taken[lane];
+  }
   barrier(CLK_LOCAL_MEM_FENCE);
   if (!exists || lane >= used) return;
   const float chosen_sum = sum_of(chosen_weights, used);
   float weight = chosen_weights[lane];
-  if (gating > GATING_SIGMOID) weight /= chosen_sum;
-  if (flags & ROUTE_NORMALISE) weight /= at_least(gating > GATING_SIGMOID ? 1.0f : chosen_sum, LEAST_SUM);
+  if (gating == GATING_SELECTED_SOFTMAX) weight /= chosen_sum;
+  if (flags & ROUTE_NORMALISE) weight /= at_least(gating == GATING_SELECTED_SOFTMAX ? 1.0f : chosen_sum, LEAST_SUM);
   weight *= scale;
   if (flags & ROUTE_EXPERT_FACTOR) weight *= expert_factor[taken[lane]];
   chosen[(ulong)token * used + lane] = taken[lane];

@@ -67,7 +67,7 @@ static inline void choose_groups(int *keys, uint experts, uint groups, uint grou
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void route_tokens(ROUTE_ARGUMENTS) {
   const uint token = get_global_id(0);
-  if (token >= step_info[1]) return;
+  if (token >= step_info[STEP_TOKENS]) return;
   global const float *row = logits + (ulong)token * experts;
   float values[MOST_EXPERTS] __attribute__((aligned(64)));
   int keys[MOST_EXPERTS] __attribute__((aligned(64)));
@@ -91,7 +91,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void route_tokens(ROUTE_AR
     of_taken[i] = values[taken[i]];
   }
   for (uint i = used; i < (used + 15) / 16 * 16; ++i) of_taken[i] = -INFINITY;
-  if (gating > GATING_SIGMOID) softmax(of_taken, used);
+  if (gating == GATING_SELECTED_SOFTMAX) softmax(of_taken, used);
   float sum = 0.0f;
   for (uint i = 0; i < used; ++i) sum += of_taken[i];
   for (uint i = 0; i < used; ++i) {

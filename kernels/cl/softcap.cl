@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// logits = cap * tanh(logits / cap), in place. Vector style: a work-item takes 4096 of a row; group style: one.
+// logits = cap * tanh(logits / cap), in place. Vector style: a work-item takes SOFTCAP_CHUNK of a row; group style:
+// one.
 #ifdef STYLE_VECTOR
-#define SOFTCAP_CHUNK 4096
-
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void softcap(global float *logits, uint vocabulary, float cap) {
   global float *row = logits + (ulong)get_global_id(1) * vocabulary;
   const uint first = get_global_id(0) * SOFTCAP_CHUNK, last = min(first + SOFTCAP_CHUNK, vocabulary);

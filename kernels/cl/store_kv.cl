@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // From the projection's rows [Q heads | K heads | V heads] to the cache and to attention's q: RMS norm of heads, rotary
 // embedding, conversion. One work-item a token (vector style), one work-group a token and head (group style).
-#define ROPE_NONE 0
-#define ROPE_NORM 1
-#define ROPE_NEOX 2
 
 #define STORE_ARGUMENTS                                                                                             \
   global const float *qkv, global const float *frequencies, global const float *q_norm, global const float *k_norm, \

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // One work-group of 64 a token and head; head numbers run over Q, K and V.
-#define GROUP 64
 
 // Element e of a head, at `index` of a tile whose scales start at byte `scales_at`.
 static inline void store_element(float value, local const float *scales, uint e, global uchar *tile, uint index,
@@ -59,11 +58,11 @@ static inline void store_nibbles(local const uchar *levels, local const float *s
                                  uint slot, uint type, global uchar *pairs, uint step, global uint *high,
                                  global half *to_scales, global half *to_minimums) {
   const uint lane = get_local_id(0);
-  for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP) {
+  for (uint i = lane; i < HEAD_BLOCKS * 16; i += GROUP_LANES) {
     const uint first = i / 16 * 32 + i % 16;
     pairs[i / 16 * 256 + i % 16 * step] = (uchar)((levels[first] & 15) | (levels[first + 16] & 15) << 4);
   }
-  for (uint block = lane; block < HEAD_BLOCKS; block += GROUP) {
+  for (uint block = lane; block < HEAD_BLOCKS; block += GROUP_LANES) {
     const uint at = block * 16 + slot;
     vstore_half_rte(scales[HEAD_BLOCKS + block], at, to_scales);
     if (HAS_HIGH_BIT(type)) high[at] = words[block];
@@ -71,33 +70,34 @@ static inline void store_nibbles(local const uchar *levels, local const float *s
   }
 }
 
-kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_ARGUMENTS) {
-  local float h[HEAD_CHUNKS * 16], partial[GROUP], scales[3 * HEAD_BLOCKS];
+kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(STORE_ARGUMENTS) {
+  local float h[HEAD_CHUNKS * 16], partial[GROUP_LANES], scales[3 * HEAD_BLOCKS];
   local uint words[HEAD_BLOCKS];
   local uchar levels[HEAD_BLOCKS * 32];
-  const uint lane = get_local_id(0), head = get_group_id(0), token = get_group_id(1), position = step_info[0] + token;
+  const uint lane = get_local_id(0), head = get_group_id(0), token = get_group_id(1);
+  const uint position = step_info[STEP_PAST] + token;
   global const float *row = qkv + ((ulong)token * (heads + 2 * kv_heads) + head) * HEAD_SIZE;
   const bool is_v = head >= heads + kv_heads;
   float squares = 0.0f;
-  for (uint e = HEAD_SIZE + lane; e < HEAD_CHUNKS * 16; e += GROUP) h[e] = 0.0f;
-  for (uint e = lane; e < HEAD_SIZE; e += GROUP) {
+  for (uint e = HEAD_SIZE + lane; e < HEAD_CHUNKS * 16; e += GROUP_LANES) h[e] = 0.0f;
+  for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) {
     h[e] = row[e];
     squares += row[e] * row[e];
   }
   partial[lane] = squares;
   barrier(CLK_LOCAL_MEM_FENCE);
-  for (uint half_size = GROUP / 2; half_size > 0; half_size /= 2) {
+  for (uint half_size = GROUP_LANES / 2; half_size > 0; half_size /= 2) {
     if (lane < half_size) partial[lane] += partial[lane + half_size];
     barrier(CLK_LOCAL_MEM_FENCE);
   }
   if (is_v ? value_norm : head_norm) {
     global const float *weight = head < heads ? q_norm : k_norm;
     const float factor = 1.0f / sqrt(partial[0] / HEAD_SIZE + epsilon);
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP) h[e] = h[e] * factor * (is_v ? 1.0f : weight[e]);
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] = h[e] * factor * (is_v ? 1.0f : weight[e]);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   const uint pairs = rope == ROPE_NONE || is_v ? 0 : rotated / 2;
-  for (uint i = lane; i < pairs; i += GROUP) {
+  for (uint i = lane; i < pairs; i += GROUP_LANES) {
     float s, c;
     sine_cosine((float)position * frequencies[i], &s, &c);
     const uint first = rope == ROPE_NEOX ? i : 2 * i, second = rope == ROPE_NEOX ? i + pairs : 2 * i + 1;
@@ -110,7 +110,7 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
   // Of each block of 32 elements the inverse scale; behind all of those the scales, then the minimums. All of it before
   // K and V part: PoCL 3.1 computes wrong numbers in what only some work-groups do.
   const uint type = is_v ? CACHE_V : CACHE_K;
-  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP) {
+  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP_LANES) {
     const block_scale block = quantise_block(h, index, type);
     scales[index] = block.INVERSE;
     scales[HEAD_BLOCKS + index] = block.SCALE;
@@ -119,41 +119,41 @@ kernel __attribute__((reqd_work_group_size(GROUP, 1, 1))) void store_kv(STORE_AR
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
 #if IS_NIBBLES(CACHE_K) || IS_NIBBLES(CACHE_V)
-  for (uint e = lane; e < HEAD_BLOCKS * 32; e += GROUP) {
+  for (uint e = lane; e < HEAD_BLOCKS * 32; e += GROUP_LANES) {
     block_scale block = 0.0f;
     block.INVERSE = scales[e / 32];
     block.MINIMUM = scales[2 * HEAD_BLOCKS + e / 32];
     levels[e] = e < HEAD_CHUNKS * 16 ? (uchar)level_of(h[e], block, type) : 0;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP) {
+  for (uint index = lane; index < HEAD_BLOCKS; index += GROUP_LANES) {
     uint word = 0;
     for (uint e = index * 32; e < index * 32 + 32; ++e) word |= (uint)(levels[e] >> 4) << e % 32;
     words[index] = word;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
-  const uint slot = position % 16;
+  const uint slot = position % CACHE_TILE;
   if (head < heads) {
     global float *to = q + ((ulong)token * heads + head) * HEAD_SIZE;
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP) to[e] = h[e] * q_factor;
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) to[e] = h[e] * q_factor;
   } else if (!is_v) {
-    global uchar *tile = k + ((ulong)(head - heads) * cache_tiles + position / 16) * K_TILE_BYTES;
+    global uchar *tile = k + ((ulong)(head - heads) * cache_tiles + position / CACHE_TILE) * K_TILE_BYTES;
 #if IS_NIBBLES(CACHE_K)
     store_nibbles(levels, scales, words, slot, CACHE_K, tile + slot, 16, (global uint *)(tile + K_HIGH),
                   (global half *)(tile + K_SCALES), (global half *)(tile + K_MINIMUMS));
 #else
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP) {
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) {
       store_element(h[e], scales, e, tile, e * 16 + slot, K_SCALES, slot, CACHE_K);
     }
 #endif
   } else {
-    global uchar *tile = v + ((ulong)(head - heads - kv_heads) * cache_tiles + position / 16) * V_TILE_BYTES;
+    global uchar *tile = v + ((ulong)(head - heads - kv_heads) * cache_tiles + position / CACHE_TILE) * V_TILE_BYTES;
 #if IS_NIBBLES(CACHE_V)
     store_nibbles(levels, scales, words, slot, CACHE_V, tile + slot * 16, 1, (global uint *)(tile + V_HIGH),
                   (global half *)(tile + V_SCALES), (global half *)(tile + V_MINIMUMS));
 #else
-    for (uint e = lane; e < HEAD_CHUNKS * 16; e += GROUP) {
+    for (uint e = lane; e < HEAD_CHUNKS * 16; e += GROUP_LANES) {
       store_element(h[e], scales, e, tile, e / 16 * 256 + slot * 16 + e % 16, V_SCALES, slot, CACHE_V);
     }
 #endif

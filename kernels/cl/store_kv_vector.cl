@@ -194,7 +194,7 @@ static inline void load_head(global const float *from, float *h) {
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUMENTS) {
-  const uint token = get_global_id(0), position = step_info[0] + token;
+  const uint token = get_global_id(0), position = step_info[STEP_PAST] + token;
   global const float *row = qkv + (ulong)token * (heads + 2 * kv_heads) * HEAD_SIZE;
   float h[PADDED_HEAD], cosine[PADDED_HEAD], sine[PADDED_HEAD];
   const uint pairs = rope == ROPE_NONE ? 0 : rotated / 2;
@@ -218,12 +218,12 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
     for (uint c = 0; c < HEAD_SIZE / 16; ++c) store_floats(load_private(h + c * 16) * q_factor, to + c * 16);
     for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) to[e] = h[e] * q_factor;
   }
-  const uint slot = position % 16;
+  const uint slot = position % CACHE_TILE;
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
     if (head_norm) norm_head(h, k_norm, epsilon);
     if (pairs) rotate_head(h, rope, pairs, cosine, sine);
-    store_k(h, k + ((ulong)head * cache_tiles + position / 16) * K_TILE_BYTES, slot);
+    store_k(h, k + ((ulong)head * cache_tiles + position / CACHE_TILE) * K_TILE_BYTES, slot);
   }
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
@@ -231,6 +231,6 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
       const float factor = head_factor(h, epsilon);
       for (uint c = 0; c < HEAD_CHUNKS; ++c) store_private(load_private(h + c * 16) * factor, h + c * 16);
     }
-    store_v(h, v + ((ulong)head * cache_tiles + position / 16) * V_TILE_BYTES, slot);
+    store_v(h, v + ((ulong)head * cache_tiles + position / CACHE_TILE) * V_TILE_BYTES, slot);
   }
 }

@@ -19,7 +19,6 @@ static inline void store_candidate(ulong key, global uint *out, uint rank) {
   out[rank * 2 + 1] = as_uint(value_of(key));
 }
 
-#define TOP_K_MOST 256
 #define TOP_K_ARGUMENTS global const float *logits, global ulong *chunks, uint vocabulary, uint chunk, uint k
 
 #ifdef STYLE_VECTOR
@@ -70,8 +69,6 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void top_k_chunks(TOP_K_AR
   for (uint rank = 0; rank < k; ++rank) chunks[get_global_id(0) * k + rank] = rank < count ? keys[rank] : 0;
 }
 #else
-#define TOP_K_SORTED 2048
-
 // A bitonic sort of a chunk of up to TOP_K_SORTED in local memory.
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void top_k_chunks(TOP_K_ARGUMENTS) {
   local ulong keys[TOP_K_SORTED];

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "attention_program.hpp"
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 
 namespace gguf_fuse::kernels {
@@ -12,13 +13,6 @@ namespace {
 /// Splitting costs a second launch (about 6 us on PoCL) and pays when each part still has this many positions.
 constexpr std::uint32_t kPartPositions = 256;
 constexpr std::uint32_t kMostParts = 64;
-/// Header and sums of a part's head; as PARTIAL_HEADER and PARTIAL_SIZE in cl/attention.cl.
-constexpr std::uint32_t kPartialHeader = 16;
-
-/// Rows of queries of a batch task; as in cl/attention.cl and cl/attention_group.cl.
-std::uint32_t batch_rows(const DeviceProfile& profile, const HeadShape& heads) {
-  return profile.style == Style::Group && heads.size > 256 ? 4 : 16;
-}
 
 /// Parts that the positions are divided into: enough for every compute unit to have an equal share of `tasks`, or four
 /// shares, as far as the positions reach.
@@ -59,7 +53,7 @@ Result<Operation> single(Device& device, const std::shared_ptr<Program>& program
   const auto parts = [=, window = shape.window](std::uint32_t past) {
     return parts_for(profile, tasks, window == 0 ? past + 1 : std::min(past + 1, window));
   };
-  const std::uint64_t floats = kPartialHeader + std::uint64_t{kMostParts} * heads.heads * (heads.size + 2);
+  const std::uint64_t floats = kPartialHeader + std::uint64_t{kMostParts} * heads.heads * (heads.size + kPartialSums);
   GGUF_FUSE_ASSIGN(const Buffer partial, device.allocate(floats * sizeof(float)));
   GGUF_FUSE_ASSIGN(Launch first, Launch::make(program, "attention_single"));
   set_common(first, shape, cache, q, out, step);

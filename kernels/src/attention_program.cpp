@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "gguf_fuse/kernels/packing.hpp"
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 #include "style.hpp"
 
@@ -24,14 +24,41 @@ constexpr CacheTypeRow kCacheTypes[] = {
     {CacheType::IQ4_NL, "iq4_nl", 4, true},
 };
 
-/// Bytes of a tile of `size` elements of 16 positions. The layout is in cl/cache.cl.
-std::uint64_t tile_bytes(CacheType type, std::uint32_t size, std::uint32_t blocks) {
+/// Where the planes of a tile begin behind its levels, and where it ends, in bytes. The layout is in cl/cache.cl.
+struct CachePlanes {
+  std::uint64_t high;
+  std::uint64_t scales;
+  std::uint64_t minimums;
+  std::uint64_t end;
+};
+
+/// Of a tile of heads of `size` elements, with padding.
+CachePlanes planes_of(CacheType type, std::uint32_t size) {
   const CacheTypeRow& row = cache_type_row(type);
-  // Levels below 8 bits take whole blocks.
-  const std::uint64_t elements = row.bits < 8 ? std::uint64_t{blocks} * kGroupElements : size;
-  const std::uint64_t halves = row.blocks ? std::uint64_t{blocks} * (row.minimums ? 2 : 1) : 0;
-  return kCacheTile * (elements * row.bits / 8 + halves * 2);
+  const std::uint64_t blocks = ceil_divide(size, kCacheBlock), halves = kCacheTile * blocks * 2;
+  // Levels below 8 bits take whole blocks, and a fifth bit lies apart.
+  const std::uint64_t elements = row.bits < 8 ? blocks * kCacheBlock : size;
+  CachePlanes planes{};
+  planes.high = kCacheTile * elements * (row.bits == 5 ? 4 : row.bits) / 8;
+  planes.scales = planes.high + (row.bits == 5 ? kCacheTile * elements / 8 : 0);
+  planes.minimums = planes.scales + (row.blocks ? halves : 0);
+  planes.end = planes.minimums + (row.minimums ? halves : 0);
+  return planes;
 }
+
+CachePlanes k_planes(const CacheShape& shape) { return planes_of(shape.k, shape.heads.size); }
+/// Elements of V come in chunks of sixteen.
+CachePlanes v_planes(const CacheShape& shape) { return planes_of(shape.v, ceil_divide(shape.heads.size, 16) * 16); }
+
+void define_planes(const char* cache, const CachePlanes& planes, Defines& defines) {
+  defines.emplace_back(fmt::format("{}_HIGH", cache), std::to_string(planes.high));
+  defines.emplace_back(fmt::format("{}_SCALES", cache), std::to_string(planes.scales));
+  defines.emplace_back(fmt::format("{}_MINIMUMS", cache), std::to_string(planes.minimums));
+  defines.emplace_back(fmt::format("{}_TILE_BYTES", cache), std::to_string(planes.end));
+}
+
+/// Rows of queries of a task. In the group style they lie in local memory, of which there may be 32 KiB only.
+std::uint32_t most_rows(const HeadShape& heads) { return heads.size > 256 ? 4 : 16; }
 
 }  // namespace
 
@@ -42,32 +69,33 @@ const CacheTypeRow& cache_type_row(CacheType type) {
   return kCacheTypes[index < std::size(kCacheTypes) ? index : 0];
 }
 
-std::uint32_t detail::group_rows(const HeadShape& heads) {
-  // In the group style the rows of queries lie in local memory, of which there may be 32 KiB only.
-  const std::uint32_t most = heads.size > 256 ? 4 : 16;
-  return std::min(heads.heads / heads.kv_heads, most);
+std::uint32_t detail::group_rows(const HeadShape& heads) { return std::min(heads.heads / heads.kv_heads, most_rows(heads)); }
+
+std::uint32_t detail::batch_rows(const DeviceProfile& profile, const HeadShape& heads) {
+  return profile.style == Style::Group ? most_rows(heads) : 16;
 }
 
 std::uint32_t detail::cache_tiles(const CacheShape& shape) { return ceil_divide(shape.capacity, kCacheTile); }
 
 std::uint64_t CacheShape::k_bytes() const {
-  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) *
-         tile_bytes(k, heads.size, ceil_divide(heads.size, kGroupElements));
+  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) * k_planes(*this).end;
 }
 
 std::uint64_t CacheShape::v_bytes() const {
-  const std::uint32_t padded = ceil_divide(heads.size, 16) * 16;
-  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) *
-         tile_bytes(v, padded, ceil_divide(heads.size, kGroupElements));
+  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) * v_planes(*this).end;
 }
 
 Result<std::shared_ptr<Program>> detail::attention_program(Device& device, const CacheShape& shape) {
+  const DeviceProfile& profile = device.profile();
   Defines defines;
-  defines.emplace_back("HEAD_SIZE", fmt::format("{}", shape.heads.size));
-  defines.emplace_back("GROUP_ROWS", fmt::format("{}", group_rows(shape.heads)));
-  defines.emplace_back("CACHE_K", fmt::format("{}", static_cast<unsigned>(shape.k)));
-  defines.emplace_back("CACHE_V", fmt::format("{}", static_cast<unsigned>(shape.v)));
-  return device.program(in_style({.file = "attention.cl", .defines = std::move(defines)}, device.profile()));
+  defines.emplace_back("HEAD_SIZE", std::to_string(shape.heads.size));
+  defines.emplace_back("GROUP_ROWS", std::to_string(group_rows(shape.heads)));
+  defines.emplace_back("BATCH_ROWS", std::to_string(batch_rows(profile, shape.heads)));
+  defines.emplace_back("CACHE_K", std::to_string(static_cast<unsigned>(shape.k)));
+  defines.emplace_back("CACHE_V", std::to_string(static_cast<unsigned>(shape.v)));
+  define_planes("K", k_planes(shape), defines);
+  define_planes("V", v_planes(shape), defines);
+  return device.program(in_style({.file = "attention.cl", .defines = std::move(defines)}, profile));
 }
 
 Result<void> detail::check_cache(const Cache& cache) {

@@ -7,11 +7,9 @@
 
 namespace gguf_fuse::kernels::detail {
 
-/// Positions of a tile of the cache.
-inline constexpr std::uint32_t kCacheTile = 16;
-
-/// Q heads of one kv head that a task of attention_single takes at once.
+/// Q heads of one kv head that a task of attention_single takes at once, and tokens that one of attention_batch takes.
 [[nodiscard]] std::uint32_t group_rows(const HeadShape& heads);
+[[nodiscard]] std::uint32_t batch_rows(const DeviceProfile& profile, const HeadShape& heads);
 
 /// Tiles of each kv head.
 [[nodiscard]] std::uint32_t cache_tiles(const CacheShape& shape);

@@ -7,6 +7,7 @@
 
 #include "invalid.hpp"
 #include "matmul_program.hpp"
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 #include "route_program.hpp"
 

@@ -5,16 +5,16 @@
 
 #include <algorithm>
 
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
 
-/// What a task takes of a row. A vector-style top_k task inserts into its list about k * ln(chunk / k) times, so chunks
-/// are large there; a group sorts a chunk in local memory.
-constexpr std::uint32_t kSoftcapChunk = 4096, kStatisticsChunk = 8192;
-constexpr std::uint32_t kTopKVectorChunk = 32768, kTopKGroupChunk = 2048;
-constexpr std::uint32_t kMostCandidates = 256;
+// What a task takes of a row, and an argument tells it.
+constexpr std::uint32_t kStatisticsChunk = 8192;
+/// A task inserts into its list about k * ln(chunk / k) times, so chunks are large.
+constexpr std::uint32_t kTopKVectorChunk = 32768;
 
 }  // namespace
 

@@ -9,6 +9,7 @@
 
 #include "invalid.hpp"
 #include "matmul_program.hpp"
+#include "prelude.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
@@ -120,11 +121,7 @@ std::function<Grid(std::uint32_t, std::uint32_t)> group_grid(const MatmulShape& 
 }  // namespace
 
 std::uint64_t PreparedShape::tile_bytes() const {
-  const std::uint64_t groups = divide_up(columns, kGroupElements);
-  // 32 bytes and four floats a token, or 32 floats.
-  const std::uint64_t token_bytes =
-      kind == Activations::Q8 ? kGroupElements + 4 * sizeof(float) : kGroupElements * sizeof(float);
-  return groups * token_bytes * tile;
+  return std::uint64_t{divide_up(columns, kGroupElements)} * token_group_bytes(kind) * tile;
 }
 
 std::uint32_t MatmulShape::rows() const {

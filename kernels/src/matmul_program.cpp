@@ -19,6 +19,10 @@ std::vector<const TensorType*> kinds_of(const std::vector<const TensorType*>& ty
   return kinds;
 }
 
+Defines::value_type activations(Activations kind) {
+  return {"ACTIVATION_KIND", std::to_string(static_cast<unsigned>(kind))};
+}
+
 /// The text of one type: every name of its own, then the include, then the names given back.
 std::string instance(const TensorType& type, std::size_t kind) {
   constexpr const char* kNames[] = {"decode", "decode_float", "group_sums", "tile_sums"};
@@ -46,7 +50,7 @@ ProgramSpec product_program(const DeviceProfile& profile, const ProductSpec& pro
   }
   spec.source += fmt::format("#include \"{}_{}.cl\"\n", product.file, style_name(profile.style));
   spec.defines.emplace_back("TILE", std::to_string(product.tile));
-  if (product.kind == Activations::Q8) spec.defines.emplace_back("ACTIVATIONS_Q8", "");
+  spec.defines.push_back(activations(product.kind));
   spec.defines.emplace_back("GATED", product.gated ? "1" : "0");
   spec.defines.emplace_back("KINDS", std::to_string(kinds.size()));
   spec.defines.emplace_back("KIND_1", kind(1));
@@ -70,6 +74,8 @@ ProgramSpec embed_program(const DeviceProfile& profile, const TensorType& type) 
   spec.file = fmt::format("embed of {}", type.name);
   spec.source =
       "#include \"lanes.cl\"\n#include \"decode/parts.cl\"\n" + include_decode(type) + "#include \"embed.cl\"\n";
+  // A curve is one of floats here, too.
+  spec.defines.push_back(activations(Activations::F32));
   return in_style(std::move(spec), profile);
 }
 

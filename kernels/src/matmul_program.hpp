@@ -12,12 +12,6 @@
 
 namespace gguf_fuse::kernels::detail {
 
-// As in matmul_rows.cl and matmul_group_sums.cl.
-inline constexpr std::uint32_t kFlagBias = 1;
-inline constexpr std::uint32_t kFlagAdd = 2;
-inline constexpr std::uint32_t kFlagUpBias = 4;
-inline constexpr std::uint32_t kGroupRowTiles = 4;  ///< of a work-group, in batches
-inline constexpr std::uint32_t kGroupSlices = 16;   ///< of the columns, for one token
 /// A CPU's work-item computes with up to so many tiles of tokens: their activations stay in the second cache while the
 /// next items do other rows, and the weights are read from memory once for them.
 inline constexpr std::uint32_t kMaxTokenTiles = 8;

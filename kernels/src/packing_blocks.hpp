@@ -5,6 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <string_view>
+
+#include "packing_table.hpp"
 
 namespace gguf_fuse::kernels::detail {
 
@@ -91,24 +94,53 @@ inline Codes nibble_plane(const std::byte* plane, std::size_t group) {
   return codes;
 }
 
-/// Blocks of 256 of which only the codes move: five bits each, two or three, from where their parts are in the file.
-template <std::size_t Nibbles, std::size_t Bits>
-void rearrange_five_bits(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) {
-    put_nibbles(nibble_plane(file + Nibbles, g), packed + 16 * g);
-    put_bits(bit_plane(file + Bits, g), 0, packed + 128 + 4 * g);
+/// Where a region begins in the file's block, and where among those that are packed. Asked for by constants only: then
+/// a name that is none does not compile. (Not consteval: clang 14 refuses that in templates.)
+constexpr std::size_t in_file(const Regions& regions, std::string_view name) {
+  for (const Region& region : regions) {
+    if (region.name == name) return region.source;
   }
+  throw "there is no such region";
 }
 
-template <std::size_t Pairs>
-void rearrange_two_bits(const std::byte* file, std::byte* packed) {
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + Pairs, g), 0, packed + 8 * g);
+constexpr std::size_t in_packed(const Regions& regions, std::string_view name) {
+  std::size_t first = 0;
+  for (const Region& region : regions) {
+    if (region.name == name) return first;
+    first += region.bytes;
+  }
+  throw "there is no such region";
 }
 
-template <std::size_t Pairs, std::size_t Bits>
-void rearrange_three_bits(const std::byte* file, std::byte* packed) {
-  rearrange_two_bits<Pairs>(file, packed);
-  for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + Bits, g), 0, packed + 64 + 4 * g);
+/// Codes of two, four or five bits move, and nothing else.
+template <const Regions& Of>
+void rearrange_pairs(const std::byte* file, std::byte* packed) {
+  constexpr std::size_t kFrom = in_file(Of, "pairs"), kTo = in_packed(Of, "pairs");
+  for (std::size_t g = 0; g < kBlockGroups; ++g) put_pairs(pair_plane(file + kFrom, g), 0, packed + kTo + 8 * g);
+}
+
+template <const Regions& Of>
+void rearrange_nibbles(const std::byte* file, std::byte* packed) {
+  constexpr std::size_t kFrom = in_file(Of, "nibbles"), kTo = in_packed(Of, "nibbles");
+  for (std::size_t g = 0; g < kBlockGroups; ++g) put_nibbles(nibble_plane(file + kFrom, g), packed + kTo + 16 * g);
+}
+
+template <const Regions& Of>
+void rearrange_bits(const std::byte* file, std::byte* packed) {
+  constexpr std::size_t kFrom = in_file(Of, "bits"), kTo = in_packed(Of, "bits");
+  for (std::size_t g = 0; g < kBlockGroups; ++g) put_bits(bit_plane(file + kFrom, g), 0, packed + kTo + 4 * g);
+}
+
+template <const Regions& Of>
+void rearrange_pairs_and_bits(const std::byte* file, std::byte* packed) {
+  rearrange_pairs<Of>(file, packed);
+  rearrange_bits<Of>(file, packed);
+}
+
+template <const Regions& Of>
+void rearrange_nibbles_and_bits(const std::byte* file, std::byte* packed) {
+  rearrange_nibbles<Of>(file, packed);
+  rearrange_bits<Of>(file, packed);
 }
 
 }  // namespace gguf_fuse::kernels::detail

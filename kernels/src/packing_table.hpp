@@ -22,6 +22,8 @@ struct Region {
   std::uint16_t word = 0;
 };
 
+using Regions = std::array<Region, 6>;
+
 /// Rewrites what the kernels want in another order of bits. `packed` holds the regions' bytes one after the other.
 using RearrangeBlock = void (*)(const std::byte* file, std::byte* packed);
 
@@ -29,7 +31,7 @@ using RearrangeBlock = void (*)(const std::byte* file, std::byte* packed);
 /// named after it. A scale at the start of each row becomes a plane of its own behind those of the regions.
 struct Packing {
   std::string_view type;
-  std::array<Region, 6> regions{};
+  Regions regions{};
   RearrangeBlock rearrange = nullptr;
 };
 

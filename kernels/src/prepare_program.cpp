@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "prelude.hpp"
 #include "style.hpp"
 
 namespace gguf_fuse::kernels::detail {

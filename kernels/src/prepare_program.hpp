@@ -10,9 +10,6 @@
 
 namespace gguf_fuse::kernels::detail {
 
-/// Work-items of a work-group, as the .cl files of this part require it.
-inline constexpr std::uint32_t kGroupLanes = 64;
-
 [[nodiscard]] constexpr std::uint32_t ceil_divide(std::uint32_t a, std::uint32_t b) { return a / b + (a % b != 0); }
 
 /// The program of all operations on rows: prepare, take_last, those of row_ops.hpp, softcap, statistics, top_k.

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
@@ -18,6 +19,7 @@
 #include "probe_process.hpp"
 #include "profile_host.hpp"
 #include "profile_rules.hpp"
+#include "style.hpp"
 
 namespace gguf_fuse::kernels::detail {
 namespace {
@@ -26,14 +28,8 @@ constexpr std::string_view kProbeProgram = "gguf-fuse-probe";
 /// Compiling takes up to a second on an idle machine.
 constexpr int kTimeoutSeconds = 60;
 
-struct DefineRow {
-  DotProduct dot;
-  std::string_view define;  ///< of probe/dot.cl
-};
-constexpr DefineRow kDefines[] = {{DotProduct::None, "DOT_NONE"},
-                                  {DotProduct::VnniAvx512, "DOT_VNNI_AVX512"},
-                                  {DotProduct::VnniAvx, "DOT_VNNI_AVX"},
-                                  {DotProduct::Dp4a, "DOT_DP4A"}};
+/// What probe/dot.cl has.
+constexpr DotProduct kTried[] = {DotProduct::None, DotProduct::VnniAvx512, DotProduct::VnniAvx, DotProduct::Dp4a};
 
 /// Without the probe program, or when it could not find out: drivers with which the path was tried by us.
 struct KnownRow {
@@ -130,9 +126,9 @@ struct ProbeData {
   }
 };
 
-Result<bool> compute(Device& device, std::string_view define) {
+Result<bool> compute(Device& device, DotProduct dot) {
   const ProbeData data;
-  GGUF_FUSE_ASSIGN(auto program, device.program({.file = "probe/dot.cl", .defines = {{std::string(define), ""}}}));
+  GGUF_FUSE_ASSIGN(auto program, device.program({.file = "probe/dot.cl", .defines = {{dot_define(dot), ""}}}));
   GGUF_FUSE_ASSIGN(const Buffer a, device.allocate(data.a.size()));
   GGUF_FUSE_ASSIGN(const Buffer b, device.allocate(data.b.size()));
   GGUF_FUSE_ASSIGN(const Buffer sums, device.allocate(sizeof data.sums));
@@ -151,15 +147,14 @@ Result<bool> compute(Device& device, std::string_view define) {
 }  // namespace
 
 Result<std::string> run_probe(const DeviceInfo& info, DotProduct dot) {
-  for (const DefineRow& row : kDefines) {
-    if (row.dot != dot) continue;
-    GGUF_FUSE_ASSIGN(const auto device, Device::open(info, {.dot = dot, .cache_folder = {}}));
-    const Result<bool> same = compute(*device, row.define);
-    if (same) return *same ? "" : "wrong results";
-    if (same.error().code == ErrorCode::KernelBuildFailed) return same.error().message();
-    return fail(same.error());
+  if (std::find(std::begin(kTried), std::end(kTried), dot) == std::end(kTried)) {
+    return fmt::format("there is no probe for {}", dot_product_name(dot));
   }
-  return fmt::format("there is no probe for {}", dot_product_name(dot));
+  GGUF_FUSE_ASSIGN(const auto device, Device::open(info, {.dot = dot, .cache_folder = {}}));
+  const Result<bool> same = compute(*device, dot);
+  if (same) return *same ? "" : "wrong results";
+  if (same.error().code == ErrorCode::KernelBuildFailed) return same.error().message();
+  return fail(same.error());
 }
 
 std::string probe_verdict(const DeviceInfo& info, DotProduct dot, const DeviceOptions& options) {

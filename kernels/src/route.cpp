@@ -4,18 +4,13 @@
 #include <algorithm>
 
 #include "invalid.hpp"
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 #include "route_program.hpp"
 #include "style.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
-
-// As in route.cl.
-constexpr std::uint32_t kFlagNormalise = 1;
-constexpr std::uint32_t kFlagSelectionBias = 2;
-constexpr std::uint32_t kFlagExpertFactor = 4;
-constexpr std::uint32_t kFlagOneToken = 8;
 
 Result<void> check_sizes(const RoutingShape& shape) {
   const bool possible = shape.experts != 0 && shape.experts <= kMostExperts && shape.used != 0 &&
@@ -63,9 +58,9 @@ Result<Stage> choosing(const std::shared_ptr<Program>& program, const DeviceProf
   launch.set("experts", shape.experts).set("used", shape.used);
   launch.set("gating", static_cast<std::uint32_t>(shape.gating));
   launch.set("expert_groups", shape.groups).set("groups_used", shape.groups_used).set("scale", shape.scale);
-  launch.set("flags", (shape.normalise ? kFlagNormalise : 0) | (buffers.selection_bias ? kFlagSelectionBias : 0) |
-                          (buffers.expert_factor ? kFlagExpertFactor : 0) |
-                          (routing.shape.tile == 1 ? kFlagOneToken : 0));
+  launch.set("flags", (shape.normalise ? kRouteNormalise : 0) | (buffers.selection_bias ? kRouteSelectionBias : 0) |
+                          (buffers.expert_factor ? kRouteExpertFactor : 0) |
+                          (routing.shape.tile == 1 ? kRouteOneToken : 0));
   launch.set_grid(task_grid(profile, 1));
   GGUF_FUSE_CHECK(launch.check());
   return Stage{.launch = std::move(launch),

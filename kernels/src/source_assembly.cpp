@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "embedded_kernels.hpp"
+#include "prelude.hpp"
 
 namespace gguf_fuse::kernels::detail {
 namespace {
@@ -78,7 +79,7 @@ class Assembly {
 
 Result<std::string> assemble_source(const ProgramSpec& spec, const Defines& defines) {
   // As directives rather than options: their values may hold blanks and quotes, which no driver unescapes alike.
-  std::string source;
+  std::string source(prelude());
   for (const auto& [name, value] : defines) source += fmt::format("#define {} {}\n", name, value.empty() ? "1" : value);
   const std::optional<std::string_view> text =
       spec.source.empty() ? embedded_text(spec.file) : std::optional<std::string_view>(spec.source);

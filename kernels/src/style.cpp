@@ -36,6 +36,8 @@ Defines with_style(const DeviceProfile& profile, const DotRow& row, const Define
 
 }  // namespace
 
+const char* dot_define(DotProduct dot) { return dot_row(dot).define; }
+
 ProgramSpec in_style(ProgramSpec spec, const DeviceProfile& profile) {
   const DotRow& row = dot_row(profile.dot);
   if (profile.dot != DotProduct::None) {

@@ -36,7 +36,7 @@ class MicroBatch {
         tokens_(tokens),
         count_(static_cast<std::uint32_t>(tokens.size())),
         past_(past),
-        step_{past, count_, 0, 0} {}
+        step_{.past = past, .tokens = count_} {}
 
   /// Enqueues everything, and waits for statistics and candidates.
   Result<void> run(Results& results) {
@@ -70,7 +70,7 @@ class MicroBatch {
   Result<void> run_stage(std::size_t index) {
     StageBlocks& stage = state_.stages[index];
     const DeviceBuffers& buffers = state_.device_of(stage).buffers;
-    GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(step_))));
+    GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(&step_, 1))));
     if (index > 0) {
       GGUF_FUSE_CHECK(hand_over(state_, state_.device_of(state_.stages[index - 1]).buffers, buffers, count_));
       state_.pace.end();
@@ -91,7 +91,7 @@ class MicroBatch {
   std::span<const std::int32_t> tokens_;
   std::uint32_t count_;
   std::uint32_t past_;
-  std::uint32_t step_[4];
+  StepInfo step_;
   std::vector<RowStatistics> rows_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;

@@ -13,8 +13,8 @@ Result<void> allocate_head(Session::State& state, const Device& device, const Pr
   const std::uint32_t vocabulary = state.shared().weights().output.shape.rows;
   Head& head = state.head;
   GGUF_FUSE_ASSIGN(head.one_step, device.allocate(kStepBytes));
-  const std::uint32_t one[4] = {0, 1, 0, 0};
-  GGUF_FUSE_CHECK(head.one_step.write(std::as_bytes(std::span(one))));
+  const StepInfo one{.tokens = 1};
+  GGUF_FUSE_CHECK(head.one_step.write(std::as_bytes(std::span(&one, 1))));
   GGUF_FUSE_ASSIGN(head.last_x, device.allocate(hp.embedding * sizeof(float)));
   if (hp.architecture->post_norms) {
     GGUF_FUSE_ASSIGN(head.last_branch, device.allocate(hp.embedding * sizeof(float)));

@@ -8,7 +8,7 @@
 
 #include "attention_support.hpp"
 #include "gguf_fuse/kernels/attention.hpp"
-#include "gguf_fuse/kernels/reference.hpp"
+#include "support/reference/reference.hpp"
 
 namespace gguf_fuse::test_support {
 

@@ -28,8 +28,8 @@ inline std::vector<float> random_floats(std::size_t count, std::uint64_t seed, f
 /// Runs an operation once: sets the step buffer, enqueues, waits.
 inline void run_operation(Device& device, Operation& operation, const Buffer& step, std::uint32_t tokens,
                           std::uint32_t past = 0) {
-  const std::array<std::uint32_t, 4> words{past, tokens, 0, 0};
-  value_of(step.write(std::as_bytes(std::span(words))).map([] { return 0; }));
+  const StepInfo info{.past = past, .tokens = tokens};
+  value_of(step.write(std::as_bytes(std::span(&info, 1))).map([] { return 0; }));
   enqueue_in_parts(operation, tokens, past);
   value_of(device.finish().map([] { return 0; }));
 }

@@ -6,7 +6,7 @@
 #include <limits>
 
 #include "attention_support.hpp"
-#include "gguf_fuse/kernels/reference.hpp"
+#include "support/reference/reference.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {

@@ -13,12 +13,12 @@
 #include <vector>
 
 #include "gguf_fuse/kernels/matmul.hpp"
-#include "gguf_fuse/kernels/matmul_reference.hpp"
 #include "shared_device.hpp"
 #include "support/file_util.hpp"
 #include "support/opencl_device.hpp"
 #include "support/paths.hpp"
 #include "support/random.hpp"
+#include "support/reference/matmul_reference.hpp"
 
 namespace gguf_fuse::test_support {
 

@@ -6,8 +6,8 @@
 #include <limits>
 #include <set>
 
-#include "gguf_fuse/kernels/experts_reference.hpp"
 #include "matmul_fixture.hpp"
+#include "support/reference/experts_reference.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {

@@ -3,7 +3,7 @@
 
 #include "attention_support.hpp"
 #include "gguf_fuse/kernels/attention.hpp"
-#include "gguf_fuse/kernels/reference.hpp"
+#include "support/reference/reference.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {

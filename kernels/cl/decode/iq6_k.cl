@@ -9,7 +9,7 @@
 inline void decode(const global uchar *tile, uint groups, uint group, lanes_u *q, lanes_f *scale, lanes_f *offset) {
   load_nibbles(OF_GROUP(nibbles), q);
   add_pairs(OF_GROUP(pairs), q);
-#ifdef ACTIVATIONS_Q8
+#if ACTIVATION_KIND == ACTIVATIONS_Q8
   look_up_64(IQ6_TABLE, q);
   const float bias = 127.0f;
 #else

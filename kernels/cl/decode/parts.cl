@@ -4,10 +4,10 @@
 // Where the sixteen rows' parts of a region (packing_table.hpp) lie that belong to a block or to a group of 32, and the
 // scales at the starts of rows. `tile`, `groups` and `group` are decode()'s.
 #define OF_BLOCK(region) \
-  (tile + 16 * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region * (group / BLOCK_GROUPS)))
+  (tile + TILE_ROWS * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region * (group / BLOCK_GROUPS)))
 #define OF_GROUP(region) \
-  (tile + 16 * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region / BLOCK_GROUPS * group))
-#define ROW_SCALES (tile + 16 * BLOCK_BYTES * (groups / BLOCK_GROUPS))
+  (tile + TILE_ROWS * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region / BLOCK_GROUPS * group))
+#define ROW_SCALES (tile + TILE_ROWS * BLOCK_BYTES * (groups / BLOCK_GROUPS))
 
 // Sixteen bytes a row: q[0..3] in the low nibbles of the four words, q[4..7] in the high ones.
 inline void load_nibbles(const global uchar *plane, lanes_u *q) {

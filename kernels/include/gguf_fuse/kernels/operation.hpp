@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -19,9 +20,13 @@ struct Work {
   double bytes = 0;
 };
 
-/// Where a step stands, in a buffer of four uint32 that every kernel reads, so that recorded launches need no new
-/// arguments: [0] tokens already in the context, [1] tokens of this step, [2] and [3] unused.
-inline constexpr std::size_t kStepBytes = 16;
+/// Where a step stands, in a buffer that every kernel reads, so that recorded launches need no new arguments.
+struct StepInfo {
+  std::uint32_t past = 0;    ///< tokens already in the context
+  std::uint32_t tokens = 0;  ///< of this step
+  std::uint32_t unused[2] = {};
+};
+inline constexpr std::size_t kStepBytes = sizeof(StepInfo);
 
 /// A launch of an operation and how its grid follows from the number of tokens.
 struct Stage {

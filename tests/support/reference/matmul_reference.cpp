@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gguf_fuse/kernels/matmul_reference.hpp"
+#include "support/reference/matmul_reference.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gguf_fuse/kernels/experts_reference.hpp"
+#include "support/reference/experts_reference.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Element e of a block of ik_llama.cpp's types, straight from its ggml-common.h. Its K types (IQ2_K and so on) have a
 // half-precision scale d for 256 elements and small ones within; those called KS have d at the start of the row.
-#include "reference_decode.hpp"
+#include "support/reference/reference_decode.hpp"
 
 namespace gguf_fuse::kernels::detail {
 namespace {

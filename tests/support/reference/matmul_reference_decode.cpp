@@ -5,30 +5,30 @@
 #include <cmath>
 #include <string>
 
-#include "gguf_fuse/kernels/matmul_reference.hpp"
-#include "reference_decode.hpp"
+#include "support/reference/matmul_reference.hpp"
+#include "support/reference/reference_decode.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::int8_t kMxfp4Values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 constexpr std::uint16_t kIq2XxsGrid[256] = {
-#include "../cl/decode/iq2_xxs_grid.cl"
+#include "decode/iq2_xxs_grid.cl"
 };
 constexpr std::uint16_t kIq2XsGrid[512] = {
-#include "../cl/decode/iq2_xs_grid.cl"
+#include "decode/iq2_xs_grid.cl"
 };
 constexpr std::uint16_t kIq2SGrid[1024] = {
-#include "../cl/decode/iq2_s_grid.cl"
+#include "decode/iq2_s_grid.cl"
 };
 constexpr std::uint16_t kIq1SGrid[2048] = {
-#include "../cl/decode/iq1_s_grid.cl"
+#include "decode/iq1_s_grid.cl"
 };
 constexpr std::uint16_t kIq3XxsGrid[256] = {
-#include "../cl/decode/iq3_xxs_grid.cl"
+#include "decode/iq3_xxs_grid.cl"
 };
 constexpr std::uint16_t kIq3SGrid[512] = {
-#include "../cl/decode/iq3_s_grid.cl"
+#include "decode/iq3_s_grid.cl"
 };
 
 double f32(Block b, std::size_t) { return single(b); }

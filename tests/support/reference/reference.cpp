@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "gguf_fuse/kernels/reference.hpp"
+#include "support/reference/reference.hpp"
 
 #include <algorithm>
 #include <cmath>

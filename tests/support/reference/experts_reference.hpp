@@ -9,7 +9,7 @@
 
 namespace gguf_fuse::kernels {
 
-/// One token's choice in plain C++, in double, for tests and benchmarks.
+/// One token's choice in plain C++, in double, for tests.
 struct RoutedToken {
   std::vector<std::uint32_t> experts;
   std::vector<double> weights;
@@ -17,8 +17,7 @@ struct RoutedToken {
 
 /// What route() chooses from the logits of one token. They must not be NaN; `selection_bias` and `expert_factor` may be
 /// empty.
-[[nodiscard]] GGUF_FUSE_EXPORT RoutedToken route_reference(const RouterShape& shape, std::span<const float> logits,
-                                                           std::span<const float> selection_bias,
-                                                           std::span<const float> expert_factor);
+[[nodiscard]] RoutedToken route_reference(const RouterShape& shape, std::span<const float> logits,
+                                          std::span<const float> selection_bias, std::span<const float> expert_factor);
 
 }  // namespace gguf_fuse::kernels

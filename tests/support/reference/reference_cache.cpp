@@ -5,14 +5,15 @@
 #include <cstring>
 #include <limits>
 
-#include "attention_program.hpp"
-#include "gguf_fuse/kernels/reference.hpp"
-#include "reference_decode.hpp"
+#include "support/reference/reference.hpp"
+#include "support/reference/reference_decode.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
 
 constexpr std::size_t kBlock = 32;
+/// Positions of a tile.
+constexpr std::size_t kCacheTile = 16;
 
 /// The nearest half-precision number, ties to even: 11 significant bits, steps of 2^-24 at least.
 double to_half(double value) {
@@ -158,9 +159,10 @@ std::vector<float> read_cached_head(const CacheShape& shape, CachePart part, std
                                     std::uint32_t kv_head, std::uint32_t position) {
   const std::size_t size = shape.heads.size, slot = position % kCacheTile;
   const CacheType type = part == CachePart::K ? shape.k : shape.v;
-  const std::size_t tiles = std::size_t{shape.heads.kv_heads} * cache_tiles(shape);
+  const std::size_t head_tiles = (shape.capacity + kCacheTile - 1) / kCacheTile;
+  const std::size_t tiles = shape.heads.kv_heads * head_tiles;
   const std::size_t tile_bytes = (part == CachePart::K ? shape.k_bytes() : shape.v_bytes()) / tiles;
-  const std::size_t tile_index = std::size_t{kv_head} * cache_tiles(shape) + position / kCacheTile;
+  const std::size_t tile_index = kv_head * head_tiles + position / kCacheTile;
   const std::span<const std::byte> tile = bytes.subspan(tile_index * tile_bytes, tile_bytes);
   std::vector<float> out(size);
   for (std::size_t e = 0; e < size; ++e) {
