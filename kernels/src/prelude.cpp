@@ -11,7 +11,7 @@
 #include "gguf_fuse/kernels/operation.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 namespace {
 
 struct PreludeRow {
@@ -106,4 +106,4 @@ std::string_view prelude() {
   return text;
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

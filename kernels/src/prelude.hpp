@@ -6,7 +6,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels::detail {
 
 // Numbers that the host and the OpenCL kernels share, apart from those that public headers have. Kernels know all of
 // them by the names that the table in prelude.cpp gives them, and write none of them themselves
@@ -47,4 +47,4 @@ inline constexpr std::uint32_t kMostCandidates = 256;   ///< of top_k
 /// A line `#define NAME NUMBER` for each of them: what stands before every program.
 [[nodiscard]] std::string_view prelude();
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels::detail

@@ -7,8 +7,9 @@
 #include <vector>
 
 #include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/namespace.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::kernels {
 
 // The operations of matmul.hpp in plain C++ over host memory, for tests: one element after the other,
 // from the bytes of the file, with nothing in common with packing and kernels.
@@ -31,4 +32,4 @@ namespace gguf_fuse {
 [[nodiscard]] std::vector<float> embed_reference(std::span<const float> table, std::uint32_t columns, float factor,
                                                  std::span<const std::int32_t> tokens);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::kernels

@@ -8,6 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "gguf_fuse/kernels/namespace.hpp"
+
 namespace gguf_fuse::kernels::detail {
 
 using Block = const std::uint8_t*;
