@@ -47,7 +47,7 @@ struct Rule {
   std::string_view result{};
   std::uint32_t dimension_count = 2;  ///< of each part
   PartRows rows = PartRows::Equal;
-  std::string_view length_key{};                 ///< EqualStated: `ARCH.` and this is the key of a part's rows
+  std::string_view length_key{};  ///< EqualStated: `ARCH.` and this is the key of a part's rows
   /// Where that is not stated: keys whose product it is.
   std::array<std::string_view, 2> length_factors{};
   bool own_in_recurrent = false;                 ///< a recurrent layer's tensor of the result's name is another thing
