@@ -28,7 +28,7 @@ _gguf_fuse() {
 
   case $prev in
     --target) COMPREPLY=($(compgen -W 'llama.cpp ik_llama.cpp gguf-fuse both' -- "$cur")) && return ;;
-    --only) COMPREPLY=($(compgen -W 'gate-up qkv' -- "$cur")) && return ;;
+    --only) COMPREPLY=($(compgen -W 'stack gate-up qkv' -- "$cur")) && return ;;
     --load-mode) COMPREPLY=($(compgen -W 'read mmap dio' -- "$cur")) && return ;;
     --copy) COMPREPLY=($(compgen -W 'auto kernel ring' -- "$cur")) && return ;;
     --layers | -t | --threads | --max-memory | --split-max-size | --split-max-tensors) return ;;

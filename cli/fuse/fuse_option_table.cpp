@@ -19,7 +19,7 @@ void add_selection_options(OptionTable& table, FuseOptions& fuse) {
                 fuse.target = targets()[parse_choice(name, text, names_of(targets()))].target;
               });
   table.value({"--only"}, "WHAT",
-              fmt::format("{}: leave the other separate", fmt::join(names_of(rule_families()), " or ")),
+              fmt::format("{}: leave the others separate", fmt::join(names_of(rule_families()), ", ")),
               [&](const std::string& name, const std::string& text) {
                 const RuleFamily* const chosen = &rule_families()[parse_choice(name, text, names_of(rule_families()))];
                 for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;

@@ -84,6 +84,7 @@ UnfuseCut heads(const ModelView& view, const Rule& rule, std::uint32_t layer, co
 }  // namespace
 
 UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+  if (rule.axis == Axis::Matrices) return unknown<ReasonCode::NotFused>(rule.result);
   switch (rule.rows) {
     case PartRows::Equal:
       return halves(rule, fused);

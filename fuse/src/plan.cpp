@@ -18,21 +18,27 @@ namespace {
 // Fused tensors by the original index at which they stand, and the names of the parts they replace.
 struct Fusions {
   std::unordered_map<std::uint32_t, LogicalTensor> at;
-  std::unordered_set<std::string_view> consumed;
+  std::unordered_set<std::uint32_t> consumed;
+  std::unordered_map<std::string, std::string> part_of;  ///< where what a rule made became a part of a later one
 
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
-           const std::array<const LogicalTensor*, kMostParts>& parts) {
-    const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
-    LogicalTensor fused =
-        concatenate(used, attribute == "bias", fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
-    for (const LogicalTensor* part : used) consumed.insert(part->name);
-    at.emplace(fused.index, std::move(fused));
+           const std::vector<const LogicalTensor*>& parts, ModelView& view) {
+    LogicalTensor fused = join(parts, {.axis = rule.axis, .along_elements = attribute == "bias"},
+                               fmt::format("blk.{}.{}.{}", layer, rule.result, attribute));
+    std::vector<std::unordered_map<std::uint32_t, LogicalTensor>::node_type> made_before;
+    for (const LogicalTensor* part : parts) {
+      consumed.insert(part->index);
+      if (!part->parts.empty()) part_of.emplace(part->name, fused.name);
+      made_before.push_back(at.extract(part->index));
+    }
+    const auto place = at.emplace(fused.index, std::move(fused)).first;
+    view.replace(parts, place->second);
   }
 };
 
 class FusePlanner {
  public:
-  FusePlanner(const ModelView& view, const FuseOptions& options) : view_(view), options_(options) {}
+  FusePlanner(ModelView& view, const FuseOptions& options) : view_(view), options_(options) {}
 
   Result<Plan> run() {
     Plan plan;
@@ -76,7 +82,7 @@ class FusePlanner {
     const Parts parts = find_parts(view_, rule, layer);
     Decision decision{.rule = rule.id, .layer = layer, .parts = {}, .result = std::string(rule.result)};
     if (parts.weight_count == 0) {
-      const LogicalTensor* stored = rule.result_is_part() ? nullptr : view_.find(layer, rule.result, "weight");
+      const LogicalTensor* stored = rule.name_tells() ? view_.find(layer, rule.result, "weight") : nullptr;
       if (stored == nullptr || (rule.own_in_recurrent && view_.recurrent(layer))) return std::nullopt;
       decision.reason = because<ReasonCode::StoredFused>();
       decision.bytes = stored->bytes;
@@ -84,10 +90,10 @@ class FusePlanner {
     }
     // A feed-forward network without a gate is none of this rule's business.
     if (rule.result_is_part() && parts.weights[0] == nullptr) return std::nullopt;
-    for (std::size_t i = 0; i < rule.part_count(); ++i) {
-      if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
+    for (std::size_t i = 0; i < parts.names.size(); ++i) {
+      if (parts.weights[i] != nullptr) decision.parts.push_back(parts.names[i]);
     }
-    if (auto reason = reason_against(rule, layer)) {
+    if (auto reason = reason_against(rule, layer, parts)) {
       decision.reason = std::move(*reason);
       return decision;
     }
@@ -95,20 +101,24 @@ class FusePlanner {
     return decision;
   }
 
-  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer) const {
+  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer, const Parts& parts) const {
     if (!(options_.*rule.family->chosen)) return because<ReasonCode::NotChosen>();
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
       return because<ReasonCode::OtherLayer>();
     }
-    return refusal(view_, rule, layer, options_.target);
+    return refusal(view_, rule, layer, parts, options_.target);
   }
 
   [[nodiscard]] std::size_t count_fused_before(const Plan& plan) const {
-    const std::vector<std::string>& stored = view_.logical().stored_fused;
-    const std::unordered_set<std::string_view> names(stored.begin(), stored.end());
+    std::unordered_set<std::string_view> names;
+    for (const StoredFusion& stored : view_.logical().stored_fused) names.insert(stored.name);
     return static_cast<std::size_t>(
-        std::count_if(plan.decisions.begin(), plan.decisions.end(), [&names](const Decision& decision) {
-          return decision.fused() && names.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
+        std::count_if(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& decision) {
+          std::string name = fmt::format("blk.{}.{}.weight", decision.layer, decision.result);
+          for (auto next = fusions_.part_of.find(name); next != fusions_.part_of.end();
+               next = fusions_.part_of.find(name))
+            name = next->second;
+          return decision.fused() && names.contains(name);
         }));
   }
 
@@ -116,11 +126,11 @@ class FusePlanner {
     const std::string_view type = parts.weights[0]->type->name;
     decision.reason =
         parts.bias_count != 0 ? because<ReasonCode::AlikeWithBiases>(type) : because<ReasonCode::Alike>(type);
-    fusions_.add(rule, layer, "weight", parts.weights);
-    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases);
-    for (std::size_t i = 0; i < rule.part_count(); ++i) {
+    for (std::size_t i = 0; i < parts.names.size(); ++i) {
       decision.bytes += parts.weights[i]->bytes + (parts.biases[i] != nullptr ? parts.biases[i]->bytes : 0);
     }
+    fusions_.add(rule, layer, "weight", parts.weights, view_);
+    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases, view_);
   }
 
   // Tensors that came fused stay as they are; whether the target reads them is worth a word.
@@ -138,7 +148,7 @@ class FusePlanner {
                         rule.result, target_name(options_.target), view_.architecture()));
       }
       const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
-        return of_rule(d) && !d.fused() && d.parts.size() == rule.part_count();
+        return of_rule(d) && !d.fused() && d.parts.size() >= rule.part_names().size();
       });
       if (separate && support_here == Support::Required) {
         plan.warnings.push_back(fmt::format("{} reads {} only fused, and not all layers could be",
@@ -152,14 +162,14 @@ class FusePlanner {
     for (const LogicalTensor& tensor : view_.logical().tensors) {
       if (const auto fused = fusions_.at.find(tensor.index); fused != fusions_.at.end()) {
         tensors.push_back(std::move(fused->second));
-      } else if (!fusions_.consumed.contains(tensor.name)) {
+      } else if (!fusions_.consumed.contains(tensor.index)) {
         tensors.push_back(tensor);
       }
     }
     return tensors;
   }
 
-  const ModelView& view_;
+  ModelView& view_;
   const FuseOptions& options_;
   Fusions fusions_;
 };
@@ -179,7 +189,7 @@ std::size_t Plan::fused_count() const {
 
 Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
   GGUF_FUSE_ASSIGN(const LogicalModel original, original_model(model));
-  GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
+  GGUF_FUSE_ASSIGN(ModelView view, ModelView::make(original));
   GGUF_FUSE_ASSIGN(Plan plan, FusePlanner(view, options).run());
   if (const auto kind = other_than_model(model)) {
     plan.warnings.push_back(fmt::format("this is {} ({}): {}", kind->name, kind->told, kind->advice));
