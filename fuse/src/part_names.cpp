@@ -7,7 +7,7 @@
 #include <charconv>
 #include <unordered_map>
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 std::vector<NumberRange> ranges_of(std::vector<std::uint32_t> numbers) {
@@ -79,4 +79,4 @@ std::string join_names(std::span<const std::string> names) {
   return fmt::format("{}", fmt::join(group_names(names), ", "));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -177,7 +177,7 @@ class FusePlanner {
 
   ModelView& view_;
   const FuseOptions& options_;
-  std::unordered_set<std::string_view> recorded_;    // fused tensors of the input's record
+  std::unordered_set<std::string_view> recorded_;     // fused tensors of the input's record
   std::unordered_map<std::uint32_t, Joined> stored_;  // of the input without one
   Fusions fusions_;
 };

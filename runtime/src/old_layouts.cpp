@@ -64,4 +64,4 @@ Result<void> check_stacks(const Plan& plan, const std::string& path) {
                          "convert_hf_to_gguf.py"));
 }
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

@@ -17,4 +17,4 @@ namespace gguf_fuse::runtime::detail {
 /// that stacks them had to leave some as they are.
 [[nodiscard]] Result<void> check_stacks(const Plan& plan, const std::string& path);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::runtime::detail

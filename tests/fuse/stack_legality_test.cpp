@@ -10,7 +10,7 @@
 #include "support/random_model.hpp"
 #include "support/rewrite.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::Bytes;
@@ -227,4 +227,4 @@ TEST_F(StackRecord, ANewerOneIsNotGuessedAt) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

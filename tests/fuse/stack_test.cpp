@@ -13,7 +13,7 @@
 #include "support/rewrite.hpp"
 #include "support/temp_dir.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 namespace {
 
 using support::any_model;
@@ -281,4 +281,4 @@ TEST_F(StackFiles, ShardsStreamsAndGzip) {
 }
 
 }  // namespace
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse

@@ -9,9 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "gguf_fuse/fuse/namespace.hpp"
 #include "gguf_fuse/loader/export.hpp"
 
-namespace gguf_fuse {
+namespace gguf_fuse::fuse {
 
 /// `ffn_gate.7` taken apart.
 struct NumberedName {
@@ -31,4 +32,4 @@ using NumberRange = std::pair<std::uint64_t, std::uint64_t>;
 /// The same as a list with commas.
 [[nodiscard]] GGUF_FUSE_EXPORT std::string join_names(std::span<const std::string> names);
 
-}  // namespace gguf_fuse
+}  // namespace gguf_fuse::fuse
