@@ -44,7 +44,7 @@ Tensors viewed(const Bytes& file, const FuseOptions& options) {
   Tensors tensors;
   for (const TensorView& view : views_of(plan.files.front())) {
     if (view.joined != nullptr && view.joined->unknown) continue;
-    const std::uint64_t row = value_of(row_bytes(*view.type, view.row_elements));
+    const std::uint64_t row = row_bytes(*view.type, view.row_elements).value();
     const std::uint64_t begin = plan.files.front().tensors[view.tensor].offset;
     Bytes& bytes = tensors[std::string(view.name)];
     for (std::uint64_t m = 0; m < view.matrices; ++m) {
