@@ -38,14 +38,12 @@ field() {
 runnable() {
   for file in runtime/architectures/*.inc; do field "$file" name ''; done
 }
-# flags FILE: what else is true of it.
+# flags FILE: what else is true of it, apart from what has a column and what only says how a window's layers turn.
 flags() {
   local name found=''
-  for name in head_norm_if_there value_norm value_from_key sinks latent_attention scaled_embedding granite_scales \
-    interleaved_sections dense_beside_experts own_output biases shared_gate selection_bias selection_bias_if_there \
-    global_rope_factors; do
-    [ "$(field "$1" "$name" false)" = false ] || found+="${found:+, }${name//_/ }"
-  done
+  while read -r name; do
+    found+="${found:+, }${name//_/ }"
+  done < <(grep -oP '\.\K[a-z_]+(?= = true)' "$1" | grep -vxE 'head_norm|post_norms|local_rope_unscaled')
   echo "${found:--}"
 }
 runs_table() {

@@ -120,9 +120,9 @@ Refusal refuse_shape(const Rule& rule, const Parts& parts) {
     return because<ReasonCode::OtherDimensions>(parts.names[0], first.dimension_count);
   for (std::size_t i = 1; i < parts.names.size(); ++i) {
     const LogicalTensor& part = *parts.weights[i];
-    const bool equal_rows = rule.rows == PartRows::OfHeads || part.dims[1] == first.dims[1];
+    const bool rows_fit = !rule.equal_rows() || part.dims[1] == first.dims[1];
     if (part.dims[0] != first.dims[0] || part.dims[2] != first.dims[2] ||
-        part.dimension_count != first.dimension_count || !equal_rows) {
+        part.dimension_count != first.dimension_count || !rows_fit) {
       const auto sizes = [](const LogicalTensor& one) { return fmt::format("{}", fmt::join(one.dims, ", ")); };
       return because<ReasonCode::ShapesDiffer>(parts.names[0], sizes(first), parts.names[i], sizes(part));
     }

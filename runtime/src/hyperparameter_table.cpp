@@ -4,12 +4,29 @@
 #include <algorithm>
 #include <array>
 
+#include "gguf_fuse/runtime/architecture.hpp"
+
 namespace gguf_fuse::runtime::detail {
 namespace {
 
 #include "../architectures/keys/table.inc"
 
-constexpr bool names(std::string_view list, std::string_view name) {
+/// Words in the place of names that mean every architecture whose row is of a kind.
+struct Kind {
+  std::string_view word;
+  bool (*of)(const Architecture& architecture);
+};
+constexpr Kind kKinds[] = {
+    {kByHeads, [](const Architecture& architecture) { return !architecture.latent_attention; }},
+    {kWindows, [](const Architecture& architecture) { return architecture.window_pattern != 0; }},
+};
+
+bool names(std::string_view list, std::string_view name) {
+  for (const Kind& kind : kKinds) {
+    if (list != kind.word) continue;
+    const Architecture* const architecture = find_runnable(name);
+    return architecture != nullptr && kind.of(*architecture);
+  }
   for (std::size_t at = 0; at < list.size();) {
     const std::size_t end = std::min(list.find(' ', at), list.size());
     if (list.substr(at, end - at) == name) return true;

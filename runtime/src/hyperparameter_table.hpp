@@ -18,7 +18,7 @@ enum class Absent : std::uint8_t {
 /// file says: engines that write every key they know (llama.cpp's saver) write some that are not the model's.
 struct KeyRow {
   std::string_view key;            ///< below the architecture's name
-  std::string_view architectures;  ///< separated by spaces; none: all
+  std::string_view architectures;  ///< separated by spaces, or the word of a kind; none: all
   Absent absent;
   double fallback = 0;  ///< where absent is Default
   /// Where llama.cpp (src/) says so, and of what is derived how.

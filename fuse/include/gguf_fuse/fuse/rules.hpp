@@ -16,13 +16,9 @@ struct FuseOptions;
 enum class Support : std::uint8_t;
 
 enum class RuleId : std::uint8_t {
-  StackGate,
-  StackUp,
-  StackDown,
-  GateUpExperts,
-  GateUpSharedExpert,
-  GateUpDense,
-  Qkv,
+#define GGUF_FUSE_RULE(id, ...) id,
+#include "gguf_fuse/fuse/rule_list.inc"
+#undef GGUF_FUSE_RULE
 };
 
 /// Along what a rule joins its parts.
@@ -49,8 +45,9 @@ struct RuleFamily {
 /// No rule names more tensors.
 inline constexpr std::size_t kMostParts = 3;
 
-/// A fusion rule is a row: which tensors of a layer become one, in which order, and all that sets it apart from other
-/// rules. What a rule makes may be a part of a later one. Read backwards it is the rule that takes them apart.
+/// A fusion rule is a row of rule_list.inc: which tensors of a layer become one, in which order, and all that sets it
+/// apart from other rules. What a rule makes may be a part of a later one. Read backwards it is the rule that takes
+/// them apart.
 struct Rule {
   RuleId id{};
   std::string_view name{};                           ///< for people: "gate+up experts"
@@ -76,6 +73,7 @@ struct Rule {
   }
   /// Whether its parts are numbered, as many as the model says.
   [[nodiscard]] constexpr bool numbered() const { return !count_key.empty(); }
+  [[nodiscard]] constexpr bool equal_rows() const { return rows == PartRows::Equal || rows == PartRows::EqualStated; }
   /// Whether the last part by itself has the name of the result.
   [[nodiscard]] constexpr bool result_is_part() const { return !part_names().empty() && part_names().back() == result; }
   /// Whether a tensor of the result's name was fused, with a record or without: stacks are what everybody writes.
