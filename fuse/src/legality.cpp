@@ -114,13 +114,19 @@ Refusal refuse_biases(const ModelView& view, const Rule& rule, const Parts& part
   return std::nullopt;
 }
 
-// Tensors and flags beside the weights that a single fused tensor could not carry.
-Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts) {
+// Engines look for one scale beside a fused tensor. gguf-run multiplies rows, whatever tensor they are in.
+Refusal refuse_scales(const ModelView& view, const Rule& rule, std::uint32_t layer, Target target) {
+  if (target == Target::GgufFuse) return std::nullopt;
   for (const std::string_view part : rule.part_names()) {
     for (const std::string_view attribute : {"scale", "input_scale"}) {
       if (view.find(layer, part, attribute) != nullptr) return because<ReasonCode::OwnScale>(part, attribute);
     }
   }
+  return std::nullopt;
+}
+
+// Tensors and flags beside the weights that a single fused tensor could not carry.
+Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts) {
   const bool precise = view.wants_precise_activations(parts.weights[0]->name);
   for (std::size_t i = 1; i < rule.part_count(); ++i) {
     if (view.wants_precise_activations(parts.weights[i]->name) != precise) {
@@ -180,6 +186,7 @@ Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, Ta
   if (auto reason = refuse_type(rule, parts, target)) return reason;
   if (auto reason = refuse_shape(rule, parts)) return reason;
   if (auto reason = refuse_biases(view, rule, parts, target)) return reason;
+  if (auto reason = refuse_scales(view, rule, layer, target)) return reason;
   if (auto reason = refuse_companions(view, rule, layer, parts)) return reason;
   return rule.rows == PartRows::OfHeads ? refuse_heads(view, rule, layer, parts, target) : std::nullopt;
 }
