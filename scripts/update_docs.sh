@@ -85,4 +85,4 @@ done
     BEGIN { split(runnable, names, " "); for (i in names) runs[names[i]] = 1 }
     { name = $2; gsub(/ /, "", name)
       run = name == "architecture" ? " gguf-run " : name == "---" ? " --- " : name in runs ? " yes " : " - "
-      print "", $2, $3, $6, $7, $9, run, "" }' | insert targets README.md
+      print "", $2, $4, $7, $9, $11, run, "" }' | insert targets README.md

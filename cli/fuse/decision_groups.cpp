@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "gguf_fuse/fuse/part_names.hpp"
+
 namespace gguf_fuse::cli {
 
 std::vector<DecisionGroup> group_decisions(const Plan& plan) {
@@ -28,7 +30,7 @@ Json decisions_json(const Plan& plan) {
                          {"layers", group.layers},
                          {"fused", group.fused},
                          {"reason", group.reason.text()},
-                         {"parts", group.parts},
+                         {"parts", group_names(group.parts)},
                          {"result", group.result},
                          {"bytes", group.bytes}});
   }

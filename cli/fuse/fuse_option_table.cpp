@@ -19,7 +19,7 @@ void add_selection_options(OptionTable& table, FuseOptions& fuse) {
                            target_name(fuse.target)),
                names_of(targets()), [&](std::size_t index) { fuse.target = targets()[index].target; });
   table.choice({"--only"}, "WHAT",
-               fmt::format("{}: leave the other separate", fmt::join(names_of(rule_families()), " or ")),
+               fmt::format("{}: leave the others separate", fmt::join(names_of(rule_families()), ", ")),
                names_of(rule_families()), [&](std::size_t index) {
                  const RuleFamily* const chosen = &rule_families()[index];
                  for (const RuleFamily& family : rule_families()) fuse.*family.chosen = &family == chosen;

@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "gguf_fuse/fuse/part_names.hpp"
 #include "print.hpp"
 
 namespace gguf_fuse::cli {
@@ -32,11 +33,21 @@ FusedSet without(const FusedSet& all, const FusedSet& some) {
   return rest;
 }
 
+/// Whether what a rule makes of a layer is a part of what another one makes, and no tensor of the file.
+bool is_part(const FusedSet& fused, const Rule& part, std::uint32_t layer) {
+  return std::any_of(rules().begin(), rules().end(), [&](const Rule& whole) {
+    const auto names = whole.part_names();
+    return !whole.numbered() && std::find(names.begin(), names.end(), part.result) != names.end() &&
+           fused.count({whole.id, layer}) != 0 && whole.id != part.id;
+  });
+}
+
 std::string count_text(const FusedSet& fused) {
   std::vector<std::string> parts;
   for (const Rule& row : rules()) {
-    const auto count =
-        std::count_if(fused.begin(), fused.end(), [&](const auto& item) { return item.first == row.id; });
+    const auto count = std::count_if(fused.begin(), fused.end(), [&](const auto& item) {
+      return item.first == row.id && !is_part(fused, row, item.second);
+    });
     if (count > 0) parts.push_back(fmt::format("{} x {} ({})", count, row.result, row.name));
   }
   return fmt::format("{}", fmt::join(parts, ", "));
@@ -58,7 +69,8 @@ std::string_view architecture_of(const ModelInfo& model) {
 
 /// Whether the first part is a tensor of its own: what is not fused may also have been stored fused by design.
 bool is_separate(const Plan& plan, const Decision& decision) {
-  const std::string part = fmt::format("blk.{}.{}.weight", decision.layer, rule(decision.rule).parts[0]);
+  if (decision.parts.empty()) return false;
+  const std::string part = fmt::format("blk.{}.{}.weight", decision.layer, decision.parts.front());
   return std::any_of(plan.files.begin(), plan.files.end(), [&](const PlannedFile& file) {
     return std::any_of(file.tensors.begin(), file.tensors.end(),
                        [&](const PlannedTensor& tensor) { return tensor.name == part; });
@@ -97,6 +109,9 @@ std::optional<Reason> find_obstacle(const Plan& plan, const Plan& own, const Mod
 
 bool is_matrix(std::string_view name, std::uint32_t dimension_count, bool has_output) {
   const auto holds = [name](std::string_view part) { return name.find(part) != std::string_view::npos; };
+  // of a layer's experts, each in a tensor of its own, a token is multiplied with as many as of stacked ones
+  const auto expert = split_number(name.substr(0, name.rfind('.')));
+  if (expert && expert->number != 0) return false;
   if (dimension_count < 2 || holds("norm") || holds("conv1d") || holds(".bias") || holds(".scale")) return false;
   // with tied embeddings the table of tokens is the output matrix too
   if (name == "token_embd.weight") return !has_output;
@@ -190,8 +205,7 @@ std::string main_reason(const Plan& plan) {
 std::uint64_t merged_tensors(const Plan& plan) {
   std::uint64_t count = 0;
   for (const Decision& decision : plan.decisions) {
-    // parts holds weights and biases: each set of them becomes one tensor
-    if (decision.fused()) count += decision.parts.size() - decision.parts.size() / rule(decision.rule).part_count();
+    if (decision.fused()) count += decision.parts.size() - 1;
   }
   return count;
 }

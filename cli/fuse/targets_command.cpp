@@ -49,13 +49,24 @@ bool worth_a_column(Target target, RuleId rule_id) {
 struct Column {
   Target engine;
   const Rule* rule;
+  std::string_view title;
 };
+
+/// Rules that follow the same columns of the table share one, under the name of what they have in common.
+bool share_a_column(const Rule& a, const Rule& b) { return a.mainline == b.mainline && a.ik == b.ik; }
 
 std::vector<Column> support_columns() {
   std::vector<Column> columns;
   for (const Target engine : kEngines) {
     for (const Rule& row : rules()) {
-      if (worth_a_column(engine, row.id)) columns.push_back({engine, &row});
+      if (!worth_a_column(engine, row.id)) continue;
+      const bool next_of_same =
+          !columns.empty() && columns.back().engine == engine && share_a_column(*columns.back().rule, row);
+      if (next_of_same) {
+        columns.back().title = row.family->name;
+      } else {
+        columns.push_back({engine, &row, row.result});
+      }
     }
   }
   return columns;
@@ -79,7 +90,7 @@ std::string text_table() {
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const bool first = i == 0 || columns[i].engine != columns[i - 1].engine;
     engines.push_back({first ? std::string(target_name(columns[i].engine)) : ""});
-    tensors.emplace_back(columns[i].rule->result);
+    tensors.emplace_back(columns[i].title);
   }
   Table table(std::move(engines));
   table.add(std::move(tensors));
@@ -91,7 +102,7 @@ std::string markdown_table() {
   const std::vector<Column> columns = support_columns();
   std::vector<Table::Column> titles{{"architecture"}};
   for (const Column& column : columns) {
-    titles.push_back({fmt::format("{}<br>`{}`", target_name(column.engine), column.rule->result)});
+    titles.push_back({fmt::format("{}<br>`{}`", target_name(column.engine), column.title)});
   }
   Table table(std::move(titles));
   add_rows(table, columns);

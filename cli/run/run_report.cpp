@@ -58,7 +58,8 @@ std::string sampling_text(const SamplerOptions& sampler) {
 std::vector<std::string_view> kinds() {
   std::vector<std::string_view> names;
   for (const Rule& rule : rules()) {
-    if (std::find(names.begin(), names.end(), rule.kind) == names.end()) names.push_back(rule.kind);
+    const bool known = std::find(names.begin(), names.end(), rule.kind) != names.end();
+    if (!rule.kind.empty() && !known) names.push_back(rule.kind);
   }
   return names;
 }

@@ -27,7 +27,8 @@ constexpr Trap kFusedByDesign = trap("stores ffn_up with gate and up fused by de
 
 // What the engines' loaders and graphs do, read from their sources and partly run (docs/engines.md says which).
 // An architecture that is not here is treated as one that no engine reads fused.
-// Columns: mainline experts, dense, qkv; ik_llama.cpp experts, dense, qkv; traits; trap; mainline shared expert.
+// Columns: mainline experts, dense, qkv; ik_llama.cpp experts, dense, qkv; traits; trap; mainline shared expert;
+// stacks of both, where an engine also reads a tensor for each expert.
 constexpr std::array kRows = {
     ArchitectureRow{"afmoe", N, N, Y, U, U, U},
     ArchitectureRow{"apertus", O, N, Y, U, U, U},
@@ -92,7 +93,7 @@ constexpr std::array kRows = {
     ArchitectureRow{"granitehybrid", N, N, Y, U, U, U},
     ArchitectureRow{"granitemoe", N, N, Y, N, N, N},
     ArchitectureRow{"graniteswitch", O, N, R, U, U, U},
-    ArchitectureRow{"grok", N, N, Y, N, N, N},
+    ArchitectureRow{"grok", N, N, Y, N, N, N, kPlainAttention, {}, N, R, Y},
     ArchitectureRow{"grovemoe", N, N, Y, U, U, U},
     ArchitectureRow{"hrm_text", O, N, Y, U, U, U},
     ArchitectureRow{"hunyuan-dense", O, N, Y, U, U, U},
@@ -113,7 +114,7 @@ constexpr std::array kRows = {
     ArchitectureRow{"lfm2moe", N, N, Y, U, U, U},
     ArchitectureRow{"llada", O, N, Y, U, U, U},
     ArchitectureRow{"llada-moe", N, N, Y, U, U, U},
-    ArchitectureRow{"llama", N, N, Y, N, N, N},
+    ArchitectureRow{"llama", N, N, Y, N, N, N, kPlainAttention, {}, N, R, Y},
     ArchitectureRow{"llama-embed", O, N, Y, U, U, U},
     ArchitectureRow{"llama4", N, N, Y, Y, N, N},
     ArchitectureRow{"maincoder", O, N, Y, U, U, U},

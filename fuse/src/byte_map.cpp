@@ -2,6 +2,11 @@
 #include "gguf_fuse/fuse/byte_map.hpp"
 
 namespace gguf_fuse::fuse {
+namespace {
+
+std::uint64_t end_of(const Run& run) { return run.offset + (run.count - 1) * run.stride + run.bytes; }
+
+}  // namespace
 
 // A piece that goes on where the last one ended. The last one of several leaves their run, for it is longer now.
 bool ByteMap::extend(const Piece& piece) {
@@ -50,19 +55,28 @@ void ByteMap::add(const Piece& piece) {
 }
 
 void ByteMap::add(const Run& outer, const ByteMap& inner) {
+  // A stack may have a run for each of its thousands of matrices, and is asked for each of them.
+  const bool in_order = inner.runs_are_in_order();
   for (std::uint64_t i = 0; i < outer.count; ++i) {
     const Piece place = outer.piece(i);
-    for (Piece piece : inner.pieces(place.source_offset, place.source_end())) {
+    for (Piece piece : inner.pieces(place.source_offset, place.source_end(), in_order)) {
       piece.offset = piece.offset - place.source_offset + place.offset;
       add(piece);
     }
   }
 }
 
-std::vector<Piece> ByteMap::pieces(std::uint64_t begin, std::uint64_t end) const {
+bool ByteMap::runs_are_in_order() const {
+  return std::adjacent_find(runs_.begin(), runs_.end(),
+                            [](const Run& run, const Run& next) { return end_of(run) > next.offset; }) == runs_.end();
+}
+
+std::vector<Piece> ByteMap::pieces(std::uint64_t begin, std::uint64_t end, bool in_order) const {
   std::vector<Piece> found;
-  for (const Run& run : runs_) {
-    for_each_piece_in_output(run, begin, end, [&](const Piece& piece) { found.push_back(piece); });
+  auto run = runs_.begin();
+  if (in_order) run = std::partition_point(run, runs_.end(), [begin](const Run& one) { return end_of(one) <= begin; });
+  for (; run != runs_.end() && !(in_order && run->offset >= end); ++run) {
+    for_each_piece_in_output(*run, begin, end, [&](const Piece& piece) { found.push_back(piece); });
   }
   std::sort(found.begin(), found.end(), [](const Piece& a, const Piece& b) { return a.offset < b.offset; });
   std::size_t kept = 0;

@@ -9,40 +9,96 @@
 namespace gguf_fuse::fuse {
 namespace {
 
-/// Cuts fused tensors of `model` wherever `other` has their parts, whose shapes say where.
-void match_parts(LogicalModel& model, const LogicalModel& other) {
-  const TensorIndex others = index_by_name(other.tensors);
-  std::set<std::string, std::less<>> own;
-  for (const LogicalTensor& tensor : model.tensors) own.insert(tensor.name);
-  std::vector<LogicalTensor> tensors;
-  for (LogicalTensor& tensor : model.tensors) {
+/// Cuts fused tensors of a model wherever another one has their parts, whose shapes say where.
+class Matcher {
+ public:
+  Matcher(LogicalModel& model, const LogicalModel& other) : model_(model), other_(other) {
+    others_ = index_by_name(other.tensors);
+    for (const LogicalTensor& tensor : model.tensors) own_.insert(tensor.name);
+  }
+
+  void run() {
+    std::vector<LogicalTensor> tensors;
+    for (LogicalTensor& tensor : model_.tensors) take(std::move(tensor), tensors);
+    model_.tensors = std::move(tensors);
+  }
+
+ private:
+  // What a rule makes may be a part of what another one makes.
+  void take(LogicalTensor tensor, std::vector<LogicalTensor>& tensors) const {
     const auto layer = layer_of(tensor.name);
-    bool cut_done = false;
     for (const Rule& rule : rules()) {
       for (const std::string_view attribute : {"weight", "bias"}) {
-        if (cut_done || !layer || tensor.name != fmt::format("blk.{}.{}.{}", *layer, rule.result, attribute)) continue;
-        Cut cut{.rows = {}, .along_elements = attribute == "bias"};
-        std::vector<std::string> names;
-        std::uint64_t rows = 0;
-        for (std::size_t i = 0; i < rule.part_count(); ++i) {
-          names.push_back(fmt::format("blk.{}.{}.{}", *layer, rule.parts[i], attribute));
-          const auto found = others.find(names.back());
-          // A file may hold a tensor both ways; then each has its own counterpart.
-          if (found == others.end() || (names.back() != tensor.name && own.contains(names.back()))) break;
-          cut.rows.push_back(other.tensors[found->second].dims[cut.along_elements ? 0 : 1]);
-          rows += cut.rows.back();
+        if (!layer || tensor.name != full_name(*layer, rule.result, attribute)) continue;
+        Cut cut{.rows = {}, .along_elements = attribute == "bias", .stack = rule.axis == Axis::Matrices};
+        const std::vector<std::string> names = part_names(rule, *layer, attribute);
+        if (!find_rows(rule, *layer, names, cut) || !fits(tensor, cut)) continue;
+        for (LogicalTensor& part : cut_apart(tensor, cut, names)) {
+          const bool found = others_.contains(part.name);
+          found ? tensors.push_back(std::move(part)) : take(std::move(part), tensors);
         }
-        if (cut.rows.size() != rule.part_count() || rows != tensor.dims[cut.along_elements ? 0 : 1] ||
-            !can_cut(tensor, cut))
-          continue;
-        for (std::size_t i = 0; i < rule.part_count(); ++i) tensors.push_back(cut_part(tensor, cut, i, names[i]));
-        cut_done = true;
+        return;
       }
     }
-    if (!cut_done) tensors.push_back(std::move(tensor));
+    tensors.push_back(std::move(tensor));
   }
-  model.tensors = std::move(tensors);
-}
+
+  static std::string full_name(std::uint32_t layer, std::string_view base, std::string_view attribute) {
+    return fmt::format("blk.{}.{}.{}", layer, base, attribute);
+  }
+
+  [[nodiscard]] std::vector<std::string> part_names(const Rule& rule, std::uint32_t layer,
+                                                    std::string_view attribute) const {
+    std::vector<std::string> names;
+    if (!rule.numbered()) {
+      for (const std::string_view part : rule.part_names()) names.push_back(full_name(layer, part, attribute));
+      return names;
+    }
+    for (std::size_t i = 0;; ++i) {
+      std::string name = full_name(layer, fmt::format("{}.{}", rule.parts[0], i), attribute);
+      if (!others_.contains(name)) return names;
+      names.push_back(std::move(name));
+    }
+  }
+
+  static bool fits(const LogicalTensor& tensor, const Cut& cut) {
+    const std::uint64_t whole = rows_to_cut(tensor, cut);
+    std::uint64_t rows = 0;
+    for (const std::uint64_t part : cut.rows) {
+      if (part > whole - rows) return false;
+      rows += part;
+    }
+    return rows == whole && can_cut(tensor, cut);
+  }
+
+  // The rows of each part in the other model, where it may be stacked of others.
+  bool find_rows(const Rule& rule, std::uint32_t layer, const std::vector<std::string>& names, Cut& cut) const {
+    const std::string_view attribute = cut.along_elements ? "bias" : "weight";
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      // A file may hold a tensor both ways; then each has its own counterpart.
+      if (names[i] != full_name(layer, rule.result, attribute) && own_.contains(names[i])) return false;
+      auto found = others_.find(names[i]);
+      if (found == others_.end() && !rule.numbered()) found = find_stacked(layer, rule.parts[i], attribute);
+      if (found == others_.end()) return false;
+      cut.rows.push_back(other_.tensors[found->second].dims[cut.along_elements ? 0 : 1]);
+    }
+    return !names.empty();
+  }
+
+  [[nodiscard]] TensorIndex::const_iterator find_stacked(std::uint32_t layer, std::string_view base,
+                                                         std::string_view attribute) const {
+    for (const Rule& rule : rules()) {
+      if (rule.numbered() && rule.result == base)
+        return others_.find(full_name(layer, fmt::format("{}.0", rule.parts[0]), attribute));
+    }
+    return others_.end();
+  }
+
+  LogicalModel& model_;
+  const LogicalModel& other_;
+  TensorIndex others_;
+  std::set<std::string, std::less<>> own_;
+};
 
 Error differs(const ModelInfo& model, std::string_view tensor, std::string expected, std::string actual) {
   return {.code = ErrorCode::TensorsDiffer,
@@ -112,8 +168,8 @@ class Relation {
 Result<Plan> plan_compare(const ModelInfo& derived, const ModelInfo& original) {
   GGUF_FUSE_ASSIGN(LogicalModel left, original_model(derived));
   GGUF_FUSE_ASSIGN(LogicalModel right, original_model(original));
-  match_parts(left, right);
-  match_parts(right, left);
+  Matcher(left, right).run();
+  Matcher(right, left).run();
   const TensorIndex by_name = index_by_name(left.tensors);
   const TensorIndex wanted = index_by_name(right.tensors);
   const auto lacks = [](const TensorIndex& index) {

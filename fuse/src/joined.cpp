@@ -24,7 +24,7 @@ Joined joined(const Rule& rule, std::uint32_t layer, bool of_elements, const Log
     if (!can_cut(tensor, {.rows = cut->rows, .along_elements = result.of_elements}))
       result.unknown = because<ReasonCode::CutInGroup>();
   }
-  for (std::size_t i = 0; i < rule.part_count(); ++i) {
+  for (std::size_t i = 0; i < rule.part_names().size(); ++i) {
     result.parts.push_back({.name = fmt::format("blk.{}.{}.{}", layer, rule.parts[i], result.attribute()),
                             .rows = result.unknown ? 0 : cut->rows[i]});
   }
@@ -36,6 +36,7 @@ Joined joined(const Rule& rule, std::uint32_t layer, bool of_elements, const Log
 std::unordered_map<std::uint32_t, Joined> stored_joined(const ModelView& view) {
   std::unordered_map<std::uint32_t, Joined> result;
   for (const Rule& rule : rules()) {
+    if (rule.axis != Axis::Rows) continue;  // a stack is what an unfused file has
     for (const std::uint32_t layer : view.layers()) {
       const LogicalTensor* const weight = view.find(layer, rule.result, "weight");
       if (weight == nullptr || view.find(layer, rule.parts[0], "weight") != nullptr) continue;

@@ -82,13 +82,24 @@ void join_overlapping(FileTracks& file) {
   file = std::move(joined);
 }
 
-// Where the parts of an output tensor, or the tensor itself, lie in it.
-TrackedTensor track(const LogicalTensor& tensor, std::uint64_t position) {
-  TrackedTensor tracked{.begin = position, .end = position + tensor.bytes, .tracks = {}};
-  if (tensor.parts.empty()) {
-    tracked.tracks.push_back({.tensor = tensor.index, .position = position, .bytes = tensor.bytes});
-    return tracked;
+TrackedTensor whole_track(std::uint32_t tensor, std::uint64_t begin, std::uint64_t bytes) {
+  return {.begin = begin, .end = begin + bytes, .tracks = {{.tensor = tensor, .position = begin, .bytes = bytes}}};
+}
+
+// Parts of a stack lie one behind the other, and there may be thousands: each is looked up as a tensor is.
+void track_stack(const LogicalTensor& tensor, std::uint64_t position, FileTracks& tracks) {
+  std::uint64_t rows = 0;
+  for (const FusedPart& part : tensor.parts) rows += part.rows;
+  for (const FusedPart& part : tensor.parts) {
+    const std::uint64_t bytes = rows == 0 ? 0 : tensor.bytes / rows * part.rows;
+    tracks.push_back(whole_track(part.index, position, bytes));
+    position += bytes;
   }
+}
+
+// Where the parts of an output tensor lie in it.
+TrackedTensor track_parts(const LogicalTensor& tensor, std::uint64_t position) {
+  TrackedTensor tracked{.begin = position, .end = position + tensor.bytes, .tracks = {}};
   std::uint64_t rows = 0;
   for (const FusedPart& part : tensor.parts) rows += part.rows;
   const std::uint64_t whole = slice_bytes(tensor);
@@ -110,7 +121,17 @@ TrackedTensor track(const LogicalTensor& tensor, std::uint64_t position) {
   return tracked;
 }
 
-void move_to(TrackedTensor& tracked, std::uint64_t position) {
+void track(const LogicalTensor& tensor, std::uint64_t position, FileTracks& tracks) {
+  if (tensor.parts.empty()) {
+    tracks.push_back(whole_track(tensor.index, position, tensor.bytes));
+  } else if (tensor.stacked) {
+    track_stack(tensor, position, tracks);
+  } else {
+    tracks.push_back(track_parts(tensor, position));
+  }
+}
+
+void move_by(TrackedTensor& tracked, std::uint64_t position) {
   tracked.begin += position;
   tracked.end += position;
   for (Track& part : tracked.tracks) part.position += position;
@@ -148,10 +169,10 @@ std::vector<OriginalTensor> original_tensors(const LogicalModel& original) {
 Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool as_original, FileTracks& tracks) {
   PlannedFile file;
   for (LogicalTensor* tensor : draft.tensors) {
-    tracks.push_back(track(*tensor, 0));
     PlannedTensor planned;
     GGUF_FUSE_ASSIGN(planned.offset,
                      header.add_tensor(tensor->name, *tensor->type, tensor->dimension_count, tensor->dims));
+    track(*tensor, planned.offset, tracks);
     planned.name = std::move(tensor->name);
     planned.type = tensor->type;
     planned.dimension_count = tensor->dimension_count;
@@ -163,10 +184,8 @@ Result<PlannedFile> finish_file(const Draft& draft, HeaderWriter& header, bool a
   }
   file.header = header.finish();
   const std::uint64_t data = file.header.size();
-  for (std::size_t i = 0; i < file.tensors.size(); ++i) {
-    file.tensors[i].offset += data;
-    move_to(tracks[i], file.tensors[i].offset);
-  }
+  for (PlannedTensor& tensor : file.tensors) tensor.offset += data;
+  for (TrackedTensor& tracked : tracks) move_by(tracked, data);
   const std::uint64_t end = header.data_bytes();
   file.total_bytes = data + (as_original ? end + draft.shard->tail_bytes : align_up(end, draft.alignment));
   if (as_original && file.tensors.empty() && draft.shard->file_bytes) {

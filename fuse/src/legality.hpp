@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,10 @@ class ModelView {
   [[nodiscard]] bool has_trait(AttentionTraits trait) const { return row() != nullptr && (row()->traits & trait) != 0; }
   /// `blk.LAYER.base.attribute`, or null.
   [[nodiscard]] const LogicalTensor* find(std::uint32_t layer, std::string_view base, std::string_view attribute) const;
+  /// The numbers E of all `blk.LAYER.base.E.weight`, ascending.
+  [[nodiscard]] std::span<const std::uint32_t> numbers(std::uint32_t layer, std::string_view base) const;
+  /// From now on there is `fused`, which must outlive the view, and no `parts`.
+  void replace(std::span<const LogicalTensor* const> parts, const LogicalTensor& fused);
   /// Layers that have any tensor, ascending.
   [[nodiscard]] const std::vector<std::uint32_t>& layers() const { return layers_; }
   [[nodiscard]] bool has_recurrent_layers() const { return !recurrent_.empty(); }
@@ -44,14 +49,16 @@ class ModelView {
 
  private:
   [[nodiscard]] std::optional<Value> find_key(std::string_view key) const;
+  void note_number(std::string_view name);
 
   const LogicalModel* logical_ = nullptr;
   std::unordered_map<std::string_view, const KeyItem*> keys_;
   std::string_view architecture_;
-  TensorIndex index_;
+  std::unordered_map<std::string_view, const LogicalTensor*> index_;
+  std::unordered_map<std::string_view, std::vector<std::uint32_t>> numbers_;  ///< by `blk.LAYER.base`
   std::vector<std::uint32_t> layers_;
   std::vector<std::uint32_t> recurrent_;
-  std::vector<std::string_view> precise_;  ///< sorted
+  std::set<std::string_view> precise_;
 };
 
 /// The number in `blk.N.`, when the name starts so.
@@ -60,18 +67,19 @@ class ModelView {
 /// Warns of a record that had to be ignored.
 void note_lost_record(const LogicalModel& logical, Plan& plan);
 
-/// A rule's tensors in one layer.
+/// A rule's tensors in one layer; null where there is none of that name.
 struct Parts {
-  std::array<const LogicalTensor*, kMostParts> weights{};
-  std::array<const LogicalTensor*, kMostParts> biases{};
+  std::vector<std::string> names;
+  std::vector<const LogicalTensor*> weights;
+  std::vector<const LogicalTensor*> biases;
   std::size_t weight_count = 0;
   std::size_t bias_count = 0;
 };
 [[nodiscard]] Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer);
 
-/// Why `rule` must not be applied to `layer` for `target`; nothing when it may.
+/// Why `rule` must not be applied to its `parts` in `layer` for `target`; nothing when it may.
 [[nodiscard]] std::optional<Reason> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
-                                            Target target);
+                                            const Parts& parts, Target target);
 
 /// PartRows::EqualStated: the rows of a part; 0 where the model does not say.
 [[nodiscard]] std::uint64_t stated_length(const ModelView& view, const Rule& rule, std::uint32_t layer);

@@ -20,6 +20,33 @@ Matrices matrices_of(const TensorType& type, const Dimensions& dims, bool along_
   return {.count = dims[2] * dims[3], .rows = dims[1], .row_bytes = row_bytes(type, dims[0]).value_or(0)};
 }
 
+// What the record says of `part`: its own parts where it is fused, those of one matrix of it where `matrix` says which.
+void add_parts(const LogicalTensor& part, const Join& how, bool stacked, std::optional<std::uint64_t> matrix,
+               std::vector<FusedPart>& all) {
+  const Matrices matrices = matrices_of(*part.type, part.dims, how.along_elements);
+  if (part.parts.empty()) {
+    const std::uint64_t rows = stacked ? matrices.count * matrices.rows : matrices.rows;
+    all.push_back({.name = part.name, .index = part.index, .rows = rows});
+    return;
+  }
+  const std::size_t count = matrix ? part.parts.size() / matrices.count : part.parts.size();
+  const auto first = part.parts.begin() + static_cast<std::ptrdiff_t>(matrix.value_or(0) * count);
+  all.insert(all.end(), first, first + static_cast<std::ptrdiff_t>(count));
+}
+
+// In the order of their bytes: rows that are joined within each matrix take turns in a stack.
+std::vector<FusedPart> parts_of(std::span<const LogicalTensor* const> parts, const Join& how, bool stacked) {
+  std::vector<FusedPart> all;
+  const bool in_turns = stacked && how.axis == Axis::Rows;
+  const std::uint64_t turns =
+      in_turns ? matrices_of(*parts.front()->type, parts.front()->dims, how.along_elements).count : 1;
+  for (std::uint64_t matrix = 0; matrix < turns; ++matrix) {
+    for (const LogicalTensor* part : parts)
+      add_parts(*part, how, stacked, in_turns ? std::optional(matrix) : std::nullopt, all);
+  }
+  return all;
+}
+
 std::uint64_t tail_of(const Container& container) {
   const std::uint64_t end = container.data_offset + container.data_bytes;
   // The length of a stream is known at its end; until then it is taken to end as engines write it.
@@ -61,6 +88,10 @@ std::uint64_t slice_bytes(const LogicalTensor& tensor) {
   const bool whole =
       bytes == 0 || !can_cut(tensor, {.rows = {dims[along_elements ? 0 : 1]}, .along_elements = along_elements});
   return whole ? tensor.bytes : bytes;
+}
+
+std::uint64_t matrix_count(const LogicalTensor& tensor) {
+  return matrices_of(*tensor.type, tensor.dims, tensor.name.ends_with(".bias")).count;
 }
 
 TensorIndex index_by_name(const std::vector<LogicalTensor>& tensors) {
@@ -106,32 +137,45 @@ bool can_cut(const LogicalTensor& tensor, const Cut& cut) {
   return has_axis && whole_groups && elements_per_block == 1 && tensor.type->rows_are_self_contained() && few;
 }
 
-LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name) {
+std::uint64_t rows_to_cut(const LogicalTensor& tensor, const Cut& cut) {
   const Matrices whole = matrices_of(*tensor.type, tensor.dims, cut.along_elements);
-  const std::uint64_t first_row =
-      std::accumulate(cut.rows.begin(), cut.rows.begin() + static_cast<std::ptrdiff_t>(part), std::uint64_t{0});
-  const std::uint64_t begin = first_row * whole.row_bytes;
-  const std::uint64_t bytes = cut.rows[part] * whole.row_bytes;
-
-  LogicalTensor out;
-  out.name = std::move(name);
-  out.type = tensor.type;
-  out.dimension_count = tensor.dimension_count;
-  out.dims = tensor.dims;
-  out.dims[cut.along_elements ? 0 : 1] = cut.rows[part];
-  out.bytes = bytes * whole.count;
-  out.index = tensor.index;
-  const Run matrices{.source_offset = begin,
-                     .source_stride = whole.rows * whole.row_bytes,
-                     .stride = bytes,
-                     .bytes = bytes,
-                     .count = bytes != 0 ? whole.count : 0};
-  out.map.add(matrices, tensor.map);
-  return out;
+  return cut.stack ? whole.count * whole.rows : whole.rows;
 }
 
-LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements, std::string name) {
-  const std::size_t axis = along_elements ? 0 : 1;
+std::vector<LogicalTensor> cut_apart(const LogicalTensor& tensor, const Cut& cut, std::span<const std::string> names) {
+  const Matrices whole = matrices_of(*tensor.type, tensor.dims, cut.along_elements);
+  const std::size_t axis = cut.along_elements ? 0 : 1;
+  std::vector<LogicalTensor> parts;
+  std::uint64_t begin = 0;
+  for (std::size_t i = 0; i < cut.rows.size(); ++i) {
+    const std::uint64_t bytes = cut.rows[i] * whole.row_bytes;
+    LogicalTensor part;
+    part.name = names[i];
+    part.type = tensor.type;
+    part.dimension_count = tensor.dimension_count;
+    part.dims = tensor.dims;
+    if (cut.stack) {
+      part.dimension_count = static_cast<std::uint32_t>(axis) + 1;
+      std::fill(part.dims.begin() + static_cast<std::ptrdiff_t>(axis), part.dims.end(), 1);
+    }
+    part.dims[axis] = cut.rows[i];
+    const std::uint64_t count = cut.stack ? 1 : whole.count;
+    part.bytes = bytes * count;
+    part.index = tensor.index;
+    const Run matrices{.source_offset = begin,
+                       .source_stride = whole.rows * whole.row_bytes,
+                       .stride = bytes,
+                       .bytes = bytes,
+                       .count = bytes != 0 ? count : 0};
+    part.map.add(matrices, tensor.map);
+    parts.push_back(std::move(part));
+    begin += bytes;
+  }
+  return parts;
+}
+
+LogicalTensor join(std::span<const LogicalTensor* const> parts, const Join& how, std::string name) {
+  const std::size_t axis = how.dimension();
   LogicalTensor out;
   out.name = std::move(name);
   out.type = parts.front()->type;
@@ -143,21 +187,27 @@ LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool alon
     out.dims[axis] += part->dims[axis];
     out.bytes += part->bytes;
     out.index = std::min(out.index, part->index);
-    out.parts.push_back({.name = part->name, .index = part->index, .rows = part->dims[axis]});
   }
-  const Matrices whole = matrices_of(*out.type, out.dims, along_elements);
-  std::uint64_t first_row = 0;
+  out.stacked = how.axis == Axis::Matrices || parts.front()->stacked;
+  out.parts = parts_of(parts, how, out.stacked);
+  const Matrices whole = matrices_of(*out.type, out.dims, how.along_elements);
+  std::uint64_t begin = 0;
   for (const LogicalTensor* part : parts) {
+    if (how.axis == Axis::Matrices) {
+      out.map.add(Run{.offset = begin, .bytes = part->bytes, .count = part->bytes != 0 ? 1U : 0U}, part->map);
+      begin += part->bytes;
+      continue;
+    }
     const std::uint64_t bytes = part->dims[axis] * whole.row_bytes;
     const Run matrices{.source_stride = bytes,
-                       .offset = first_row * whole.row_bytes,
+                       .offset = begin,
                        .stride = whole.rows * whole.row_bytes,
                        .bytes = bytes,
                        .count = bytes != 0 ? whole.count : 0};
     ByteMap map;
     map.add(matrices, part->map);
     out.map.append(map);
-    first_row += part->dims[axis];
+    begin += bytes;
   }
   return out;
 }

@@ -22,7 +22,7 @@ inline constexpr std::uint64_t kMostMatrices = 65536;
 struct FusedPart {
   std::string name;
   std::uint32_t index = 0;  ///< in the original tensor table
-  std::uint64_t rows = 0;   ///< per matrix, along the axis of concatenation
+  std::uint64_t rows = 0;   ///< per matrix; of a stacked tensor's part, all of its rows
 };
 
 /// A tensor wherever its bytes lie: one of the file's own, a part of a fused one, or one about to be fused.
@@ -35,6 +35,7 @@ struct LogicalTensor {
   ByteMap map;
   std::uint32_t index = 0;         ///< in the original tensor table
   std::vector<FusedPart> parts;    ///< of a tensor that this plan fuses; empty otherwise
+  bool stacked = false;            ///< `parts` lie one behind the other, matrix by matrix
   std::optional<Joined> joined{};  ///< what a plan's views find in it
   std::string taken_from{};        ///< the fused tensor that a part was taken from by the rules; empty otherwise
 };
@@ -64,15 +65,21 @@ struct OriginalHashes {
   std::vector<ContentHash> tensors;
 };
 
+/// A fused tensor that the record describes.
+struct StoredFusion {
+  std::string name;
+  std::vector<std::string> parts;
+};
+
 /// The original model, seen through what was fused before.
 struct LogicalModel {
   std::uint32_t version = 3;
   bool big_endian = false;
   std::string path;
   bool has_record = false;
-  std::optional<OriginalHashes> hashes{};   ///< of the record; nothing in one of version 1
-  std::string lost_key{};                   ///< of a record that is ignored because this key is not there
-  std::vector<std::string> stored_fused{};  ///< names that the record says are fused
+  std::optional<OriginalHashes> hashes{};  ///< of the record; nothing in one of version 1
+  std::string lost_key{};                  ///< of a record that is ignored because this key is not there
+  std::vector<StoredFusion> stored_fused{};
   std::vector<LogicalShard> shards;
   std::vector<LogicalTensor> tensors;  ///< in original order
 
@@ -84,6 +91,9 @@ struct LogicalModel {
 /// it where it is never taken apart.
 [[nodiscard]] std::uint64_t slice_bytes(const LogicalTensor& tensor);
 
+/// The matrices of `tensor`, or, of a bias for each expert, the experts.
+[[nodiscard]] std::uint64_t matrix_count(const LogicalTensor& tensor);
+
 /// Index of tensors by name.
 using TensorIndex = std::unordered_map<std::string_view, std::size_t>;
 [[nodiscard]] TensorIndex index_by_name(const std::vector<LogicalTensor>& tensors);
@@ -94,19 +104,34 @@ using TensorIndex = std::unordered_map<std::string_view, std::size_t>;
 /// As stored_model, with fused tensors that a record describes taken apart again. Errors: BadRecord, WrongValueType.
 [[nodiscard]] Result<LogicalModel> original_model(const ModelInfo& model);
 
-/// Part `part` of `tensor` when its rows are cut into `rows` (per matrix): its bytes as a map. Rows of 1-D tensors and
-/// of biases per expert are elements along ne[0].
+/// Where a tensor is cut into parts: how many rows of each matrix each of them has or, of a stack, of all matrices one
+/// behind the other, which are cut between any two rows. Rows of 1-D tensors and of biases per expert are elements
+/// along ne[0].
 struct Cut {
   std::vector<std::uint64_t> rows;
   bool along_elements = false;
+  bool stack = false;
 };
+/// What the rows of a cut of `tensor` have to add up to.
+[[nodiscard]] std::uint64_t rows_to_cut(const LogicalTensor& tensor, const Cut& cut);
 /// Whether `tensor` may be cut there: whole row groups, nothing that belongs to the tensor as a whole, a sane number of
 /// matrices (each is a piece of the map).
 [[nodiscard]] bool can_cut(const LogicalTensor& tensor, const Cut& cut);
-[[nodiscard]] LogicalTensor cut_part(const LogicalTensor& tensor, const Cut& cut, std::size_t part, std::string name);
+/// The parts, named in their order.
+[[nodiscard]] std::vector<LogicalTensor> cut_apart(const LogicalTensor& tensor, const Cut& cut,
+                                                   std::span<const std::string> names);
 
-/// `parts` concatenated along their rows (elements for biases) within each matrix.
-[[nodiscard]] LogicalTensor concatenate(std::span<const LogicalTensor* const> parts, bool along_elements,
-                                        std::string name);
+/// How parts become one tensor.
+struct Join {
+  Axis axis = Axis::Rows;
+  bool along_elements = false;  ///< they are biases
+
+  /// The dimension that grows.
+  [[nodiscard]] std::size_t dimension() const {
+    return (along_elements ? 0U : 1U) + (axis == Axis::Matrices ? 1U : 0U);
+  }
+};
+/// `parts`, of which all or none are stacked, as one tensor. Parts that are fused themselves are remembered by theirs.
+[[nodiscard]] LogicalTensor join(std::span<const LogicalTensor* const> parts, const Join& how, std::string name);
 
 }  // namespace gguf_fuse::fuse::detail

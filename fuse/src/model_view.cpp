@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "gguf_fuse/fuse/part_names.hpp"
 #include "legality.hpp"
 
 namespace gguf_fuse::fuse::detail {
@@ -21,10 +22,10 @@ Error key_error(const LogicalModel& logical, ErrorCode code, std::string key, st
 }
 
 // Names in general.tensor_extra.name whose prec_a4 is false: llama.cpp gives them 8-bit activations.
-Result<std::vector<std::string_view>> read_precise_names(const LogicalModel& logical) {
+Result<std::set<std::string_view>> read_precise_names(const LogicalModel& logical) {
   constexpr std::string_view kNames = "general.tensor_extra.name";
   constexpr std::string_view kFlags = "general.tensor_extra.prec_a4";
-  std::vector<std::string_view> precise;
+  std::set<std::string_view> precise;
   const auto names = logical.find_key(kNames);
   if (!names) return precise;
   const auto flags = logical.find_key(kFlags);
@@ -37,7 +38,7 @@ Result<std::vector<std::string_view>> read_precise_names(const LogicalModel& log
   }
   auto flag = flags->elements();
   for (auto name = names->elements(); !name.done(); ++name, ++flag) {
-    if (!*(*flag).as_bool()) precise.push_back(*(*name).as_string());
+    if (!*(*flag).as_bool()) precise.insert(*(*name).as_string());
   }
   return precise;
 }
@@ -73,18 +74,19 @@ Result<ModelView> ModelView::make(const LogicalModel& logical) {
         key_error(logical, ErrorCode::WrongValueType, "general.architecture", "a string", architecture->display()));
   }
   if (architecture) view.architecture_ = *architecture->as_string();
-  view.index_ = index_by_name(logical.tensors);
   for (const KeyItem& item : logical.keys()) view.keys_.emplace(item.key, &item);
   for (const LogicalTensor& tensor : logical.tensors) {
+    view.index_.emplace(tensor.name, &tensor);
     const auto layer = layer_of(tensor.name);
     if (!layer) continue;
     view.layers_.push_back(*layer);
+    view.note_number(tensor.name);
     if (tensor.name.find(".ssm_") != std::string::npos) view.recurrent_.push_back(*layer);
   }
   sort_unique(view.layers_);
   sort_unique(view.recurrent_);
+  for (auto& [base, numbers] : view.numbers_) sort_unique(numbers);
   GGUF_FUSE_ASSIGN(view.precise_, read_precise_names(logical));
-  std::sort(view.precise_.begin(), view.precise_.end());
   return view;
 }
 
@@ -97,7 +99,25 @@ std::optional<Value> ModelView::find_key(std::string_view key) const {
 
 const LogicalTensor* ModelView::find(std::uint32_t layer, std::string_view base, std::string_view attribute) const {
   const auto found = index_.find(fmt::format("blk.{}.{}.{}", layer, base, attribute));
-  return found != index_.end() ? &logical_->tensors[found->second] : nullptr;
+  return found != index_.end() ? found->second : nullptr;
+}
+
+void ModelView::note_number(std::string_view name) {
+  constexpr std::string_view kWeight = ".weight";
+  if (!name.ends_with(kWeight)) return;
+  name.remove_suffix(kWeight.size());
+  if (const auto part = split_number(name)) numbers_[part->base].push_back(part->number);
+}
+
+std::span<const std::uint32_t> ModelView::numbers(std::uint32_t layer, std::string_view base) const {
+  const auto found = numbers_.find(fmt::format("blk.{}.{}", layer, base));
+  return found != numbers_.end() ? std::span<const std::uint32_t>(found->second) : std::span<const std::uint32_t>();
+}
+
+void ModelView::replace(std::span<const LogicalTensor* const> parts, const LogicalTensor& fused) {
+  if (wants_precise_activations(parts.front()->name)) precise_.insert(fused.name);
+  for (const LogicalTensor* part : parts) index_.erase(part->name);
+  index_[fused.name] = &fused;
 }
 
 bool ModelView::recurrent(std::uint32_t layer) const {
@@ -131,8 +151,6 @@ Stated ModelView::hyperparameter(std::string_view key, std::uint32_t layer) cons
   return number;
 }
 
-bool ModelView::wants_precise_activations(std::string_view tensor) const {
-  return std::binary_search(precise_.begin(), precise_.end(), tensor);
-}
+bool ModelView::wants_precise_activations(std::string_view tensor) const { return precise_.contains(tensor); }
 
 }  // namespace gguf_fuse::fuse::detail

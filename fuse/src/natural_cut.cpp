@@ -94,6 +94,7 @@ std::uint64_t stated_length(const ModelView& view, const Rule& rule, std::uint32
 }
 
 UnfuseCut natural_cut(const ModelView& view, const Rule& rule, std::uint32_t layer, const LogicalTensor& fused) {
+  if (rule.axis == Axis::Matrices) return unknown<ReasonCode::NotFused>(rule.result);
   switch (rule.rows) {
     case PartRows::Equal:
       return halves(rule, fused);

@@ -19,25 +19,35 @@ namespace {
 // Fused tensors by the original index at which they stand, and the names of the parts they replace.
 struct Fusions {
   std::unordered_map<std::uint32_t, LogicalTensor> at;
-  std::unordered_set<std::string_view> consumed;
+  std::unordered_set<std::uint32_t> consumed;
+  std::unordered_map<std::string, std::string> part_of;  ///< where what a rule made became a part of a later one
 
   void add(const Rule& rule, std::uint32_t layer, std::string_view attribute,
-           const std::array<const LogicalTensor*, kMostParts>& parts, bool stored) {
-    const std::span<const LogicalTensor* const> used(parts.data(), rule.part_count());
-    const bool of_elements = attribute == "bias";
-    LogicalTensor fused = concatenate(used, of_elements, fused_name(rule, layer, attribute));
-    fused.joined = Joined{.rule = rule.id, .stored = stored, .of_elements = of_elements, .parts = {}};
-    for (const LogicalTensor* part : used) {
-      fused.joined->parts.push_back({.name = part->name, .rows = part->dims[of_elements ? 0 : 1]});
-      consumed.insert(part->name);
+           const std::vector<const LogicalTensor*>& parts, ModelView& view, bool stored) {
+    const Join how{.axis = rule.axis, .along_elements = attribute == "bias"};
+    LogicalTensor fused = join(parts, how, fused_name(rule, layer, attribute));
+    if (how.axis == Axis::Rows) {
+      fused.joined = Joined{.rule = rule.id, .stored = stored, .of_elements = how.along_elements, .parts = {}};
+      for (const LogicalTensor* part : parts)
+        fused.joined->parts.push_back({.name = part->name, .rows = part->dims[how.dimension()]});
     }
-    at.emplace(fused.index, std::move(fused));
+    std::vector<std::unordered_map<std::uint32_t, LogicalTensor>::node_type> made_before;
+    for (const LogicalTensor* part : parts) {
+      consumed.insert(part->index);
+      if (!part->parts.empty()) part_of.emplace(part->name, fused.name);
+      made_before.push_back(at.extract(part->index));
+    }
+    const auto place = at.emplace(fused.index, std::move(fused)).first;
+    view.replace(parts, place->second);
   }
 };
 
 class FusePlanner {
  public:
-  FusePlanner(const ModelView& view, const FuseOptions& options) : view_(view), options_(options) {}
+  FusePlanner(ModelView& view, const FuseOptions& options)
+      : view_(view), options_(options), stored_(stored_joined(view)) {
+    for (const StoredFusion& stored : view.logical().stored_fused) recorded_.insert(stored.name);
+  }
 
   Result<Plan> run() {
     Plan plan;
@@ -82,7 +92,7 @@ class FusePlanner {
     const Parts parts = find_parts(view_, rule, layer);
     Decision decision{.rule = rule.id, .layer = layer, .parts = {}, .result = std::string(rule.result)};
     if (parts.weight_count == 0) {
-      const LogicalTensor* stored = rule.result_is_part() ? nullptr : view_.find(layer, rule.result, "weight");
+      const LogicalTensor* stored = rule.name_tells() ? view_.find(layer, rule.result, "weight") : nullptr;
       if (stored == nullptr || (rule.own_in_recurrent && view_.recurrent(layer))) return std::nullopt;
       decision.reason = because<ReasonCode::StoredFused>();
       decision.bytes = stored->bytes;
@@ -90,10 +100,10 @@ class FusePlanner {
     }
     // A feed-forward network without a gate is none of this rule's business.
     if (rule.result_is_part() && parts.weights[0] == nullptr) return std::nullopt;
-    for (std::size_t i = 0; i < rule.part_count(); ++i) {
-      if (parts.weights[i] != nullptr) decision.parts.emplace_back(rule.parts[i]);
+    for (std::size_t i = 0; i < parts.names.size(); ++i) {
+      if (parts.weights[i] != nullptr) decision.parts.push_back(parts.names[i]);
     }
-    if (auto reason = reason_against(rule, layer)) {
+    if (auto reason = reason_against(rule, layer, parts)) {
       decision.reason = std::move(*reason);
       return decision;
     }
@@ -101,29 +111,32 @@ class FusePlanner {
     return decision;
   }
 
-  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer) const {
+  [[nodiscard]] std::optional<Reason> reason_against(const Rule& rule, std::uint32_t layer, const Parts& parts) const {
     if (!(options_.*rule.family->chosen)) return because<ReasonCode::NotChosen>();
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
       return because<ReasonCode::OtherLayer>();
     }
-    return refusal(view_, rule, layer, options_.target);
+    return refusal(view_, rule, layer, parts, options_.target);
   }
 
-  // Whether the record of the input has this fusion, too.
+  // Whether the record of the input has this fusion, too, by itself or within a later one.
   [[nodiscard]] bool fused_before(const Decision& decision) const {
-    return recorded_.contains(fmt::format("blk.{}.{}.weight", decision.layer, decision.result));
+    std::string name = fmt::format("blk.{}.{}.weight", decision.layer, decision.result);
+    for (auto next = fusions_.part_of.find(name); next != fusions_.part_of.end(); next = fusions_.part_of.find(name))
+      name = next->second;
+    return recorded_.contains(name);
   }
 
   void fuse(const Rule& rule, std::uint32_t layer, const Parts& parts, Decision& decision) {
     const std::string_view type = parts.weights[0]->type->name;
     decision.reason =
         parts.bias_count != 0 ? because<ReasonCode::AlikeWithBiases>(type) : because<ReasonCode::Alike>(type);
-    const bool stored = fused_before(decision);
-    fusions_.add(rule, layer, "weight", parts.weights, stored);
-    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases, stored);
-    for (std::size_t i = 0; i < rule.part_count(); ++i) {
+    for (std::size_t i = 0; i < parts.names.size(); ++i) {
       decision.bytes += parts.weights[i]->bytes + (parts.biases[i] != nullptr ? parts.biases[i]->bytes : 0);
     }
+    const bool stored = fused_before(decision);
+    fusions_.add(rule, layer, "weight", parts.weights, view_, stored);
+    if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases, view_, stored);
   }
 
   // Tensors that came fused stay as they are; whether the target reads them is worth a word.
@@ -140,7 +153,7 @@ class FusePlanner {
             because<ReasonCode::StoredUnread>(rule.result, target_name(options_.target), view_.architecture()));
       }
       const bool separate = std::any_of(plan.decisions.begin(), plan.decisions.end(), [&](const Decision& d) {
-        return of_rule(d) && !d.fused() && d.parts.size() == rule.part_count();
+        return of_rule(d) && !d.fused() && d.parts.size() >= rule.part_names().size();
       });
       if (separate && support_here == Support::Required) {
         plan.warnings.push_back(because<ReasonCode::NotAllFused>(target_name(options_.target), rule.result));
@@ -149,24 +162,23 @@ class FusePlanner {
   }
 
   std::vector<LogicalTensor> take_tensors() {
-    std::unordered_map<std::uint32_t, Joined> stored = stored_joined(view_);
     std::vector<LogicalTensor> tensors;
     for (const LogicalTensor& tensor : view_.logical().tensors) {
       if (const auto fused = fusions_.at.find(tensor.index); fused != fusions_.at.end()) {
         tensors.push_back(std::move(fused->second));
-      } else if (!fusions_.consumed.contains(tensor.name)) {
+      } else if (!fusions_.consumed.contains(tensor.index)) {
         tensors.push_back(tensor);
-        if (const auto joined = stored.find(tensor.index); joined != stored.end())
+        if (const auto joined = stored_.find(tensor.index); joined != stored_.end())
           tensors.back().joined = std::move(joined->second);
       }
     }
     return tensors;
   }
 
-  const ModelView& view_;
+  ModelView& view_;
   const FuseOptions& options_;
-  const std::unordered_set<std::string_view> recorded_{view_.logical().stored_fused.begin(),
-                                                       view_.logical().stored_fused.end()};
+  std::unordered_set<std::string_view> recorded_;     // fused tensors of the input's record
+  std::unordered_map<std::uint32_t, Joined> stored_;  // of the input without one
   Fusions fusions_;
 };
 
@@ -185,7 +197,7 @@ std::size_t Plan::fused_count() const {
 
 Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options) {
   GGUF_FUSE_ASSIGN(const LogicalModel original, original_model(model));
-  GGUF_FUSE_ASSIGN(const ModelView view, ModelView::make(original));
+  GGUF_FUSE_ASSIGN(ModelView view, ModelView::make(original));
   GGUF_FUSE_ASSIGN(Plan plan, FusePlanner(view, options).run());
   if (const auto kind = other_than_model(model)) {
     plan.warnings.push_back(because<ReasonCode::OtherKind>(kind->name, kind->told, kind->advice));

@@ -37,6 +37,7 @@ RecordSlots write_hashes(HeaderWriter& header, const LogicalModel& original) {
 RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
                          std::span<const LogicalTensor* const> fused, std::span<const ChangedKey> changes) {
   std::vector<std::string_view> names;
+  std::vector<std::string_view> stacked;
   std::vector<std::string_view> part_names;
   std::vector<std::string_view> added;
   std::vector<std::uint32_t> counts;
@@ -44,6 +45,7 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
   std::vector<std::uint64_t> rows;
   for (const LogicalTensor* tensor : fused) {
     names.push_back(tensor->name);
+    if (tensor->stacked) stacked.push_back(tensor->name);
     counts.push_back(static_cast<std::uint32_t>(tensor->parts.size()));
     for (const FusedPart& part : tensor->parts) {
       part_names.push_back(part.name);
@@ -51,12 +53,13 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
       rows.push_back(part.rows);
     }
   }
-  header.add_u32(record_keys::kVersion, kRecordVersion);
+  header.add_u32(record_keys::kVersion, stacked.empty() ? kVersionWithoutStacks : kRecordVersion);
   header.add_string_array(record_keys::kFused, names);
   header.add_u32_array(record_keys::kPartCounts, counts);
   header.add_string_array(record_keys::kPartNames, part_names);
   header.add_u32_array(record_keys::kPartIndices, indices);
   header.add_u64_array(record_keys::kPartRows, rows);
+  if (!stacked.empty()) header.add_string_array(record_keys::kStacked, stacked);
 
   std::vector<std::uint32_t> shard_tensors;
   std::vector<std::uint64_t> alignments;

@@ -24,6 +24,7 @@ struct Record {
   std::vector<std::string_view> part_names;
   std::vector<std::uint64_t> part_indices;
   std::vector<std::uint64_t> part_rows;
+  std::vector<std::string_view> stacked;
   std::vector<std::uint64_t> shard_tensors;
   std::vector<std::uint64_t> shard_alignments;
   std::vector<std::uint64_t> shard_tails;
@@ -44,9 +45,9 @@ class RecordReader {
     }
     logical.has_record = true;
     GGUF_FUSE_CHECK(check_version());
-    GGUF_FUSE_ASSIGN(const Record record, read_arrays(logical.tensors.size()));
-    for (const std::string_view name : record.fused) logical.stored_fused.emplace_back(name);
+    GGUF_FUSE_ASSIGN(const Record record, read_arrays(logical.tensors));
     GGUF_FUSE_CHECK(check_sizes(record, logical.tensors.size()));
+    logical.stored_fused = stored_fusions(record);
     GGUF_FUSE_ASSIGN(logical.tensors, restore_tensors(record, std::move(logical.tensors)));
     GGUF_FUSE_ASSIGN(std::vector<KeyItem> keys, restore_keys());
     GGUF_FUSE_CHECK(check_alignment(keys, record.shard_alignments.front()));
@@ -81,7 +82,9 @@ class RecordReader {
                                          record_keys::kShardTails,   record_keys::kShardKeyCounts};
     const auto* lost =
         std::find_if(std::begin(kAll), std::end(kAll), [this](auto key) { return !metadata_.find(key); });
-    return lost != std::end(kAll) ? *lost : std::string_view();
+    if (lost != std::end(kAll)) return *lost;
+    const bool has_stacks = metadata_.find(record_keys::kVersion)->as_unsigned() == std::uint64_t{kRecordVersion};
+    return has_stacks && !metadata_.find(record_keys::kStacked) ? record_keys::kStacked : std::string_view();
   }
 
   // Keys of a record without a record would appear twice in what is written next.
@@ -140,13 +143,29 @@ class RecordReader {
     return fail(bad(key, fmt::format("at most {} entries", most), fmt::format("{}", value->count())));
   }
 
-  Result<Record> read_arrays(std::size_t stored) const {
+  // Parts of a stack are as many as its matrices, a few times over.
+  static std::size_t most_parts(const Record& record, const std::vector<LogicalTensor>& stored) {
+    std::size_t most = kMostParts * stored.size();
+    const TensorIndex by_name = index_by_name(stored);
+    for (const std::string_view name : std::set(record.stacked.begin(), record.stacked.end())) {
+      const auto found = by_name.find(name);
+      if (found != by_name.end()) most += kMostParts * std::min(matrix_count(stored[found->second]), kMostMatrices);
+    }
+    return most;
+  }
+
+  Result<Record> read_arrays(const std::vector<LogicalTensor>& tensors) const {
+    const std::size_t stored = tensors.size();
     Record record;
+    if (metadata_.find(record_keys::kStacked)) {
+      GGUF_FUSE_ASSIGN(record.stacked, strings(record_keys::kStacked, stored));
+    }
+    const std::size_t parts = most_parts(record, tensors);
     GGUF_FUSE_ASSIGN(record.fused, strings(record_keys::kFused, stored));
     GGUF_FUSE_ASSIGN(record.part_counts, numbers(record_keys::kPartCounts, stored));
-    GGUF_FUSE_ASSIGN(record.part_names, strings(record_keys::kPartNames, kMostParts * stored));
-    GGUF_FUSE_ASSIGN(record.part_indices, numbers(record_keys::kPartIndices, kMostParts * stored));
-    GGUF_FUSE_ASSIGN(record.part_rows, numbers(record_keys::kPartRows, kMostParts * stored));
+    GGUF_FUSE_ASSIGN(record.part_names, strings(record_keys::kPartNames, parts));
+    GGUF_FUSE_ASSIGN(record.part_indices, numbers(record_keys::kPartIndices, parts));
+    GGUF_FUSE_ASSIGN(record.part_rows, numbers(record_keys::kPartRows, parts));
     GGUF_FUSE_ASSIGN(record.shard_tensors, numbers(record_keys::kShardTensors, kMostShards));
     GGUF_FUSE_ASSIGN(record.shard_alignments, numbers(record_keys::kShardAlignments, kMostShards));
     GGUF_FUSE_ASSIGN(record.shard_tails, numbers(record_keys::kShardTails, kMostShards));
@@ -191,20 +210,42 @@ class RecordReader {
     return {};
   }
 
+  static std::vector<StoredFusion> stored_fusions(const Record& record) {
+    std::vector<StoredFusion> fusions;
+    auto part = record.part_names.begin();
+    for (std::size_t i = 0; i < record.fused.size(); ++i) {
+      const auto end = part + static_cast<std::ptrdiff_t>(record.part_counts[i]);
+      fusions.push_back({.name = std::string(record.fused[i]), .parts = {part, end}});
+      part = end;
+    }
+    return fusions;
+  }
+
   Result<std::vector<LogicalTensor>> restore_tensors(const Record& record, std::vector<LogicalTensor> stored) const {
     const std::size_t total = stored.size() - record.fused.size() + record.part_names.size();
     std::vector<std::optional<LogicalTensor>> placed(total);
     std::set<std::size_t> taken_apart;
     const TensorIndex by_name = index_by_name(stored);
+    const std::set<std::string_view> stacked(record.stacked.begin(), record.stacked.end());
+    std::size_t stacks = 0;
     std::size_t first_part = 0;
     for (std::size_t i = 0; i < record.fused.size(); ++i) {
       const auto found = by_name.find(record.fused[i]);
       if (found == by_name.end() || !taken_apart.insert(found->second).second) {
         return fail(bad(record_keys::kFused, "tensors of this file, once each", std::string(record.fused[i])));
       }
-      GGUF_FUSE_CHECK(place_parts(record, first_part, record.part_counts[i], stored[found->second], placed));
-      first_part += record.part_counts[i];
+      const std::size_t count = record.part_counts[i];
+      const bool stack = stacked.contains(record.fused[i]);
+      const auto begin = record.part_rows.begin() + static_cast<std::ptrdiff_t>(first_part);
+      const Cut cut{.rows = {begin, begin + static_cast<std::ptrdiff_t>(count)},
+                    .along_elements = record.fused[i].ends_with(".bias"),
+                    .stack = stack};
+      GGUF_FUSE_CHECK(place_parts(record, first_part, cut, stored[found->second], placed));
+      stacks += stack ? 1 : 0;
+      first_part += count;
     }
+    if (stacks != record.stacked.size())
+      return fail(bad(record_keys::kStacked, "fused tensors of this file, once each"));
     std::size_t next = 0;
     for (std::size_t i = 0; i < stored.size(); ++i) {
       if (taken_apart.contains(i)) continue;
@@ -222,27 +263,27 @@ class RecordReader {
     return tensors;
   }
 
-  Result<void> place_parts(const Record& record, std::size_t first, std::uint64_t count, const LogicalTensor& fused,
+  Result<void> place_parts(const Record& record, std::size_t first, const Cut& cut, const LogicalTensor& fused,
                            std::vector<std::optional<LogicalTensor>>& placed) const {
-    const auto begin = record.part_rows.begin() + static_cast<std::ptrdiff_t>(first);
-    const Cut cut{.rows = {begin, begin + static_cast<std::ptrdiff_t>(count)},
-                  .along_elements = fused.name.ends_with(".bias")};
-    const std::uint64_t whole = fused.dims[cut.along_elements ? 0 : 1];
+    const std::uint64_t whole = rows_to_cut(fused, cut);
     if (sum(cut.rows, whole) != whole || !can_cut(fused, cut)) {
       return fail(bad(record_keys::kPartRows, fmt::format("{} rows of \"{}\" in whole groups", whole, fused.name)));
     }
-    for (std::size_t i = 0; i < count; ++i) {
+    const auto names = record.part_names.begin() + static_cast<std::ptrdiff_t>(first);
+    std::vector<LogicalTensor> parts =
+        cut_apart(fused, cut, std::vector<std::string>(names, names + static_cast<std::ptrdiff_t>(cut.rows.size())));
+    for (std::size_t i = 0; i < parts.size(); ++i) {
       const std::uint64_t index = record.part_indices[first + i];
-      const std::string_view name = record.part_names[first + i];
+      const std::string& name = parts[i].name;
       if (index >= placed.size() || placed[index]) {
         return fail(bad(record_keys::kPartIndices, fmt::format("places below {}, once each", placed.size()),
                         fmt::format("{}", index)));
       }
       // The rules name parts plainly; the header would hold anything.
       if (name.empty() || name.size() > Limits{}.name_bytes || escape_text(name) != name) {
-        return fail(bad(record_keys::kPartNames, "names of tensors", std::string(name)));
+        return fail(bad(record_keys::kPartNames, "names of tensors", name));
       }
-      placed[index] = cut_part(fused, cut, i, std::string(name));
+      placed[index] = std::move(parts[i]);
     }
     return {};
   }

@@ -8,15 +8,33 @@ namespace gguf_fuse::fuse {
 namespace {
 
 constexpr std::array kFamilies = {
+    RuleFamily{.name = "stack", .chosen = &FuseOptions::stack},
     RuleFamily{.name = "gate-up", .chosen = &FuseOptions::gate_up},
     RuleFamily{.name = "qkv", .chosen = &FuseOptions::qkv, .bias_engines = kBothEngines},
 };
-constexpr const RuleFamily* kGateUp = &kFamilies[0];
-constexpr const RuleFamily* kQkv = &kFamilies[1];
+constexpr const RuleFamily* kStack = &kFamilies[0];
+constexpr const RuleFamily* kGateUp = &kFamilies[1];
+constexpr const RuleFamily* kQkv = &kFamilies[2];
+
+// Converters of 2023 wrote a tensor for each expert.
+constexpr Rule stack(RuleId id, std::string_view name, std::string_view part, std::string_view result) {
+  return {.id = id,
+          .name = name,
+          .family = kStack,
+          .parts = {part},
+          .result = result,
+          .axis = Axis::Matrices,
+          .count_key = "expert_count",
+          .mainline = &ArchitectureRow::mainline_stacks,
+          .ik = &ArchitectureRow::ik_stacks};
+}
 
 // In the order in which they are applied; the row's place is its RuleId. Parts are in the order of their rows in the
 // result.
 constexpr std::array kRules = {
+    stack(RuleId::StackGate, "stacked gate", "ffn_gate", "ffn_gate_exps"),
+    stack(RuleId::StackUp, "stacked up", "ffn_up", "ffn_up_exps"),
+    stack(RuleId::StackDown, "stacked down", "ffn_down", "ffn_down_exps"),
     Rule{.id = RuleId::GateUpExperts,
          .name = "gate+up experts",
          .kind = "experts",

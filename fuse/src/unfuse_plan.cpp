@@ -89,11 +89,15 @@ class UnfusePlanner {
 
   void take_apart(const Rule& rule, std::uint32_t layer, const LogicalTensor& fused, const Cut& cut,
                   std::string_view attribute, Decision& decision) {
+    std::vector<std::string> names;
+    for (const std::string_view part : rule.part_names()) {
+      names.push_back(fmt::format("blk.{}.{}.{}", layer, part, attribute));
+      if (attribute == "weight") decision.parts.emplace_back(part);
+    }
     std::vector<LogicalTensor>& parts = parts_[fused.index];
-    for (std::size_t i = 0; i < rule.part_count(); ++i) {
-      parts.push_back(cut_part(fused, cut, i, fmt::format("blk.{}.{}.{}", layer, rule.parts[i], attribute)));
-      parts.back().taken_from = fused.name;
-      if (attribute == "weight") decision.parts.emplace_back(rule.parts[i]);
+    for (LogicalTensor& part : cut_apart(fused, cut, names)) {
+      part.taken_from = fused.name;
+      parts.push_back(std::move(part));
     }
   }
 
@@ -133,24 +137,32 @@ class UnfusePlanner {
   std::unordered_map<std::uint32_t, std::vector<LogicalTensor>> parts_;
 };
 
+// What a name says behind its layer and before `.weight`.
+std::string base_name(std::string_view name, std::uint32_t layer) {
+  constexpr std::string_view kWeight = ".weight";
+  const std::string prefix = fmt::format("blk.{}.", layer);
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  if (name.ends_with(kWeight)) name.remove_suffix(kWeight.size());
+  return std::string(name);
+}
+
 // Every fused tensor of the record, for the summary.
 std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalModel& original) {
   std::vector<Decision> decisions;
   const LogicalModel stored = stored_model(model);
-  const TensorIndex originals = index_by_name(original.tensors);
-  for (const LogicalTensor& tensor : stored.tensors) {
-    const auto layer = layer_of(tensor.name);
-    if (!layer || !tensor.name.ends_with(".weight")) continue;
+  const TensorIndex tensors = index_by_name(stored.tensors);
+  for (const StoredFusion& fusion : original.stored_fused) {
+    const auto layer = layer_of(fusion.name);
+    if (!layer || !fusion.name.ends_with(".weight")) continue;
     for (const Rule& rule : rules()) {
-      if (tensor.name != fmt::format("blk.{}.{}.weight", *layer, rule.result)) continue;
-      const auto same = originals.find(tensor.name);
-      if (same != originals.end() && original.tensors[same->second].bytes == tensor.bytes) continue;
+      if (fusion.name != fmt::format("blk.{}.{}.weight", *layer, rule.result)) continue;
       Decision decision{.rule = rule.id,
                         .layer = *layer,
                         .reason = because<ReasonCode::ByRecord>(),
-                        .parts = {rule.part_names().begin(), rule.part_names().end()},
+                        .parts = {},
                         .result = std::string(rule.result),
-                        .bytes = tensor.bytes};
+                        .bytes = stored.tensors[tensors.find(fusion.name)->second].bytes};
+      for (const std::string& part : fusion.parts) decision.parts.push_back(base_name(part, *layer));
       decisions.push_back(std::move(decision));
     }
   }

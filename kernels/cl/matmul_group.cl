@@ -18,8 +18,8 @@ kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) v
   const uint matrix = block < blocks_0 ? 0 : block < blocks_1 ? 1 : 2;
   const uint head = matrix == 0 ? block / head_blocks : 0;
   const uint first_block = matrix == 0 ? head * head_blocks : matrix == 1 ? blocks_0 : blocks_1;
-  const uint first_tile = ROW_TILES * (block - first_block);
-  const uint tile_row = head * head_rows + TILE_ROWS * (first_tile + (uint)get_local_id(0) / TILE_ROWS);
+  const uint tile_row =
+      head * head_rows + TILE_ROWS * (ROW_TILES * (block - first_block) + (uint)get_local_id(0) / TILE_ROWS);
   const uint rows = matrix == 0 ? (head + 1) * head_rows : matrix == 1 ? rows_1 : rows_2;
   // Lanes without a row compute the last tile again, because all of a group meet at its barriers.
   const uint tile_index = min(tile_row, rows - 1) / TILE_ROWS;

@@ -69,7 +69,9 @@ const CacheTypeRow& cache_type_row(CacheType type) {
   return kCacheTypes[index < std::size(kCacheTypes) ? index : 0];
 }
 
-std::uint32_t detail::group_rows(const HeadShape& heads) { return std::min(heads.heads / heads.kv_heads, most_rows(heads)); }
+std::uint32_t detail::group_rows(const HeadShape& heads) {
+  return std::min(heads.heads / heads.kv_heads, most_rows(heads));
+}
 
 std::uint32_t detail::batch_rows(const DeviceProfile& profile, const HeadShape& heads) {
   return profile.style == Style::Group ? most_rows(heads) : 16;

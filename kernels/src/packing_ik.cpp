@@ -27,6 +27,7 @@ constexpr Regions kIq2Kl = {
     {{"nibbles", 6, 64, 4}, {"bits", 70, 16, 2}, {"scales", 2, 4, 1}, {"high_scales", 0, 2, 2}}};
 constexpr Regions kIq2Ks = {{{"pairs", 6, 64, 4}, {"scales", 2, 4, 1}, {"extra", 0, 2, 2}}};
 constexpr Regions kIq3Ks = {{{"pairs", 6, 64, 4}, {"bits", 70, 32, 4}, {"scales", 2, 4, 1}, {"extra", 0, 2, 2}}};
+constexpr Regions kIq3Kt = {{{"points", 4, 64, 4}, {"bits", 68, 32, 4}, {"scales", 0, 4, 1}}};
 constexpr Regions kIq5Ks = {{{"nibbles", 8, 128, 4}, {"bits", 136, 32, 4}, {"scales", 0, 8, 1}}};
 
 /// Byte b of the eight has the high bits of elements b, 16 + b, 8 + b and 24 + b, the lowest first.
@@ -84,6 +85,10 @@ constexpr Packing kPackings[] = {
     {"IQ4_KS", {{{"nibbles", 8, 128, 4}, {"scales", 0, 8, 1}}}},
     {"IQ4_KSS", {{{"words", 0, 128, 4}}}},
     {"IQ5_KS", kIq5Ks, rearrange_nibbles_and_bits<kIq5Ks>},
+    {"IQ1_KT", {{{"points", 8, 32, 4}, {"high_points", 40, 16, 4}, {"scales", 0, 8, 1}}}},
+    {"IQ2_KT", {{{"points", 4, 64, 4}, {"scales", 0, 4, 1}}}},
+    {"IQ3_KT", kIq3Kt, rearrange_bits<kIq3Kt>},
+    {"IQ4_KT", {{{"points", 32, 64, 4}, {"high_points", 96, 32, 4}, {"words", 0, 32, 4}}}},
 };
 
 }  // namespace

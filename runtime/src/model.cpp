@@ -73,6 +73,7 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   const FuseOptions asked{
       .target = Target::GgufFuse, .gate_up = state->options.fuse_gate_up, .qkv = state->options.fuse_qkv};
   GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, with_stored(info, asked)));
+  GGUF_FUSE_CHECK(check_stacks(state->plan, path));
   const PlannedFile& file = state->plan.files.front();
   const auto& devices = state->options.devices;
   GGUF_FUSE_ASSIGN(state->places, place_blocks(state->hyperparameters.layers.size(), devices.size(),

@@ -20,19 +20,6 @@ std::set<std::string_view> names_of(const ModelInfo& info) {
   return names;
 }
 
-/// Whether this is blk.N.ffn_gate.E.weight, or of up or down.
-bool is_single_expert(std::string_view name) {
-  constexpr std::string_view kWeight = ".weight";
-  if (!name.starts_with("blk.") || !name.ends_with(kWeight)) return false;
-  name.remove_suffix(kWeight.size());
-  const std::size_t dot = name.rfind('.');
-  const std::string_view expert = name.substr(dot + 1);
-  const bool number =
-      !expert.empty() && std::all_of(expert.begin(), expert.end(), [](char c) { return c >= '0' && c <= '9'; });
-  name = name.substr(0, dot);
-  return number && (name.ends_with(".ffn_gate") || name.ends_with(".ffn_up") || name.ends_with(".ffn_down"));
-}
-
 Error old_layout(const std::string& path, std::string_view tensor, std::string expected, std::string actual,
                  std::string hint) {
   return {.code = ErrorCode::OldLayout,
@@ -54,13 +41,6 @@ bool is_latent(const Metadata& metadata) {
 Result<void> check_kind_and_layout(const ModelInfo& info, const std::string& path) {
   if (const auto kind = other_than_model(info)) return fail(not_a_model(*kind, path));
   const std::set<std::string_view> names = names_of(info);
-  if (const auto expert = std::find_if(names.begin(), names.end(), is_single_expert); expert != names.end()) {
-    return fail(
-        old_layout(path, *expert, "the experts of a layer in one tensor (ffn_gate_exps)",
-                   "a tensor for each expert, as converters wrote them until April 2024",
-                   "the file is complete: download a newer GGUF file of the model, or make one from the original "
-                   "with llama.cpp's convert_hf_to_gguf.py"));
-  }
   const bool whole = names.contains("blk.0.attn_kv_b.weight") && !names.contains("blk.0.attn_k_b.weight");
   if (whole && is_latent(info.metadata())) {
     return fail(
@@ -70,6 +50,18 @@ Result<void> check_kind_and_layout(const ModelInfo& info, const std::string& pat
                    "with llama.cpp's convert_hf_to_gguf.py"));
   }
   return {};
+}
+
+Result<void> check_stacks(const Plan& plan, const std::string& path) {
+  const auto apart = std::find_if(plan.decisions.begin(), plan.decisions.end(), [](const Decision& one) {
+    return rule(one.rule).axis == Axis::Matrices && !one.fused();
+  });
+  if (apart == plan.decisions.end()) return {};
+  return fail(old_layout(path, fmt::format("blk.{}.{}.weight", apart->layer, apart->parts.front()),
+                         fmt::format("tensors of experts that can be stacked ({})", apart->result),
+                         apart->reason.text(),
+                         "get the file from another source, or make one from the original with llama.cpp's "
+                         "convert_hf_to_gguf.py"));
 }
 
 }  // namespace gguf_fuse::runtime::detail

@@ -162,7 +162,14 @@ std::map<std::string, Provoke> gguf_files() {
            writer.add_string_array("tokenizer.ggml.tokens", tokens);
          });
        })},
-      {"a mixture with a tensor for each expert", run_with_tensor("llama", "blk.0.ffn_up.0.weight")},
+      {"a mixture with a tensor for each expert, and one of them missing",
+       [](const Place& place) {
+         RandomModel model = RandomModel("llama").experts(4).unstacked();
+         model.edit([](std::vector<TensorSpec>& table) {
+           std::erase_if(table, [](const TensorSpec& spec) { return spec.name == "blk.0.ffn_up.2.weight"; });
+         });
+         return run(model.write(place.folder.file("in.gguf")));
+       }},
       {"DeepSeek 2 without attn_k_b and attn_v_b", run_with_tensor("deepseek2", "blk.0.attn_kv_b.weight")},
       {"a big-endian file to run",
        run_gguf([](GgufBuilder& builder) { builder.big_endian().string("general.architecture", "llama"); })},

@@ -82,6 +82,24 @@ TEST(PlanView, BlocksAndColoursOnlyWhereTheyAreUnderstood) {
   EXPECT_THAT(piped, HasSubstr("# fused"));
 }
 
+TEST(PlanView, ATensorForEachExpertReadsWell) {
+  const TempDir folder;
+  const std::string path = RandomModel("llama").experts(256).unstacked().write(folder.file("in.gguf"));
+  const std::string text = gguf_fuse({"plan", "--target", "gguf-fuse", path}).out;
+  EXPECT_THAT(text, HasSubstr("stacked gate     ########################  2 of 2  -> ffn_gate_exps"));
+  EXPECT_THAT(text, HasSubstr("tensors   1552 -> 16\nproducts  17 -> 11 "));
+  const auto decisions = parsed(gguf_fuse({"plan", "--json", "--target", "gguf-fuse", path}).out).at("decisions");
+  EXPECT_EQ(decisions.at(0).at("parts"), nlohmann::json({"ffn_gate.{0..255}"}));
+  const std::string fused = folder.file("fused.gguf");
+  EXPECT_THAT(
+      gguf_fuse({"convert", "--target", "gguf-fuse", path, fused}).out,
+      HasSubstr("fused     2 x ffn_down_exps (stacked down), 2 x ffn_gate_up_exps (gate+up experts), 2 x attn_qkv"));
+  const auto back = parsed(gguf_fuse({"unfuse", "-n", "--json", fused, folder.file("back.gguf")}).out);
+  EXPECT_EQ(back.at("tensors").at("after"), 1552);
+  EXPECT_EQ(back.at("decisions").at(1).at("parts"), nlohmann::json({"ffn_gate.{0..255}", "ffn_up.{0..255}"}));
+  EXPECT_THAT(gguf_fuse({"plan", "--only", "stack", path}).out, HasSubstr("convert --only stack"));
+}
+
 TEST(PlanView, TheNextCommandIsTheOneThatWasPlanned) {
   const auto next = [](std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "plan");

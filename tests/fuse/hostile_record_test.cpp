@@ -61,7 +61,7 @@ std::vector<Lie> lies() {
   static const std::string kLong = evil;
   const std::string names = "gguf_fuse.part.names";
   std::vector<Lie> all = {
-      {"gguf_fuse.version", [](HeaderWriter& w) { w.add_u32("gguf_fuse.version", 3); }},
+      {"gguf_fuse.version", [](HeaderWriter& w) { w.add_u32("gguf_fuse.version", 4); }},
       {"gguf_fuse.version", [](HeaderWriter& w) { w.add_u64("gguf_fuse.version", ~std::uint64_t{0}); }},
       lie<std::string_view>("gguf_fuse.fused", {"no.such.tensor"}),
       lie<std::string_view>("gguf_fuse.fused", {}),

@@ -73,7 +73,9 @@ fused "$gemma3" "$work/gemma3.gguf" attn_qkv
 for kind in llama granite_swa; do
   "$bin/gguf-upcycle" "$smollm2" "$work/$kind.gguf" --arch "$kind" --experts 8
 done
+"$bin/gguf-upcycle" "$smollm2" "$work/unstacked.gguf" --arch llama --experts 8 --unstacked
 fused "$work/llama.gguf" "$work/llama.fused.gguf" attn_qkv
+fused "$work/unstacked.gguf" "$work/unstacked.fused.gguf" attn_qkv ffn_gate_exps ffn_up_exps ffn_down_exps
 fused "$work/granite_swa.gguf" "$work/granite_swa.fused.gguf" attn_qkv ffn_gate_up_exps
 
 header='model | logits | of them different | relative difference | greedy text | verdict'
@@ -88,6 +90,7 @@ logits same "$gemma3" "$work/gemma3.gguf" --label 'Gemma 3 270M Q4_K_M'
 for kind in llama granite_swa; do
   logits same "$work/$kind.gguf" "$work/$kind.fused.gguf" --label "SmolLM2 x 8, $kind"
 done
+logits same "$work/llama.gguf" "$work/unstacked.fused.gguf" --label 'SmolLM2 x 8, llama, from a tensor for each expert'
 for architecture in $("$bin/gguf-random-model" --list); do
   "$bin/gguf-random-model" "$architecture" "$work/random.gguf" --layers 4 --vocabulary 260
   rc=0

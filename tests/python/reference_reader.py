@@ -30,6 +30,18 @@ def read(path):
     return GGUFReader(path)
 
 
+def take(source, prefix, base, suffix):
+    """Bytes and type of a tensor of the source, which may have one for each expert instead."""
+    whole = source.pop(f"{prefix}.{base}.{suffix}", None)
+    if whole is not None:
+        return whole.data, whole.tensor_type
+    experts = []
+    while (one := source.pop(f"{prefix}.{base.removesuffix('_exps')}.{len(experts)}.{suffix}", None)) is not None:
+        experts.append(one)
+    (tensor_type,) = {expert.tensor_type for expert in experts}
+    return numpy.stack([expert.data for expert in experts]), tensor_type
+
+
 def compare(source_path, fused_path):
     """Compares bytes; numpy shapes are (experts, rows, row bytes), so concatenation is along the last axis but one."""
     source = {tensor.name: tensor for tensor in read(source_path).tensors}
@@ -41,10 +53,10 @@ def compare(source_path, fused_path):
             source.pop(tensor.name)
             continue
         prefix, base, suffix = tensor.name.rsplit(".", 2)
-        parts = [source.pop(f"{prefix}.{part}.{suffix}") for part in RULES[base]]
+        parts = [take(source, prefix, part, suffix) for part in RULES.get(base, (base,))]
         axis = -1 if suffix == "bias" else -2
-        expected = numpy.concatenate([part.data for part in parts], axis=axis)
-        assert all(part.tensor_type == tensor.tensor_type for part in parts), tensor.name
+        expected = numpy.concatenate([data for data, _ in parts], axis=axis)
+        assert all(tensor_type == tensor.tensor_type for _, tensor_type in parts), tensor.name
         assert numpy.array_equal(expected, tensor.data), tensor.name
         fused_count += 1
     assert not source, f"lost: {sorted(source)[:5]}"
@@ -77,8 +89,10 @@ def main():
         check("SmolLM2", smollm2, "llama.cpp", folder, 30)
         check("SmolLM2", smollm2, "gguf-fuse", folder, 60)
         check("Gemma 3", gemma3, "llama.cpp", folder, 9)
-        for architecture, target, expected in (("granite_swa", "llama.cpp", 60), ("llama", "gguf-fuse", 60), ("qwen3moe", "ik_llama.cpp", 30)):
-            subprocess.run([TOOLS / "gguf-upcycle", smollm2, mixture, "--experts", "4", "--arch", architecture], check=True)
+        cases = (("granite_swa", "llama.cpp", 60, []), ("llama", "gguf-fuse", 60, []), ("qwen3moe", "ik_llama.cpp", 30, []),
+                 ("llama", "llama.cpp", 120, ["--unstacked"]), ("llama", "gguf-fuse", 90, ["--unstacked"]))
+        for architecture, target, expected, more in cases:
+            subprocess.run([TOOLS / "gguf-upcycle", smollm2, mixture, "--experts", "4", "--arch", architecture, *more], check=True)
             check(f"{architecture} mixture", mixture, target, folder, expected)
             read.cache_clear()
             mixture.unlink()

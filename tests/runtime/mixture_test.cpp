@@ -57,6 +57,27 @@ TEST_P(Mixtures, FusedWhileLoadingTheyGiveTheSameBits) {
   }
 }
 
+// Files of 2023 have a tensor for each expert: they are stacked while they are read, fused or not.
+TEST(UnstackedMixtures, GiveTheBitsOfTheStackedOnes) {
+  const support::TempDir dir;
+  for (const char* architecture : {"llama", "gpt-oss"}) {
+    SCOPED_TRACE(architecture);
+    const RandomModel model = RandomModel(architecture).experts(5).vocabulary(300).type("ffn_down_exps", "F16", 1);
+    const std::string stacked = model.write(dir.file("stacked.gguf"));
+    const std::string apart = RandomModel(model).unstacked().write(dir.file("apart.gguf"));
+    const auto expected = logits_of(stacked);
+    for (const bool fuse : {true, false}) {
+      EXPECT_EQ(logits_of(apart, {.fuse_gate_up = fuse, .fuse_qkv = fuse}), expected);
+      const auto description = open_runnable(apart, {.fuse_gate_up = fuse, .fuse_qkv = fuse})->description();
+      EXPECT_EQ(description.fused.experts, fuse ? 2U : 0U);
+      EXPECT_TRUE(description.not_fused.empty());
+    }
+    const std::string merged = dir.file("merged.gguf");
+    value_of(convert({.input = apart, .output = merged, .fuse = {.target = Target::GgufFuse}, .replace = true}));
+    EXPECT_EQ(logits_of(merged), expected);
+  }
+}
+
 TEST_P(Mixtures, AConvertedFileGivesTheSameBits) {
   const support::TempDir dir;
   const std::string path = reference_path(GetParam());

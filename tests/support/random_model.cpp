@@ -144,14 +144,13 @@ void RandomModel::fuse_layer(Table& table, RuleId id, std::uint32_t layer) const
   const Rule& row = rule(id);
   for (const std::string_view suffix : {"weight", "bias"}) {
     std::vector<std::size_t> found;
-    for (std::size_t p = 0; p < row.part_count(); ++p) {
-      const std::string name =
-          "blk." + std::to_string(layer) + "." + std::string(row.parts[p]) + "." + std::string(suffix);
+    for (const std::string_view part : row.part_names()) {
+      const std::string name = "blk." + std::to_string(layer) + "." + std::string(part) + "." + std::string(suffix);
       const auto at =
           std::find_if(table.begin(), table.end(), [&](const TensorSpec& spec) { return spec.name == name; });
       if (at != table.end()) found.push_back(static_cast<std::size_t>(at - table.begin()));
     }
-    if (found.size() != row.part_count()) continue;
+    if (found.size() != row.part_names().size()) continue;
     // Weights have their rows in ne[1] and their matrices behind it, biases one dimension less of each.
     const std::size_t axis = suffix == "weight" ? 1 : 0;
     TensorSpec joined{"blk." + std::to_string(layer) + "." + std::string(row.result) + "." + std::string(suffix),
@@ -176,6 +175,46 @@ RandomModel& RandomModel::fused(RuleId rule, Layer layer) {
   edits_.emplace_back([rule, layer](const RandomModel& model, Table& table) {
     const std::uint32_t end = layer ? *layer + 1 : model.shape_.layers;
     for (std::uint32_t i = layer.value_or(0); i < end; ++i) model.fuse_layer(table, rule, i);
+  });
+  return *this;
+}
+
+void RandomModel::unstack_layer(Table& table, std::uint32_t layer) const {
+  const std::string prefix = "blk." + std::to_string(layer) + ".";
+  std::vector<TensorSpec> stacks;
+  const auto is_stack = [&](const TensorSpec& spec) {
+    const TensorName name = parse_name(spec.name);
+    return name.layer == layer && name.part.starts_with("ffn_") && name.part.ends_with("_exps");
+  };
+  const auto first = std::find_if(table.begin(), table.end(), is_stack) - table.begin();
+  std::copy_if(table.begin(), table.end(), std::back_inserter(stacks), is_stack);
+  if (stacks.empty()) return;
+  std::erase_if(table, is_stack);
+  std::vector<TensorSpec> experts;
+  for (TensorSpec& stack : stacks) {
+    // A tensor of one scale for all of it is no row of such tensors.
+    const bool has_rows = find_tensor_type(stack.type)->tail_bytes == 0;
+    if (stack.data.empty() && has_rows) stack.data = random_tensor(seed_, stack, big_endian_);
+  }
+  for (std::uint64_t expert = 0; expert < stacks.front().dims.back(); ++expert) {
+    for (const TensorSpec& stack : stacks) {
+      const TensorName name = parse_name(stack.name);
+      const std::string part = name.part.substr(0, name.part.size() - std::string_view("_exps").size());
+      const auto bytes = static_cast<std::ptrdiff_t>(stack.data.size() / stack.dims.back());
+      const auto begin = stack.data.begin() + static_cast<std::ptrdiff_t>(expert) * bytes;
+      experts.push_back({prefix + part + "." + std::to_string(expert) + "." + name.suffix,
+                         stack.type,
+                         {stack.dims.begin(), stack.dims.end() - 1},
+                         {begin, begin + bytes}});
+    }
+  }
+  table.insert(table.begin() + first, experts.begin(), experts.end());
+}
+
+RandomModel& RandomModel::unstacked(Layer layer) {
+  edits_.emplace_back([layer](const RandomModel& model, Table& table) {
+    const std::uint32_t end = layer ? *layer + 1 : model.shape_.layers;
+    for (std::uint32_t i = layer.value_or(0); i < end; ++i) model.unstack_layer(table, i);
   });
   return *this;
 }

@@ -71,6 +71,8 @@ class RandomModel {
   RandomModel& edit(std::function<void(std::vector<TensorSpec>&)> change);
   /// Joins a rule's parts where all are there: what the fused file must hold, made without the library's planner.
   RandomModel& fused(RuleId rule, Layer layer = std::nullopt);
+  /// Takes ffn_*_exps apart into a tensor for each expert, expert by expert, as converters of 2023 wrote them.
+  RandomModel& unstacked(Layer layer = std::nullopt);
 
   // The file.
   RandomModel& seed(std::uint64_t value);
@@ -98,6 +100,7 @@ class RandomModel {
   [[nodiscard]] GgufBuilder builder() const;
   RandomModel& edit_parts(std::string_view part, Layer layer, PartEdit change);
   void fuse_layer(Table& table, RuleId id, std::uint32_t layer) const;
+  void unstack_layer(Table& table, std::uint32_t layer) const;
 
   ModelShape shape_;
   std::uint64_t seed_ = 1;

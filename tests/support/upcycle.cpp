@@ -151,12 +151,18 @@ class Upcycler {
           unsuitable(dense_, std::string(tensor.name), "rows that stand alone", std::string(tensor.type->name)));
     }
     if (by_columns) block_units_[prefix] = tensor.type->block_elements;
-    Dimensions dims = tensor.dims;
-    dims[2] = options_.experts;
-    const std::string name = prefix + part.substr(0, part.find('.')) + "_exps.weight";
-    outputs_.push_back({name, tensor.type, 3, dims, [this, shard, &tensor, prefix, by_columns] {
-                          return write_experts(shard, tensor, prefix, by_columns);
-                        }});
+    const std::string name = prefix + part.substr(0, part.find('.'));
+    const auto add = [&](const std::string& ending, std::uint32_t first, std::uint32_t last) {
+      Dimensions dims = tensor.dims;
+      dims[2] = last - first;
+      outputs_.push_back({name + ending, tensor.type, options_.unstacked ? 2U : 3U, dims,
+                          [this, shard, &tensor, prefix, by_columns, first, last] {
+                            return write_experts(shard, tensor, prefix, by_columns, first, last);
+                          }});
+    };
+    if (!options_.unstacked) add("_exps.weight", 0, options_.experts);
+    for (std::uint32_t e = 0; options_.unstacked && e < options_.experts; ++e)
+      add("." + std::to_string(e) + ".weight", e, e + 1);
     return {};
   }
 
@@ -238,7 +244,8 @@ class Upcycler {
 
   /// Gate and up hold a hidden unit in a row, down in a column: blocks of rows move whole, and so do blocks within
   /// rows.
-  Result<void> write_experts(std::size_t shard, const TensorInfo& tensor, const std::string& prefix, bool by_columns) {
+  Result<void> write_experts(std::size_t shard, const TensorInfo& tensor, const std::string& prefix, bool by_columns,
+                             std::uint32_t first, std::uint32_t last) {
     Bytes dense;
     GGUF_FUSE_ASSIGN(dense, read(shard, tensor));
     Bytes expert(dense.size());
@@ -247,7 +254,7 @@ class Upcycler {
     const std::size_t header = by_columns ? tensor.type->row_header_bytes : 0;
     const std::size_t block = by_columns ? tensor.type->block_bytes : block_units * row_bytes;
     const std::size_t span = by_columns ? row_bytes : dense.size();
-    for (std::uint32_t e = 0; e < options_.experts; ++e) {
+    for (std::uint32_t e = first; e < last; ++e) {
       Random random(options_.seed, prefix + "expert." + std::to_string(e));
       const std::vector<std::size_t> order = random.permutation(sizes_.hidden / block_units);
       for (std::size_t begin = 0; begin < dense.size(); begin += span) {

@@ -24,6 +24,7 @@ struct UpcycleOptions {
   std::uint32_t experts = 8;
   std::uint32_t used = 2;  ///< experts per token
   std::uint64_t seed = 1;
+  bool unstacked = false;  ///< a tensor for each expert, as converters of 2023 wrote them; the weights are the same
 };
 
 /// Makes a mixture of experts that speaks out of a dense model of the llama architecture. Every expert is the dense FFN

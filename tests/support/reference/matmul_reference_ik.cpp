@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Element e of a block of ik_llama.cpp's types, straight from its ggml-common.h. Its K types (IQ2_K and so on) have a
 // half-precision scale d for 256 elements and small ones within; those called KS have d at the start of the row.
+#include <cstdlib>
+
 #include "support/reference/reference_decode.hpp"
 
 namespace gguf_fuse::kernels::detail {
@@ -119,11 +121,47 @@ double iq1_bn(Block b, std::size_t e) {
 
 double iq2_bn(Block b, std::size_t e) { return (b[e % 16] >> (2 * (e / 16)) & 3) - 1; }
 
+/// Element e of those that follow from a number.
+int trellis(std::uint32_t number, std::size_t e) {
+  for (std::size_t i = 0; i <= e; ++i) number *= 0xcbac1fedU;
+  int sum = -126;
+  for (unsigned byte = 0; byte < 4; ++byte) sum += static_cast<int>(number >> (8 * byte) & 63U);
+  return sum;
+}
+
+/// The 4-bit scale of element e's 32, in four bytes.
+int trellis_scale(Block b, std::size_t e) { return b[e / 32 % 4] >> (4 * (e / 128)) & 15; }
+
+double iq1_kt(Block b, std::size_t e) {
+  const std::size_t group = e / 32, point = e / 8;
+  const unsigned high = b[40 + 4 * (group % 4) + point % 4] >> (4 * (group / 4)) & 15;
+  const unsigned highest = b[group] >> (4 + point % 4) & 1;
+  return kIq4Values[b[group] & 15] * trellis((b[8 + point] | high << 8 | highest << 12) + 4096, e % 8);
+}
+
+double iq2_kt(Block b, std::size_t e) {
+  return kIq4Values[trellis_scale(b, e)] * trellis(bits16(b + 4 + 2 * (e / 8)) + 4096, e % 8);
+}
+
+double iq3_kt(Block b, std::size_t e) {
+  const int size = std::abs(trellis(bits16(b + 4 + 2 * (e / 8)) + 4096, e % 8));
+  return trellis_scale(b, e) * (k_bit(b + 68, e) != 0 ? -size : size);
+}
+
+double iq4_kt(Block b, std::size_t e) {
+  const std::size_t group = e / 32, point = e / 4;
+  const std::uint32_t word = bits32(b + 4 * group);
+  const unsigned high = b[96 + 8 * (group % 4) + point % 8] >> (4 * (group / 4)) & 15;
+  const std::uint32_t number = b[32 + point] | high << 8 | (word >> (8 + 3 * (point % 8)) & 7U) << 12;
+  return (static_cast<int>((word & 255U) >> 1) - 64) * trellis(number + 4096 + ((word & 1U) << 15), e % 4);
+}
+
 constexpr DecodeRow kRows[] = {
     {"Q6_0", q6_0},       {"IQ1_BN", iq1_bn}, {"IQ2_BN", iq2_bn}, {"IQ2_K", iq2_k},
     {"IQ3_K", iq3_k},     {"IQ4_K", iq4_k},   {"IQ5_K", iq5_k},   {"IQ6_K", iq6_k, iq6_k_rounded},
     {"IQ4_KSS", iq4_kss}, {"IQ2_KL", iq2_kl}, {"IQ2_KS", iq2_ks}, {"IQ3_KS", iq3_ks},
-    {"IQ4_KS", iq4_ks},   {"IQ5_KS", iq5_ks},
+    {"IQ4_KS", iq4_ks},   {"IQ5_KS", iq5_ks}, {"IQ1_KT", iq1_kt}, {"IQ2_KT", iq2_kt},
+    {"IQ3_KT", iq3_kt},   {"IQ4_KT", iq4_kt},
 };
 
 }  // namespace

@@ -75,6 +75,11 @@ void add_plans(Corpus& corpus) {
   const RandomModel mixture = tiny("llama").experts(2);
   add("mixture", mixture.build());
   add("mixture-ik", fused(mixture.build(), Target::IkLlamaCpp));
+  const RandomModel apart = RandomModel(mixture).unstacked();
+  add("unstacked", apart.build());
+  add("stacked", fused(apart.build(), Target::LlamaCpp));
+  add("stacked-and-merged", fused(apart.build(), Target::GgufFuse));
+  add("stacked-biases", fused(tiny("gpt-oss").experts(2).unstacked().build(), Target::GgufFuse));
   add("big-endian", fused(RandomModel(mixture).big_endian().build(), Target::GgufFuse));
   add("interleaved", fused(tiny("llama").type("IQ1_S_R4").build(), Target::GgufFuse));
   add("row-header", fused(tiny("qwen3").type("Q8_KV").build(), Target::GgufFuse));

@@ -24,6 +24,7 @@ constexpr std::string_view kUsage =
     "  --type TYPE           of all matrices       --type PART=TYPE   of one part, e.g. attn_v=Q6_K\n"
     "  --bias PART           --scale PART          --drop PART        in all layers\n"
     "  --wide                rows of 256, so that every type fits\n"
+    "  --unstacked           a tensor for each expert\n"
     "  --big-endian          --unpadded-end\n"
     "  --shards N            OUT is a prefix; N tensors a shard\n";
 
@@ -39,6 +40,7 @@ T number(std::string_view text) {
 /// Options without a value; false for others.
 bool apply_flag(support::RandomModel& model, std::string_view option) {
   if (option == "--wide") return model.wide(), true;
+  if (option == "--unstacked") return model.unstacked(), true;
   if (option == "--big-endian") return model.big_endian(), true;
   if (option == "--unpadded-end") return model.unpadded_end(), true;
   return false;

@@ -17,7 +17,9 @@ using support::MixtureKind;
 using support::UpcycleOptions;
 
 constexpr std::string_view kUsage =
-    "usage: gguf-upcycle DENSE OUT [--experts N] [--used K] [--arch llama|granite_swa|qwen3moe] [--seed S] [--force]\n";
+    "usage: gguf-upcycle DENSE OUT [--experts N] [--used K] [--arch llama|granite_swa|qwen3moe] [--seed S] "
+    "[--unstacked]\n"
+    "       [--force]\n";
 
 template <typename T>
 bool parse_number(std::string_view text, T& value) {
@@ -50,6 +52,10 @@ std::optional<Arguments> parse(const std::vector<std::string_view>& words) {
     }
     if (word == "--force") {
       arguments.replace = true;
+      continue;
+    }
+    if (word == "--unstacked") {
+      arguments.options.unstacked = true;
       continue;
     }
     if (word == "--experts") {

@@ -59,12 +59,17 @@ class GGUF_FUSE_EXPORT ByteMap {
   void append(const ByteMap& other) { runs_.insert(runs_.end(), other.runs_.begin(), other.runs_.end()); }
 
   /// The pieces within [begin, end) of the output, cut to it, in its order; neighbours joined.
-  [[nodiscard]] std::vector<Piece> pieces(std::uint64_t begin, std::uint64_t end) const;
+  [[nodiscard]] std::vector<Piece> pieces(std::uint64_t begin, std::uint64_t end) const {
+    return pieces(begin, end, false);
+  }
 
   friend bool operator==(const ByteMap&, const ByteMap&) = default;
 
  private:
   [[nodiscard]] bool extend(const Piece& piece);
+  /// Whether each run begins at or behind the end of the one before.
+  [[nodiscard]] bool runs_are_in_order() const;
+  [[nodiscard]] std::vector<Piece> pieces(std::uint64_t begin, std::uint64_t end, bool in_order) const;
   void fold();
 
   std::vector<Run> runs_;

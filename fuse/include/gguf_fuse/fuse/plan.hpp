@@ -54,8 +54,8 @@ struct PlannedFile {
 struct Decision {
   RuleId rule;
   std::uint32_t layer = 0;
-  Reason reason{};  ///< why (not)
-  std::vector<std::string> parts;
+  Reason reason{};                 ///< why (not)
+  std::vector<std::string> parts;  ///< without `blk.N.` and `.weight`; join_names() says them in short
   std::string result;
   std::uint64_t bytes = 0;  ///< of the fused tensors
 
@@ -87,6 +87,7 @@ struct SplitOptions {
 
 struct FuseOptions {
   Target target = Target::LlamaCpp;
+  bool stack = true;
   bool gate_up = true;
   bool qkv = true;
   std::optional<std::pair<std::uint32_t, std::uint32_t>> layers{};  ///< first and last layer, inclusive

@@ -65,6 +65,12 @@ struct ArchitectureRow {
   std::uint8_t traits = kPlainAttention;  ///< AttentionTraits
   Trap trap{};                            ///< never empty where an engine crashes, or QK norms break
   Support mainline_shared = Support::No;  ///< gate+up of the shared expert
+  Support mainline_stacks = stacks_of(mainline_experts), ik_stacks = stacks_of(ik_experts);
+
+  /// Who knows experts at all reads them stacked, and few engines read anything else.
+  [[nodiscard]] static constexpr Support stacks_of(Support experts) {
+    return experts == Support::Unknown || experts == Support::None ? experts : Support::Required;
+  }
 };
 [[nodiscard]] GGUF_FUSE_EXPORT std::span<const ArchitectureRow> architectures();
 [[nodiscard]] GGUF_FUSE_EXPORT const ArchitectureRow* find_architecture(std::string_view name);
