@@ -15,12 +15,11 @@ TensorView whole(const PlannedFile& file, std::size_t index) {
           .row_elements = dims[0],
           .rows = dims[1],
           .stride = dims[1],
-          .matrices = dims[2] * dims[3]};
+          .matrices = dims[2] * dims[3],
+          .bytes = tensor.bytes};
 }
 
 }  // namespace
-
-std::uint64_t TensorView::bytes() const { return rows * matrices * row_bytes(*type, row_elements).value_or(0); }
 
 std::vector<TensorView> views_of(const PlannedFile& file) {
   std::vector<TensorView> views;
@@ -40,6 +39,7 @@ std::vector<TensorView> views_of(const PlannedFile& file) {
     for (const Joined::Part& part : joined->parts) {
       view.name = part.name;
       view.rows = view.dims[joined->of_elements ? 0 : 1] = part.rows;
+      view.bytes = view.rows * view.matrices * row_bytes(*view.type, view.row_elements).value_or(0);
       views.push_back(view);
       view.first_row += part.rows;
     }

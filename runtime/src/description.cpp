@@ -63,14 +63,13 @@ TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescri
   for (const TensorView& view : views_of(file)) {
     if (!loaded.contains(view.tensor)) continue;
     const std::uint64_t rows = row_count(view.dims).value_or(0);
-    const std::uint64_t bytes = view.bytes();
     result.parameters += rows * view.dims[0];
-    result.bytes += bytes;
+    result.bytes += view.bytes;
     const bool embedding = view.name == "token_embd.weight", vector = rows == 1;
-    if (!embedding && !vector) by_type[view.type->name] += bytes;
+    if (!embedding && !vector) by_type[view.type->name] += view.bytes;
     if (embedding && map.weights.output.shape.type != view.type) continue;
     const bool chosen = is_experts(view.name) && result.experts > 0;
-    result.bytes_per_token += chosen ? bytes / result.experts * result.experts_used : bytes;
+    result.bytes_per_token += chosen ? view.bytes / result.experts * result.experts_used : view.bytes;
   }
   return by_type;
 }

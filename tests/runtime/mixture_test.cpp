@@ -69,7 +69,7 @@ TEST(UnstackedMixtures, GiveTheBitsOfTheStackedOnes) {
     for (const bool fuse : {true, false}) {
       EXPECT_EQ(logits_of(apart, {.fuse_gate_up = fuse, .fuse_qkv = fuse}), expected);
       const auto description = open_runnable(apart, {.fuse_gate_up = fuse, .fuse_qkv = fuse})->description();
-      EXPECT_EQ(description.fused.experts, fuse ? 2U : 0U);
+      EXPECT_EQ(description.fused.of("experts"), fuse ? 2U : 0U);
       EXPECT_TRUE(description.not_fused.empty());
     }
     const std::string merged = dir.file("merged.gguf");

@@ -21,6 +21,7 @@ struct TensorView {
   std::uint64_t rows = 0;          ///< of each matrix
   std::uint64_t stride = 0;        ///< rows from a matrix to the next
   std::uint64_t matrices = 1;
+  std::uint64_t bytes = 0;         ///< of all of them
   const Joined* joined = nullptr;  ///< what it is a part of; null where it is the planned tensor itself
 
   /// Whether its rows follow those of `before` in each matrix of one tensor.
@@ -29,8 +30,6 @@ struct TensorView {
   }
   /// Whether its matrices lie one behind the other.
   [[nodiscard]] bool contiguous() const { return matrices <= 1 || stride == rows; }
-  /// As stored.
-  [[nodiscard]] GGUF_FUSE_EXPORT std::uint64_t bytes() const;
 };
 
 /// Every tensor of the model in one file of a plan of plan_fuse, by planned tensor, then row. `file` must outlive the
