@@ -71,6 +71,7 @@ constexpr std::array kRules = {
          .parts = {"attn_q", "attn_k", "attn_v"},
          .result = "attn_qkv",
          .rows = PartRows::OfHeads,
+         .one_scale = true,
          .own_in_recurrent = true,
          .mainline = &ArchitectureRow::mainline_qkv,
          .ik = &ArchitectureRow::ik_qkv},

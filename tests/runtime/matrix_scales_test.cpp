@@ -192,6 +192,17 @@ TEST(MatrixScalesOf, TensorsThatCameFusedAreOfAllTheirParts) {
   }
 }
 
+TEST(MatrixScalesOf, PartsThatBecameOneForLlamaCppAreOfEachPart) {
+  const TempDir dir;
+  RandomModel apart = small("llama");
+  for (const char* part : {"attn_q", "attn_k", "attn_v"}) apart.scale(part, {}, "scale", 0.25F);
+  const std::string path = apart.write(dir.file("apart.gguf"));
+  const auto report = value_of(convert({.input = path, .output = dir.file("fused.gguf")}));
+  ASSERT_EQ(report.plan.fused_count(), 2U);
+  EXPECT_EQ(logits_of(dir.file("fused.gguf")), logits_of(path));
+  EXPECT_EQ(logits_of(dir.file("fused.gguf"), {.fuse_gate_up = false, .fuse_qkv = false}), logits_of(path));
+}
+
 // What gguf-fuse writes for gguf-run, and another program took the record away.
 TEST(MatrixScalesOf, PartsThatWereFusedStayTheirs) {
   const TempDir dir;
