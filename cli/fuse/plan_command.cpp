@@ -119,8 +119,10 @@ Json plan_json(const Options& options, const Plan& plan, const ModelInfo& model)
 
 }  // namespace
 
-Result<void> plan_command(const Options& options) {
-  GGUF_FUSE_ASSIGN(const Model model, open_model(options.request.input));
+Result<void> plan_command(const Options& asked) {
+  GGUF_FUSE_ASSIGN(Model model, open_model(asked.request.input));
+  Options options = asked;
+  GGUF_FUSE_ASSIGN(options.request.fuse.scales, read_scales(model));
   GGUF_FUSE_ASSIGN(const Plan plan, plan_fuse(model.info, options.request.fuse));
   if (options.json) {
     put_json(stdout, plan_json(options, plan, model.info));

@@ -27,6 +27,7 @@ class Matcher {
   // What a rule makes may be a part of what another one makes.
   void take(LogicalTensor tensor, std::vector<LogicalTensor>& tensors) const {
     const auto layer = layer_of(tensor.name);
+    if (layer && take_common(*layer, tensor, tensors)) return;
     for (const Rule& rule : rules()) {
       for (const std::string_view attribute : {"weight", "bias"}) {
         if (!layer || tensor.name != full_name(*layer, rule.result, attribute)) continue;
@@ -41,6 +42,24 @@ class Matcher {
       }
     }
     tensors.push_back(std::move(tensor));
+  }
+
+  // A scale that stands for equal ones of the other model.
+  bool take_common(std::uint32_t layer, const LogicalTensor& tensor, std::vector<LogicalTensor>& tensors) const {
+    for (const Rule& rule : rules()) {
+      for (const std::string_view attribute : kScales) {
+        if (!rule.one_scale || tensor.name != full_name(layer, rule.result, attribute) || !is_scalar(tensor)) continue;
+        const std::vector<std::string> names = part_names(rule, layer, attribute);
+        if (!std::all_of(names.begin(), names.end(),
+                         [&](const std::string& name) { return others_.contains(name) && !own_.contains(name); }))
+          continue;
+        std::vector<LogicalTensor> copies = copies_of(tensor, names);
+        for (std::size_t i = 1; i < copies.size(); ++i) copies[i].copy_of = tensor.index;
+        std::move(copies.begin(), copies.end(), std::back_inserter(tensors));
+        return true;
+      }
+    }
+    return false;
   }
 
   static std::string full_name(std::uint32_t layer, std::string_view base, std::string_view attribute) {
@@ -145,22 +164,35 @@ class Relation {
                      .count = run.count};
       ByteMap map;
       map.add(back, original.map);
-      tensor.map.append(map);
+      if (derived.copy_of) {
+        copies_.emplace_back(run.source, tensor).second.map = map;
+      } else {
+        tensor.map.append(map);
+      }
     }
   }
 
-  [[nodiscard]] std::vector<PlannedFile> take() { return std::move(files_); }
+  /// Copies stand behind the tensor that they have in common.
+  [[nodiscard]] std::vector<PlannedFile> take() {
+    for (auto& [file, copy] : copies_) {
+      auto& tensors = files_[file].tensors;
+      tensors.insert(behind(tensors, copy.offset), std::move(copy));
+    }
+    return std::move(files_);
+  }
 
  private:
   PlannedTensor& tensor_at(std::uint32_t file, std::uint64_t offset) {
-    auto& tensors = files_[file].tensors;
-    const auto after =
-        std::upper_bound(tensors.begin(), tensors.end(), offset,
-                         [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
-    return *(after - 1);
+    return *(behind(files_[file].tensors, offset) - 1);
+  }
+
+  static std::vector<PlannedTensor>::iterator behind(std::vector<PlannedTensor>& tensors, std::uint64_t offset) {
+    return std::upper_bound(tensors.begin(), tensors.end(), offset,
+                            [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
   }
 
   std::vector<PlannedFile> files_;
+  std::vector<std::pair<std::uint32_t, PlannedTensor>> copies_;
 };
 
 }  // namespace

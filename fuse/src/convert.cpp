@@ -57,6 +57,9 @@ class Converter {
 
  private:
   Result<ConvertReport> convert_model() {
+    if (!unfuses()) {
+      GGUF_FUSE_ASSIGN(request_.fuse.scales, read_scales(model_));
+    }
     GGUF_FUSE_ASSIGN(report_.plan, make_plan());
     const auto architecture = model_.info.metadata().get_string("general.architecture");
     if (architecture) report_.architecture = *architecture;

@@ -122,7 +122,7 @@ TrackedTensor track_parts(const LogicalTensor& tensor, std::uint64_t position) {
 }
 
 void track(const LogicalTensor& tensor, std::uint64_t position, FileTracks& tracks) {
-  if (tensor.parts.empty()) {
+  if (tensor.parts.empty() || tensor.common) {
     tracks.push_back(whole_track(tensor.index, position, tensor.bytes));
   } else if (tensor.stacked) {
     track_stack(tensor, position, tracks);
@@ -141,6 +141,7 @@ void move_by(TrackedTensor& tracked, std::uint64_t position) {
 std::vector<FileTracks> source_tracks(const LogicalModel& original) {
   std::vector<FileTracks> files;
   for (std::size_t i = 0; i < original.tensors.size(); ++i) {
+    if (original.tensors[i].copy_of) continue;
     for (const Run& run : original.tensors[i].map.runs()) {
       if (run.source >= files.size()) files.resize(run.source + 1);
       files[run.source].push_back({.begin = run.source_offset,
@@ -156,6 +157,20 @@ std::vector<FileTracks> source_tracks(const LogicalModel& original) {
   }
   for (FileTracks& file : files) join_overlapping(file);
   return files;
+}
+
+// Tensors for which one stands that is no part of them: in the file, as its record says, and in the output.
+std::vector<std::pair<std::uint32_t, std::uint32_t>> copies(const LogicalModel& original,
+                                                            std::span<const LogicalTensor* const> fused) {
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> pairs;
+  for (const LogicalTensor& tensor : original.tensors) {
+    if (tensor.copy_of) pairs.emplace_back(tensor.index, *tensor.copy_of);
+  }
+  for (const LogicalTensor* tensor : fused) {
+    if (!tensor->common) continue;
+    for (const FusedPart& part : tensor->parts) pairs.emplace_back(part.index, tensor->index);
+  }
+  return pairs;
 }
 
 std::vector<OriginalTensor> original_tensors(const LogicalModel& original) {
@@ -214,7 +229,8 @@ Result<Layout> lay_out(const LogicalModel& original, std::vector<LogicalTensor> 
 
   const std::vector<ChangedKey> extra = tensor_extra_changes(original, tensors);
   Layout layout;
-  OriginalProof proof{.tensors = original_tensors(original), .big_endian = original.big_endian};
+  OriginalProof proof{
+      .tensors = original_tensors(original), .copies = copies(original, fused), .big_endian = original.big_endian};
   if (original.hashes) proof.expected = original.hashes->tensors;
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     const ShardPlace place{.number = i, .count = drafts.size() > 1 ? drafts.size() : 0, .tensor_count = tensors.size()};

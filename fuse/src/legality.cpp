@@ -177,13 +177,47 @@ Refusal refuse_stacks(const Parts& parts) {
   return std::nullopt;
 }
 
+// Whether scales are the same: where they lie at one place, or were read before.
+Refusal compare_scales(const Parts& parts, const std::vector<const LogicalTensor*>& scales, std::string_view attribute,
+                       const ScaleValues& values) {
+  const auto first = values.find(scales[0]->name);
+  for (std::size_t i = 1; i < scales.size(); ++i) {
+    if (scales[i]->map == scales[0]->map) continue;
+    const auto other = values.find(scales[i]->name);
+    if (first == values.end() || other == values.end())
+      return because<ReasonCode::ScalesUnread>(attribute, join_names(parts.names));
+    if (first->second != other->second)
+      return because<ReasonCode::ScalesDiffer>(parts.names[i], attribute, parts.names[0], attribute);
+  }
+  return std::nullopt;
+}
+
+// Engines look for one scale beside a fused tensor. gguf-run multiplies rows, whatever tensor they are in, but knows
+// none of scales beside the parts of a stack.
+Refusal refuse_scales(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts,
+                      const FuseOptions& options) {
+  if (options.target == Target::GgufFuse && !rule.numbered()) return std::nullopt;
+  for (const std::string_view attribute : kScales) {
+    const std::vector<const LogicalTensor*> scales = find_scales(view, layer, parts, attribute);
+    if (scales.empty()) continue;
+    const auto is_one = [&](const LogicalTensor* scale) {
+      return scale != nullptr && is_scalar(*scale) && scales[0] != nullptr &&
+             scale->dimension_count == scales[0]->dimension_count;
+    };
+    const bool readable = rule.one_scale && parts.weights[0]->type->name == kScaledType &&
+                          view.find(layer, rule.result, attribute) == nullptr;
+    if (!readable || !std::all_of(scales.begin(), scales.end(), is_one)) {
+      const auto there = std::find_if(scales.begin(), scales.end(), [](const auto* scale) { return scale != nullptr; });
+      return because<ReasonCode::OwnScale>(parts.names[static_cast<std::size_t>(there - scales.begin())], attribute);
+    }
+    if (view.has_trait(kNoFusedBias)) return engine_reason<ReasonCode::EngineIgnoresScale>(options.target, rule.result);
+    if (auto reason = compare_scales(parts, scales, attribute, options.scales)) return reason;
+  }
+  return std::nullopt;
+}
+
 // Tensors and flags beside the weights that a single fused tensor could not carry.
 Refusal refuse_companions(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts) {
-  for (const std::string& part : parts.names) {
-    for (const std::string_view attribute : {"scale", "input_scale"}) {
-      if (view.find(layer, part, attribute) != nullptr) return because<ReasonCode::OwnScale>(part, attribute);
-    }
-  }
   const bool precise = view.wants_precise_activations(parts.weights[0]->name);
   for (std::size_t i = 1; i < parts.names.size(); ++i) {
     if (view.wants_precise_activations(parts.weights[i]->name) != precise) {
@@ -239,12 +273,23 @@ Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer) {
   return parts;
 }
 
-Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts, Target target) {
+std::vector<const LogicalTensor*> find_scales(const ModelView& view, std::uint32_t layer, const Parts& parts,
+                                              std::string_view attribute) {
+  std::vector<const LogicalTensor*> scales;
+  for (const std::string& part : parts.names) scales.push_back(view.find(layer, part, attribute));
+  const bool any = std::any_of(scales.begin(), scales.end(), [](const auto* scale) { return scale != nullptr; });
+  return any ? scales : std::vector<const LogicalTensor*>();
+}
+
+Refusal refusal(const ModelView& view, const Rule& rule, std::uint32_t layer, const Parts& parts,
+                const FuseOptions& options) {
+  const Target target = options.target;
   if (auto reason = refuse_target(view, rule, target)) return reason;
   if (auto reason = refuse_names(view, rule, layer, parts)) return reason;
   if (auto reason = refuse_type(rule, parts, target)) return reason;
   if (auto reason = refuse_shape(rule, parts)) return reason;
   if (auto reason = refuse_biases(view, rule, parts, target)) return reason;
+  if (auto reason = refuse_scales(view, rule, layer, parts, options)) return reason;
   if (auto reason = refuse_stacks(parts)) return reason;
   if (auto reason = refuse_companions(view, rule, layer, parts)) return reason;
   return rule.rows == PartRows::OfHeads ? refuse_heads(view, layer, parts, target) : std::nullopt;

@@ -77,9 +77,13 @@ struct Parts {
 };
 [[nodiscard]] Parts find_parts(const ModelView& view, const Rule& rule, std::uint32_t layer);
 
-/// Why `rule` must not be applied to its `parts` in `layer` for `target`; nothing when it may.
+/// The scales beside the parts' weights, one of kScales: null for a part without one, none where no part has one.
+[[nodiscard]] std::vector<const LogicalTensor*> find_scales(const ModelView& view, std::uint32_t layer,
+                                                            const Parts& parts, std::string_view attribute);
+
+/// Why `rule` must not be applied to its `parts` in `layer` as the options want it; nothing when it may.
 [[nodiscard]] std::optional<Reason> refusal(const ModelView& view, const Rule& rule, std::uint32_t layer,
-                                            const Parts& parts, Target target);
+                                            const Parts& parts, const FuseOptions& options);
 
 /// PartRows::EqualStated: the rows of a part; 0 where the model does not say.
 [[nodiscard]] std::uint64_t stated_length(const ModelView& view, const Rule& rule, std::uint32_t layer);

@@ -174,6 +174,24 @@ std::vector<LogicalTensor> cut_apart(const LogicalTensor& tensor, const Cut& cut
   return parts;
 }
 
+bool is_scalar(const LogicalTensor& tensor) { return tensor.type->name == "F32" && tensor.bytes == sizeof(float); }
+
+LogicalTensor share(std::span<const LogicalTensor* const> parts, std::string name) {
+  const LogicalTensor* const first =
+      *std::min_element(parts.begin(), parts.end(), [](const auto* a, const auto* b) { return a->index < b->index; });
+  LogicalTensor out = *first;
+  out.name = std::move(name);
+  out.common = true;
+  for (const LogicalTensor* part : parts) out.parts.push_back({.name = part->name, .index = part->index, .rows = 1});
+  return out;
+}
+
+std::vector<LogicalTensor> copies_of(const LogicalTensor& shared, std::span<const std::string> names) {
+  std::vector<LogicalTensor> copies(names.size(), shared);
+  for (std::size_t i = 0; i < names.size(); ++i) copies[i].name = names[i];
+  return copies;
+}
+
 LogicalTensor join(std::span<const LogicalTensor* const> parts, const Join& how, std::string name) {
   const std::size_t axis = how.dimension();
   LogicalTensor out;

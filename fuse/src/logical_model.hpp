@@ -18,6 +18,10 @@ namespace gguf_fuse::fuse::detail {
 /// More experts in one tensor than any engine knows; keeps the map of a hostile file small.
 inline constexpr std::uint64_t kMostMatrices = 65536;
 
+/// Tensors beside a weight by which its product is multiplied, and the type whose weights have such.
+inline constexpr std::string_view kScales[] = {"scale", "input_scale"};
+inline constexpr std::string_view kScaledType = "NVFP4";
+
 /// A part of a fused tensor, as the record remembers it.
 struct FusedPart {
   std::string name;
@@ -33,11 +37,13 @@ struct LogicalTensor {
   Dimensions dims{1, 1, 1, 1};
   std::uint64_t bytes = 0;
   ByteMap map;
-  std::uint32_t index = 0;         ///< in the original tensor table
-  std::vector<FusedPart> parts;    ///< of a tensor that this plan fuses; empty otherwise
-  bool stacked = false;            ///< `parts` lie one behind the other, matrix by matrix
-  std::optional<Joined> joined{};  ///< what a plan's views find in it
-  std::string taken_from{};        ///< the fused tensor that a part was taken from by the rules; empty otherwise
+  std::uint32_t index = 0;                 ///< in the original tensor table
+  std::vector<FusedPart> parts;            ///< of a tensor that this plan fuses; empty otherwise
+  bool stacked = false;                    ///< `parts` lie one behind the other, matrix by matrix
+  bool common = false;                     ///< `parts` are equal, and this is each of them
+  std::optional<std::uint32_t> copy_of{};  ///< of a part of a common tensor: the part that is hashed in its place
+  std::optional<Joined> joined{};          ///< what a plan's views find in it
+  std::string taken_from{};  ///< the fused tensor that a part was taken from by the rules; empty otherwise
 };
 
 /// A metadata value as stored; refers into the header's bytes.
@@ -120,6 +126,13 @@ struct Cut {
 /// The parts, named in their order.
 [[nodiscard]] std::vector<LogicalTensor> cut_apart(const LogicalTensor& tensor, const Cut& cut,
                                                    std::span<const std::string> names);
+
+/// Whether `tensor` is one number, which may stand for several equal ones.
+[[nodiscard]] bool is_scalar(const LogicalTensor& tensor);
+/// One of `parts`, which are equal scalars, for all of them.
+[[nodiscard]] LogicalTensor share(std::span<const LogicalTensor* const> parts, std::string name);
+/// `shared` under each of the names, the way back.
+[[nodiscard]] std::vector<LogicalTensor> copies_of(const LogicalTensor& shared, std::span<const std::string> names);
 
 /// How parts become one tensor.
 struct Join {

@@ -40,6 +40,14 @@ struct Fusions {
     const auto place = at.emplace(fused.index, std::move(fused)).first;
     view.replace(parts, place->second);
   }
+
+  // Equal scales of parts, as one of the fused tensor.
+  void add_common(const Rule& rule, std::uint32_t layer, std::string_view attribute,
+                  const std::vector<const LogicalTensor*>& scales) {
+    for (const LogicalTensor* scale : scales) consumed.insert(scale->index);
+    LogicalTensor common = share(scales, fused_name(rule, layer, attribute));
+    at.emplace(common.index, std::move(common));
+  }
 };
 
 class FusePlanner {
@@ -116,7 +124,7 @@ class FusePlanner {
     if (options_.layers && (layer < options_.layers->first || layer > options_.layers->second)) {
       return because<ReasonCode::OtherLayer>();
     }
-    return refusal(view_, rule, layer, parts, options_.target);
+    return refusal(view_, rule, layer, parts, options_);
   }
 
   // Whether the record of the input has this fusion, too, by itself or within a later one.
@@ -137,6 +145,11 @@ class FusePlanner {
     const bool stored = fused_before(decision);
     fusions_.add(rule, layer, "weight", parts.weights, view_, stored);
     if (parts.bias_count != 0) fusions_.add(rule, layer, "bias", parts.biases, view_, stored);
+    if (options_.target == Target::GgufFuse) return;  // where each row has its own
+    for (const std::string_view attribute : kScales) {
+      const std::vector<const LogicalTensor*> scales = find_scales(view_, layer, parts, attribute);
+      if (!scales.empty()) fusions_.add_common(rule, layer, attribute, scales);
+    }
   }
 
   // Tensors that came fused stay as they are; whether the target reads them is worth a word.

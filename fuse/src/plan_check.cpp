@@ -44,6 +44,9 @@ Result<void> check_proof(const OriginalProof& proof, std::size_t files) {
   if (proof.outputs.size() != files) {
     return fail(misfit("proof", fmt::format("{} files", files), fmt::format("{}", proof.outputs.size())));
   }
+  for (const auto& [copy, of] : proof.copies) {
+    if (std::max(copy, of) >= proof.tensors.size()) return fail(misfit("proof", "copies of its tensors", "others"));
+  }
   for (const std::vector<FileTracks>* side : {&proof.outputs, &proof.sources}) {
     for (const FileTracks& file : *side) {
       for (const TrackedTensor& tensor : file) {
@@ -86,7 +89,12 @@ Result<void> check_plan(const Plan& plan, const Model& model) {
   if (plan.proof) GGUF_FUSE_CHECK(check_proof(*plan.proof, plan.files.size()));
   for (const PlannedFile& file : plan.files) {
     std::uint64_t end = 0;
+    const PlannedTensor* before = nullptr;
     for (const PlannedTensor& tensor : file.tensors) {
+      const bool same = file.header.empty() && before != nullptr && before->offset == tensor.offset;
+      // Nothing is written by a plan without headers: it may say of a tensor that it is more than one of the model's.
+      if (same && before->bytes == tensor.bytes) end = tensor.offset;
+      before = &tensor;
       if (tensor.offset < std::max<std::uint64_t>(end, file.header.size()) || tensor.offset > file.total_bytes ||
           tensor.bytes > file.total_bytes - tensor.offset) {
         return fail(misfit(tensor.name, "tensors one behind the other", fmt::format("byte {}", tensor.offset)));

@@ -38,6 +38,7 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
                          std::span<const LogicalTensor* const> fused, std::span<const ChangedKey> changes) {
   std::vector<std::string_view> names;
   std::vector<std::string_view> stacked;
+  bool newest = false;
   std::vector<std::string_view> part_names;
   std::vector<std::string_view> added;
   std::vector<std::uint32_t> counts;
@@ -46,6 +47,7 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
   for (const LogicalTensor* tensor : fused) {
     names.push_back(tensor->name);
     if (tensor->stacked) stacked.push_back(tensor->name);
+    newest = newest || tensor->stacked || tensor->common;
     counts.push_back(static_cast<std::uint32_t>(tensor->parts.size()));
     for (const FusedPart& part : tensor->parts) {
       part_names.push_back(part.name);
@@ -53,13 +55,13 @@ RecordSlots write_record(HeaderWriter& header, const LogicalModel& original,
       rows.push_back(part.rows);
     }
   }
-  header.add_u32(record_keys::kVersion, stacked.empty() ? kVersionWithoutStacks : kRecordVersion);
+  header.add_u32(record_keys::kVersion, newest ? kRecordVersion : kPlainVersion);
   header.add_string_array(record_keys::kFused, names);
   header.add_u32_array(record_keys::kPartCounts, counts);
   header.add_string_array(record_keys::kPartNames, part_names);
   header.add_u32_array(record_keys::kPartIndices, indices);
   header.add_u64_array(record_keys::kPartRows, rows);
-  if (!stacked.empty()) header.add_string_array(record_keys::kStacked, stacked);
+  if (newest) header.add_string_array(record_keys::kStacked, stacked);
 
   std::vector<std::uint32_t> shard_tensors;
   std::vector<std::uint64_t> alignments;

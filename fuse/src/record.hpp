@@ -18,7 +18,7 @@ inline constexpr std::string_view kPartCounts = "gguf_fuse.part.counts";
 inline constexpr std::string_view kPartNames = "gguf_fuse.part.names";
 inline constexpr std::string_view kPartIndices = "gguf_fuse.part.indices";
 inline constexpr std::string_view kPartRows = "gguf_fuse.part.rows";
-/// Those of kFused whose parts lie one behind the other, matrix by matrix; there where there are any.
+/// Those of kFused whose parts lie one behind the other, matrix by matrix; of version 3.
 inline constexpr std::string_view kStacked = "gguf_fuse.stacked";
 inline constexpr std::string_view kShardTensors = "gguf_fuse.shard.tensors";
 inline constexpr std::string_view kShardAlignments = "gguf_fuse.shard.alignments";
@@ -47,9 +47,10 @@ struct ChangedKey {
   std::vector<std::byte> value;  ///< as stored in the output
 };
 
-/// The newest record that is read. Without stacks it is written as version 2, which older programs read.
+/// The newest record that is read. Without stacks and common tensors it is written as version 2, which older programs
+/// read.
 inline constexpr std::uint32_t kRecordVersion = 3;
-inline constexpr std::uint32_t kVersionWithoutStacks = 2;
+inline constexpr std::uint32_t kPlainVersion = 2;
 
 /// Places in the header where hashes are filled in later; 0 where there is nothing to fill in.
 struct RecordSlots {

@@ -265,13 +265,26 @@ class RecordReader {
 
   Result<void> place_parts(const Record& record, std::size_t first, const Cut& cut, const LogicalTensor& fused,
                            std::vector<std::optional<LogicalTensor>>& placed) const {
+    const auto names = record.part_names.begin() + static_cast<std::ptrdiff_t>(first);
+    const std::vector<std::string> part_names(names, names + static_cast<std::ptrdiff_t>(cut.rows.size()));
+    if (is_common(fused, cut)) return place_all(record, first, copies_of(fused, part_names), true, placed);
     const std::uint64_t whole = rows_to_cut(fused, cut);
     if (sum(cut.rows, whole) != whole || !can_cut(fused, cut)) {
       return fail(bad(record_keys::kPartRows, fmt::format("{} rows of \"{}\" in whole groups", whole, fused.name)));
     }
-    const auto names = record.part_names.begin() + static_cast<std::ptrdiff_t>(first);
-    std::vector<LogicalTensor> parts =
-        cut_apart(fused, cut, std::vector<std::string>(names, names + static_cast<std::ptrdiff_t>(cut.rows.size())));
+    return place_all(record, first, cut_apart(fused, cut, part_names), false, placed);
+  }
+
+  // One number, and it is all of each part.
+  static bool is_common(const LogicalTensor& fused, const Cut& cut) {
+    return is_scalar(fused) && !cut.stack && cut.rows.size() > 1 &&
+           std::all_of(cut.rows.begin(), cut.rows.end(), [](std::uint64_t rows) { return rows == 1; });
+  }
+
+  Result<void> place_all(const Record& record, std::size_t first, std::vector<LogicalTensor> parts, bool common,
+                         std::vector<std::optional<LogicalTensor>>& placed) const {
+    const auto indices = std::span(record.part_indices).subspan(first, parts.size());
+    const auto hashed = static_cast<std::uint32_t>(common ? *std::min_element(indices.begin(), indices.end()) : 0);
     for (std::size_t i = 0; i < parts.size(); ++i) {
       const std::uint64_t index = record.part_indices[first + i];
       const std::string& name = parts[i].name;
@@ -283,6 +296,7 @@ class RecordReader {
       if (name.empty() || name.size() > Limits{}.name_bytes || escape_text(name) != name) {
         return fail(bad(record_keys::kPartNames, "names of tensors", name));
       }
+      if (common && index != hashed) parts[i].copy_of = hashed;
       placed[index] = std::move(parts[i]);
     }
     return {};

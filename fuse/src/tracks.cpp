@@ -85,6 +85,9 @@ void OriginalHasher::add(const FileTracks& tracks, std::uint64_t begin, std::spa
 std::vector<ContentHash> OriginalHasher::take() const {
   std::vector<ContentHash> hashes;
   for (std::size_t i = 0; i < sums_.size(); i += 2) hashes.push_back({.low = sums_[i], .high = sums_[i + 1]});
+  if (proof_ != nullptr) {
+    for (const auto& [copy, of] : proof_->copies) hashes[copy] = hashes[of];
+  }
   return hashes;
 }
 

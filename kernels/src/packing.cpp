@@ -112,6 +112,13 @@ void put_blocks(const Packing& packing, const BlockRows& rows, bool in_file, std
   }
 }
 
+/// The plane of sixteen rows' factors; 0 where there is no row.
+void put_neutral_factors(std::size_t row_count, std::byte* plane) {
+  std::array<float, kTileRows> factors{};
+  std::fill_n(factors.begin(), row_count, 1.0F);
+  std::memcpy(plane, factors.data(), sizeof factors);
+}
+
 /// One tile of `row_count` rows of `file_row` bytes in the file.
 void pack_rows(const TensorType& type, const Packing& packing, const std::byte* rows, std::size_t row_count,
                std::size_t file_row, std::size_t blocks, std::byte* tile) {
@@ -133,8 +140,10 @@ void pack_rows(const TensorType& type, const Packing& packing, const std::byte* 
     }
     put_blocks(packing, in_file ? there : taken, in_file, block, blocks, tile);
   }
+  std::byte* const row_plane = tile + kTileRows * blocks * block_bytes;
+  if (packing.row_factors) return put_neutral_factors(row_count, row_plane);
   for (std::size_t row = 0; row < row_count; ++row) taken[row] = rows + row * file_row;
-  interleave(type.row_header_bytes, taken, 0, type.row_header_bytes, tile + kTileRows * blocks * block_bytes);
+  interleave(type.row_header_bytes, taken, 0, type.row_header_bytes, row_plane);
 }
 
 Result<void> check_sizes(const PackedShape& shape, std::size_t rows, std::size_t tile) {
@@ -164,8 +173,16 @@ Result<void> check_sizes(const PackedShape& shape, std::size_t rows, std::size_t
 bool can_compute(const TensorType& type) { return find_packing(type) != nullptr; }
 
 std::uint64_t PackedShape::tile_bytes() const {
-  if (type == nullptr || !can_compute(*type)) return 0;
-  return kTileRows * (type->row_header_bytes + std::uint64_t{blocks_of(*this)} * packed_block(*type).bytes);
+  const Packing* packing = type == nullptr ? nullptr : find_packing(*type);
+  if (packing == nullptr) return 0;
+  const std::uint64_t row_plane = packing->row_factors ? sizeof(float) : type->row_header_bytes;
+  return kTileRows * (std::uint64_t{blocks_of(*this)} * packed_block(*type).bytes + row_plane);
+}
+
+std::optional<std::uint64_t> PackedShape::factors_at() const {
+  const Packing* packing = type == nullptr ? nullptr : find_packing(*type);
+  if (packing == nullptr || !packing->row_factors) return std::nullopt;
+  return tile_bytes() - kTileRows * sizeof(float);
 }
 
 Result<void> pack_tile(const PackedShape& shape, std::span<const std::byte> rows, std::span<std::byte> tile) {

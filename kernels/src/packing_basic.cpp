@@ -60,7 +60,7 @@ constexpr Packing kPackings[] = {
     {"TQ1_0", {{{"digits_of_32", 0, 32, 4}, {"digits_of_16", 32, 16, 4}, {"digits_of_4", 48, 4, 4}, {"d", 52, 2, 2}}}},
     {"TQ2_0", kTq20, rearrange_pairs<kTq20>},
     {"MXFP4", {{{"nibbles", 1, 16, 4}, {"e", 0, 1, 1}}}},
-    {"NVFP4", {{{"nibbles", 4, 32, 4}, {"scales", 0, 4, 2}}}},
+    {"NVFP4", {{{"nibbles", 4, 32, 4}, {"scales", 0, 4, 2}}}, nullptr, true},
 };
 
 }  // namespace

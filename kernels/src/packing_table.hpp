@@ -33,6 +33,7 @@ struct Packing {
   std::string_view type;
   Regions regions{};
   RearrangeBlock rearrange = nullptr;
+  bool row_factors = false;  ///< such a plane, of floats that are no part of the file (PackedShape::factors_at)
 };
 
 /// The families of types, a file each: packing_basic.cpp and so on.

@@ -11,6 +11,7 @@
 #include "description.hpp"
 #include "gguf_fuse/loader/page_cache.hpp"
 #include "load.hpp"
+#include "matrix_scales.hpp"
 #include "model_state.hpp"
 #include "old_layouts.hpp"
 #include "placement.hpp"
@@ -29,7 +30,7 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
                                             .threads = state.options.threads,
                                             .control = &state.control(),
                                             .abandoned = &state.abandoned}));
-  GGUF_FUSE_CHECK(check_unit_scales(*state.map, state.description.path));
+  GGUF_FUSE_CHECK(apply_scales(*state.map, state.options.devices, state.description.path));
   report.header = state.report.header;
   return report;
 }

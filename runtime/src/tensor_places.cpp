@@ -21,7 +21,11 @@ constexpr std::size_t kNoChunk = ~std::size_t{0};
 TensorPlaces::TensorPlaces(const PlannedFile& file, const std::string& path,
                            const std::vector<std::shared_ptr<Device>>& devices)
     : file_(file), path_(path), devices_(devices), views_(views_of(file)), used_(views_.size()) {
-  for (std::size_t i = 0; i < views_.size(); ++i) index_.emplace(views_[i].name, i);
+  for (std::size_t i = 0; i < views_.size(); ++i) {
+    const TensorView& view = views_[i];
+    index_.emplace(view.name, i);
+    if (view.joined != nullptr && view.joined->stored) stored_fused_.emplace(file.tensors[view.tensor].name, i);
+  }
 }
 
 Error TensorPlaces::missing(const std::string& name) const {
@@ -249,15 +253,37 @@ Result<void> TensorPlaces::host_floats(const std::string& name, std::uint64_t co
   return {};
 }
 
-bool TensorPlaces::is_scale(std::string_view name) const {
-  constexpr std::string_view kScale = ".scale";
-  return name.ends_with(kScale) && has(std::string(name.substr(0, name.size() - kScale.size())) + ".weight");
+std::optional<TensorView> TensorPlaces::scaled_by(std::string_view name) const {
+  constexpr std::string_view kScale = ".scale", kWeight = ".weight";
+  if (!name.ends_with(kScale)) return std::nullopt;
+  const std::string weight = fmt::format("{}{}", name.substr(0, name.size() - kScale.size()), kWeight);
+  if (const auto fused = stored_fused_.find(weight); fused != stored_fused_.end()) {
+    TensorView whole = views_[fused->second];
+    // Where a part of another name has a scale, this one is that of the part which the whole is named after.
+    const auto& parts = whole.joined->parts;
+    const bool of_part = std::any_of(parts.begin(), parts.end(), [&](const Joined::Part& part) {
+      const std::string_view base = std::string_view(part.name).substr(0, part.name.size() - kWeight.size());
+      return part.name != weight && has(fmt::format("{}{}", base, kScale));
+    });
+    whole.rows = whole.stride;
+    if (!of_part) return whole;
+  }
+  const auto found = index_.find(weight);
+  return found == index_.end() ? std::nullopt : std::optional(views_[found->second]);
 }
 
-Result<void> TensorPlaces::place_unit_scale(const TensorView& view) {
-  std::string name(view.name);
-  auto& scale = *map_->unit_scales.emplace_back(std::make_unique<UnitScale>(UnitScale{.tensor = name, .values = {}}));
-  return host_floats(name, row_count(view.dims).value_or(0) * view.dims[0], scale.values);
+Result<void> TensorPlaces::place_scale(const TensorView& view, const TensorView& of) {
+  const std::uint64_t count = row_count(view.dims).value_or(0) * view.dims[0];
+  if (count != 1 && count != of.matrices) {
+    return fail({.code = ErrorCode::BadTensorShape,
+                 .path = path_,
+                 .subject = std::string(view.name),
+                 .expected = of.matrices == 1 ? "1 element" : fmt::format("1 or {} elements", of.matrices),
+                 .actual = std::to_string(count)});
+  }
+  auto& scale = *map_->scales.emplace_back(
+      std::make_unique<MatrixScale>(MatrixScale{.tensor = std::string(view.name), .of = of, .values = {}}));
+  return host_floats(scale.tensor, count, scale.values);
 }
 
 Result<void> TensorPlaces::allocate_chunks() {
@@ -284,8 +310,8 @@ Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(std::string_view archite
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (used_[i]) continue;
     std::string name(views_[i].name);
-    if (is_scale(name)) {
-      GGUF_FUSE_CHECK(place_unit_scale(views_[i]));
+    if (const auto of = scaled_by(name)) {
+      GGUF_FUSE_CHECK(place_scale(views_[i], *of));
     } else if (find_unneeded(name) != nullptr) {
       map_->left_out.push_back(std::move(name));
     } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -104,9 +105,9 @@ class TensorPlaces {
   [[nodiscard]] Result<void> place_experts(std::span<const ExpertSource> sources, const ExpertSizes& sizes,
                                            std::uint32_t most);
   void place_floats(const TensorView& view, std::uint64_t offset, const Buffer& out);
-  /// Beside a matrix of the file.
-  [[nodiscard]] bool is_scale(std::string_view name) const;
-  [[nodiscard]] Result<void> place_unit_scale(const TensorView& view);
+  /// What a tensor of this name multiplies, where it is a scale beside a matrix.
+  [[nodiscard]] std::optional<TensorView> scaled_by(std::string_view name) const;
+  [[nodiscard]] Result<void> place_scale(const TensorView& view, const TensorView& of);
   [[nodiscard]] Result<void> allocate_chunks();
 
   const PlannedFile& file_;
@@ -115,6 +116,7 @@ class TensorPlaces {
   std::vector<TensorView> views_;
   std::vector<bool> used_;  ///< of each view
   std::unordered_map<std::string_view, std::size_t> index_;
+  std::unordered_map<std::string_view, std::size_t> stored_fused_;  ///< first view of each tensor that came fused
   std::unique_ptr<WeightMap> map_ = std::make_unique<WeightMap>();
   std::vector<Chunk> chunks_;
   std::vector<Owner> owners_;

@@ -241,19 +241,6 @@ class Mapper {
 
 }  // namespace
 
-Result<void> check_unit_scales(const WeightMap& map, const std::string& path) {
-  for (const auto& scale : map.unit_scales) {
-    const auto other = std::find_if(scale->values.begin(), scale->values.end(), [](float value) { return value != 1; });
-    if (other == scale->values.end()) continue;
-    return fail({.code = ErrorCode::UnsupportedHyperparameter,
-                 .path = path,
-                 .subject = scale->tensor,
-                 .expected = "1, as kernels multiply by no scale beside a matrix",
-                 .actual = fmt::format("{}", *other)});
-  }
-  return {};
-}
-
 Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const std::string& path,
                                                const Hyperparameters& hyperparameters,
                                                const std::vector<std::shared_ptr<Device>>& devices,

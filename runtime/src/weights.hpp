@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "gguf_fuse/fuse/plan.hpp"
+#include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/experts.hpp"
 #include "hyperparameters.hpp"
@@ -57,9 +58,10 @@ struct LayerWeights {
   ExpertWeights experts;
 };
 
-/// A factor beside a matrix (`.scale`), which kernels compute without: known to be 1 once it is loaded.
-struct UnitScale {
+/// A factor beside a matrix (`.scale`), or one for each of a tensor's matrices; on the host, once it is loaded.
+struct MatrixScale {
   std::string tensor;
+  TensorView of;  ///< what it multiplies
   std::vector<float> values;
 };
 
@@ -88,11 +90,8 @@ struct WeightMap {
   Weights weights;
   std::vector<Placement> placements;  ///< by tensor, then row
   std::vector<std::string> left_out;  ///< tensors of the file that text is computed without
-  std::vector<std::unique_ptr<UnitScale>> unit_scales;
+  std::vector<std::unique_ptr<MatrixScale>> scales;
 };
-
-/// Of loaded weights. Errors: UnsupportedHyperparameter where a scale is not 1.
-[[nodiscard]] Result<void> check_unit_scales(const WeightMap& map, const std::string& path);
 
 /// Finds every tensor of the model in the plan (fused or not), checks its shape and type, and allocates its place.
 /// Errors: MissingTensor, BadTensorShape, UnsupportedType, UnsupportedArchitecture (a tensor that nothing computes

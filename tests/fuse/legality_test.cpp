@@ -70,6 +70,14 @@ TEST(Legality, ScalesForbid) {
               HasSubstr("has a .scale"));
 }
 
+TEST(Legality, ScalesOfRowsAreNoMatterToOurRuntime) {
+  EXPECT_EQ(
+      decision(RandomModel("llama").scale("attn_k").scale("attn_q", {}, "input_scale"), RuleId::Qkv, Target::GgufFuse),
+      "fused");
+  EXPECT_EQ(decision(RandomModel("granite_swa").scale("ffn_up_exps"), RuleId::GateUpExperts, Target::GgufFuse),
+            "fused");
+}
+
 TEST(Legality, ActivationsMustAgree) {
   const auto model = [](std::vector<std::pair<std::string, bool>> list) {
     return RandomModel("llama").prec_a4(std::move(list));

@@ -111,6 +111,13 @@ TEST_P(DecodeOnDevice, ReadsFloatsOfAnyLengthTimesAFactor) {
   for (std::size_t i = 0; i < got.size(); ++i) ASSERT_EQ(got[i], 1.5F * file.values[i]) << i;
 }
 
+TEST_P(DecodeOnDevice, MultipliesRowsByTheirFactors) {
+  if (!support::can_run(GetParam())) GTEST_SKIP() << "not on this device";
+  const support::FileMatrix file = support::random_matrix("NVFP4", 37, kColumns, 4);
+  ASSERT_EQ(file.factors.size(), 37U);
+  expect_rows(embedded(GetParam(), file, 1), file.values, *file.type);
+}
+
 // The AVX form of the dot product changes nothing in how weights are read.
 INSTANTIATE_TEST_SUITE_P(Variants, DecodeOnDevice,
                          testing::Values(support::Variant{Style::Vector, DotProduct::None},

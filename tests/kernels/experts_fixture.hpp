@@ -54,14 +54,9 @@ inline void pack_experts(const ExpertFiles& files, std::uint32_t first, std::uin
                          std::uint64_t stride, std::vector<std::byte>& out) {
   const PackedShape shape = files.shape();
   for (std::uint32_t i = 0; i < count; ++i) {
-    const FileMatrix& file = files.experts[first + i];
     for (std::uint32_t tile = 0; tile < shape.tiles(); ++tile) {
-      const std::size_t first_row = std::size_t{tile} * kTileRows;
-      const std::size_t rows = std::min<std::size_t>(kTileRows, file.rows - first_row);
-      const auto packed =
-          pack_tile(shape, std::span(file.bytes).subspan(first_row * file.row_bytes(), rows * file.row_bytes()),
-                    std::span(out).subspan(offset + i * stride + tile * shape.tile_bytes(), shape.tile_bytes()));
-      if (!packed) throw std::runtime_error(packed.error().message());
+      pack_tile_of(files.experts[first + i], tile,
+                   std::span(out).subspan(offset + i * stride + tile * shape.tile_bytes(), shape.tile_bytes()));
     }
   }
 }

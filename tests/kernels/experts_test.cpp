@@ -166,12 +166,14 @@ class Experts : public testing::TestWithParam<Variant> {
 };
 
 TEST_P(Experts, OfEveryKindOfType) {
-  std::vector<ExpertCase> cases = {{.gate = "Q4_K", .up = "Q4_1", .down = "Q8_0"}};
+  std::vector<ExpertCase> cases = {{.gate = "Q4_K", .up = "Q4_1", .down = "Q8_0"},
+                                   {.gate = "NVFP4", .up = "NVFP4", .down = "NVFP4", .columns = 192}};
   if (is_main()) {
     cases = {{.gate = "Q4_1", .up = "Q4_1", .down = "Q4_1", .columns = 96},
              {.gate = "Q8_0", .up = "Q8_0", .down = "Q8_0", .columns = 96},
              {.gate = "Q4_K", .up = "Q6_K", .down = "Q6_K"},
              {.gate = "MXFP4", .up = "MXFP4", .down = "MXFP4", .columns = 96},
+             {.gate = "NVFP4", .up = "NVFP4", .down = "NVFP4", .columns = 192},
              {.gate = "IQ4_NL", .up = "Q5_0", .down = "IQ4_NL", .columns = 96}};
   }
   for (ExpertCase& wanted : cases) {

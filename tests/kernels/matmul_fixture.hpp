@@ -19,6 +19,7 @@
 #include "support/paths.hpp"
 #include "support/random.hpp"
 #include "support/reference/matmul_reference.hpp"
+#include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -64,6 +65,7 @@ struct FileMatrix {
   std::uint32_t columns = 0;
   std::vector<std::byte> bytes{};
   std::vector<float> values{};
+  std::vector<float> factors{};  ///< of the rows, in the values already; empty: all 1
 
   [[nodiscard]] std::size_t row_bytes() const { return bytes.size() / rows; }
 };
@@ -87,6 +89,16 @@ inline std::vector<std::byte> reference_rows(std::string_view type, Random& rand
     rows.insert(rows.end(), more.begin(), more.end());
   }
   return rows;
+}
+
+/// Of a type whose rows have factors: random ones, some of them 0 or negative.
+inline void scale_rows(FileMatrix& matrix, Random& random) {
+  if (!PackedShape{.type = matrix.type, .rows = matrix.rows, .columns = matrix.columns}.factors_at()) return;
+  for (std::uint32_t row = 0; row < matrix.rows; ++row) {
+    const float factor = row % 7 == 3 ? 0 : 4 * random.uniform();
+    matrix.factors.push_back(factor);
+    for (std::uint32_t i = 0; i < matrix.columns; ++i) matrix.values[std::size_t{row} * matrix.columns + i] *= factor;
+  }
 }
 
 /// Random blocks of reference_rows(), below a random one of its row headers; values for activations of that kind.
@@ -114,20 +126,28 @@ inline FileMatrix random_matrix(std::string_view type, std::uint32_t rows, std::
         std::span(matrix.values).subspan(std::size_t{row} * columns, columns), kind);
     if (!decoded) throw std::runtime_error(decoded.error().message());
   }
+  scale_rows(matrix, random);
   return matrix;
+}
+
+/// Tile number `tile` of a matrix, packed, with its rows' factors.
+inline void pack_tile_of(const FileMatrix& file, std::uint32_t tile, std::span<std::byte> out) {
+  const PackedShape shape{.type = file.type, .rows = file.rows, .columns = file.columns};
+  const std::size_t first = std::size_t{tile} * kTileRows;
+  const std::size_t count = std::min<std::size_t>(kTileRows, file.rows - first);
+  value_of(pack_tile(shape, std::span(file.bytes).subspan(first * file.row_bytes(), count * file.row_bytes()), out));
+  if (file.factors.empty()) return;
+  std::memcpy(out.subspan(*shape.factors_at(), count * sizeof(float)).data(), file.factors.data() + first,
+              count * sizeof(float));
 }
 
 /// Packed, on the device, `offset` bytes behind the start of its buffer.
 inline Matrix upload(const Device& device, const FileMatrix& file, std::uint64_t offset = 0) {
   Matrix matrix{.offset = offset, .shape = {.type = file.type, .rows = file.rows, .columns = file.columns}};
   std::vector<std::byte> packed(offset + matrix.shape.bytes(), std::byte{0x5a});
+  const std::uint64_t bytes = matrix.shape.tile_bytes();
   for (std::uint32_t tile = 0; tile < matrix.shape.tiles(); ++tile) {
-    const std::size_t first = std::size_t{tile} * kTileRows;
-    const std::size_t count = std::min<std::size_t>(kTileRows, file.rows - first);
-    const auto done =
-        pack_tile(matrix.shape, std::span(file.bytes).subspan(first * file.row_bytes(), count * file.row_bytes()),
-                  std::span(packed).subspan(offset + tile * matrix.shape.tile_bytes(), matrix.shape.tile_bytes()));
-    if (!done) throw std::runtime_error(done.error().message());
+    pack_tile_of(file, tile, std::span(packed).subspan(offset + tile * bytes, bytes));
   }
   matrix.buffer = buffer_of(device, packed);
   return matrix;

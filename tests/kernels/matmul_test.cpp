@@ -173,11 +173,11 @@ class Product {
   std::vector<float> bias_;
 };
 
-/// All types where it matters most; elsewhere one set with a scale every 32 elements and one with some every 16. That
-/// every style reads every type is DecodeOnDevice's to test.
+/// All types where it matters most; elsewhere one set with a scale every 32 elements, one with some every 16, and one
+/// whose rows have factors. That every style reads every type is DecodeOnDevice's to test.
 std::vector<TypeSet> sets_of(const Variant& variant) {
   if (variant.dot != DotProduct::None && variant.dot != DotProduct::VnniAvx) return quantised_sets();
-  return {{{"Q5_0", "IQ4_NL"}, 96}, {{"Q3_K", "Q4_K"}, 512}};
+  return {{{"Q5_0", "IQ4_NL"}, 96}, {{"Q3_K", "Q4_K"}, 512}, {{"NVFP4"}, 192}};
 }
 
 std::vector<FileMatrix> files_of(const TypeSet& set, Activations kind) {

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <set>
 #include <string>
@@ -57,12 +58,33 @@ TEST(Packing, EveryTypeThatKernelsComputeWithHasReferenceData) {
   EXPECT_EQ(known, expected);
 }
 
+/// What of a tile comes from the file's bytes: all but the factors of its rows, which are its end.
+std::size_t bytes_of_file(const PackedShape& shape) { return shape.factors_at().value_or(shape.tile_bytes()); }
+
 TEST(Packing, ATileTakesTheBytesOfItsSixteenRows) {
   for (const TensorType* type : support::computable_types()) {
     const PackedShape shape = two_blocks(*type, 33);
-    EXPECT_EQ(shape.tile_bytes(), 16 * row_bytes(*shape.type, shape.columns).value()) << type->name;
+    EXPECT_EQ(bytes_of_file(shape), 16 * row_bytes(*shape.type, shape.columns).value()) << type->name;
     EXPECT_EQ(shape.bytes(), 3 * shape.tile_bytes()) << type->name;
   }
+}
+
+// A file has them beside the matrix, if at all.
+TEST(Packing, OnlyRowsOfNvfp4HaveFactorsAndTheyAreOne) {
+  for (const TensorType* type : support::computable_types()) {
+    const PackedShape shape = two_blocks(*type, 16);
+    ASSERT_EQ(shape.factors_at().has_value(), type->name == "NVFP4") << type->name;
+    if (!shape.factors_at()) continue;
+    ASSERT_EQ(shape.tile_bytes(), *shape.factors_at() + 16 * sizeof(float));
+    const std::vector<std::byte> rows = random_rows(shape, 11, 3);
+    std::vector<float> factors(16);
+    std::memcpy(factors.data(), pack(shape, rows).data() + *shape.factors_at(), 16 * sizeof(float));
+    std::vector<float> expected(16, 0.0F);
+    std::fill_n(expected.begin(), 11, 1.0F);
+    EXPECT_EQ(factors, expected);
+  }
+  EXPECT_FALSE(PackedShape{}.factors_at());
+  EXPECT_FALSE((PackedShape{.type = find_tensor_type("Q8_1"), .rows = 16, .columns = 32}.factors_at()));
 }
 
 TEST(Packing, EveryBitHasOnePlaceOfItsOwn) {
@@ -95,7 +117,7 @@ TEST(Packing, RowsDoNotMix) {
       const std::vector<std::byte> some =
           pack(shape, {rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(count * row)});
       std::size_t kept = 0;
-      for (std::size_t i = 0; i < all.size(); ++i) {
+      for (std::size_t i = 0; i < bytes_of_file(shape); ++i) {
         ASSERT_TRUE(some[i] == all[i] || some[i] == std::byte{0}) << type->name << " byte " << i;
         if (some[i] == all[i]) ++kept;
       }

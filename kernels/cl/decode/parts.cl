@@ -2,7 +2,7 @@
 // What decode includes are made of (docs/kernels.md). q[j] holds elements 4j .. 4j + 3 of a group of 32, one a byte.
 
 // Where the sixteen rows' parts of a region (packing_table.hpp) lie that belong to a block or to a group of 32, and the
-// scales at the starts of rows. `tile`, `groups` and `group` are decode()'s.
+// scales at the starts of rows, or their factors. `tile`, `groups` and `group` are decode()'s.
 #define OF_BLOCK(region) \
   (tile + TILE_ROWS * (FIRST_OF_##region * (groups / BLOCK_GROUPS) + BYTES_OF_##region * (group / BLOCK_GROUPS)))
 #define OF_GROUP(region) \

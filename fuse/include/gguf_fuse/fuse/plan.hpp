@@ -11,6 +11,7 @@
 #include "gguf_fuse/fuse/proof.hpp"
 #include "gguf_fuse/fuse/reason.hpp"
 #include "gguf_fuse/fuse/rules.hpp"
+#include "gguf_fuse/fuse/scales.hpp"
 #include "gguf_fuse/fuse/targets.hpp"
 #include "gguf_fuse/loader/model.hpp"
 
@@ -91,11 +92,12 @@ struct FuseOptions {
   bool gate_up = true;
   bool qkv = true;
   std::optional<std::pair<std::uint32_t, std::uint32_t>> layers{};  ///< first and last layer, inclusive
+  ScaleValues scales{};  ///< of read_scales(): without them scales are not known to be equal
   SplitOptions split{};
 };
 
-/// Plans a fused copy: a pure function of the headers. A file that was fused before is planned from its original
-/// tensors, so fusing again for another target needs no unfuse in between. A layer whose metadata a
+/// Plans a fused copy: a pure function of the headers and the options' scales. A file that was fused before is planned
+/// from its original tensors, so fusing again for another target needs no unfuse in between. A layer whose metadata a
 /// rule does not understand is kept as it is, with the reason in its decision. Errors: BadRecord, MissingKey and
 /// WrongValueType (of keys that have to be rewritten), SizeOverflow, InvalidArgument (a model without files).
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Plan> plan_fuse(const ModelInfo& model, const FuseOptions& options = {});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gguf_fuse/fuse/namespace.hpp"
@@ -53,6 +54,8 @@ struct OriginalProof {
   std::vector<FileTracks> outputs{};      ///< for each file of the plan
   std::vector<FileTracks> sources{};      ///< for each file of the model
   std::vector<ContentHash> expected{};    ///< unfuse: what the record says of `tensors`; fuse: empty
+  /// Tensors, each with the one whose bytes are known to be its own: where one is stored, only that one is hashed.
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> copies{};
   bool big_endian = false;
   /// Fuse: where, in the header of the first file, complete_record() puts what was found: a byte each that says that
   /// there are hashes, and whether the padding is zero; and the hashes.

@@ -62,7 +62,8 @@ struct Rule {
   std::string_view length_key{};  ///< EqualStated: `ARCH.` and this is the key of a part's rows
   /// Where that is not stated: keys whose product it is.
   std::array<std::string_view, 2> length_factors{};
-  bool own_in_recurrent = false;                 ///< a recurrent layer's tensor of the result's name is another thing
+  bool one_scale = false;         ///< llama.cpp multiplies the result by one scale, where its parts have equal ones
+  bool own_in_recurrent = false;  ///< a recurrent layer's tensor of the result's name is another thing
   Support ArchitectureRow::*mainline = nullptr;  ///< where llama.cpp reads it fused; null: nowhere
   Support ArchitectureRow::*ik = nullptr;        ///< where ik_llama.cpp does; null: nowhere
 
