@@ -174,21 +174,21 @@ class Relation {
 
   /// Copies stand behind the tensor that they have in common.
   [[nodiscard]] std::vector<PlannedFile> take() {
-    for (auto& [file, copy] : copies_) {
-      auto& tensors = files_[file].tensors;
-      tensors.insert(behind(tensors, copy.offset), std::move(copy));
+    for (auto& [file, copy] : copies_) files_[file].tensors.push_back(std::move(copy));
+    for (PlannedFile& file : files_) {
+      std::stable_sort(file.tensors.begin(), file.tensors.end(),
+                       [](const PlannedTensor& a, const PlannedTensor& b) { return a.offset < b.offset; });
     }
     return std::move(files_);
   }
 
  private:
   PlannedTensor& tensor_at(std::uint32_t file, std::uint64_t offset) {
-    return *(behind(files_[file].tensors, offset) - 1);
-  }
-
-  static std::vector<PlannedTensor>::iterator behind(std::vector<PlannedTensor>& tensors, std::uint64_t offset) {
-    return std::upper_bound(tensors.begin(), tensors.end(), offset,
-                            [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
+    auto& tensors = files_[file].tensors;
+    const auto after =
+        std::upper_bound(tensors.begin(), tensors.end(), offset,
+                         [](std::uint64_t wanted, const PlannedTensor& tensor) { return wanted < tensor.offset; });
+    return *(after - 1);
   }
 
   std::vector<PlannedFile> files_;

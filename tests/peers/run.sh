@@ -90,6 +90,10 @@ logits same "$gemma3" "$work/gemma3.gguf" --label 'Gemma 3 270M Q4_K_M'
 for kind in llama granite_swa; do
   logits same "$work/$kind.gguf" "$work/$kind.fused.gguf" --label "SmolLM2 x 8, $kind"
 done
+scales=(--scale attn_q=0.25 --scale attn_k=0.25 --scale attn_v=0.25 --scale ffn_down=0.5)
+"$bin/gguf-random-model" llama "$work/scaled.gguf" --vocabulary 260 --wide --type NVFP4 "${scales[@]}"
+fused "$work/scaled.gguf" "$work/scaled.fused.gguf" attn_qkv.weight attn_qkv.scale
+logits same "$work/scaled.gguf" "$work/scaled.fused.gguf" --floats --label 'random llama of NVFP4, with equal scales'
 logits same "$work/llama.gguf" "$work/unstacked.fused.gguf" --label 'SmolLM2 x 8, llama, from a tensor for each expert'
 for architecture in $("$bin/gguf-random-model" --list); do
   "$bin/gguf-random-model" "$architecture" "$work/random.gguf" --layers 4 --vocabulary 260

@@ -23,6 +23,7 @@ constexpr std::string_view kUsage =
     "  --layers N  --experts N  --vocabulary N  --seed S  --alignment N  --version 2|3\n"
     "  --type TYPE           of all matrices       --type PART=TYPE   of one part, e.g. attn_v=Q6_K\n"
     "  --bias PART           --scale PART          --drop PART        in all layers\n"
+    "  --scale PART=VALUE    of equal ones\n"
     "  --wide                rows of 256, so that every type fits\n"
     "  --unstacked           a tensor for each expert\n"
     "  --big-endian          --unpadded-end\n"
@@ -55,7 +56,9 @@ void apply(support::RandomModel& model, std::string_view option, std::string_vie
   if (option == "--alignment") return void(model.alignment(number<std::uint64_t>(value)));
   if (option == "--version") return void(model.version(number<std::uint32_t>(value)));
   if (option == "--bias") return void(model.bias(value));
-  if (option == "--scale") return void(model.scale(value));
+  if (option == "--scale" && equals == std::string_view::npos) return void(model.scale(value));
+  if (option == "--scale")
+    return void(model.scale(value.substr(0, equals), {}, "scale", number<float>(value.substr(equals + 1))));
   if (option == "--drop") return void(model.drop(value));
   if (option != "--type") throw std::invalid_argument("unknown option " + std::string(option));
   if (equals == std::string_view::npos) return void(model.type(value));
