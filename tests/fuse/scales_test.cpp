@@ -44,7 +44,8 @@ RandomModel scaled(RandomModel model = small()) {
 }
 
 Plan plan_of(const RandomModel& random, FuseOptions options = {}) {
-  Model model = model_of(random.build());
+  const Bytes file = random.build();
+  Model model = model_of(file);
   options.scales = value_of(read_scales(model));
   return value_of(plan_fuse(model.info, options));
 }

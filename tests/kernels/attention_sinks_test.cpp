@@ -2,6 +2,7 @@
 // Attention sinks, and sequences that are split into parts: of those only one may count a sink.
 #include <gtest/gtest.h>
 
+#include "../../kernels/src/attention_program.hpp"
 #include "attention_layer.hpp"
 
 namespace gguf_fuse::kernels {
@@ -114,13 +115,7 @@ TEST_P(AttentionSinks, PartsWithoutPositions) {
     layer.store(1);
     const std::vector<double> expected = layer.expected({.max_tokens = 1}, kSinks);
     const bool vector = GetParam() == Style::Vector;
-    auto program = support::value_of(device_.program({.file = "attention.cl",
-                                                      .defines = {{vector ? "STYLE_VECTOR" : "STYLE_GROUP", ""},
-                                                                  {"DOT_NONE", ""},
-                                                                  {"HEAD_SIZE", "64"},
-                                                                  {"GROUP_ROWS", "3"},
-                                                                  {"CACHE_K", "0"},
-                                                                  {"CACHE_V", "0"}}}));
+    const auto program = support::value_of(detail::attention_program(device_, layer.cache().shape));
     const std::size_t lanes = vector ? 1 : 64;
     const Buffer out = support::zeros(device_, layer.q().bytes());
     const Buffer partial = support::zeros(device_, (16 + kParts * 9 * 66) * sizeof(float));
