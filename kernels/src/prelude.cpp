@@ -102,8 +102,8 @@ std::string make_prelude() {
 }  // namespace
 
 std::string_view prelude() {
-  static const std::string text = make_prelude();
-  return text;
+  static const std::string kText = make_prelude();
+  return kText;
 }
 
 }  // namespace gguf_fuse::kernels::detail
