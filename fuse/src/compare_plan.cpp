@@ -30,7 +30,7 @@ class Matcher {
     if (layer && take_common(*layer, tensor, tensors)) return;
     for (const Rule& rule : rules()) {
       for (const std::string_view attribute : {"weight", "bias"}) {
-        if (!layer || tensor.name != full_name(*layer, rule.result, attribute)) continue;
+        if (!layer || tensor.name != tensor_name(*layer, rule.result, attribute)) continue;
         Cut cut{.rows = {}, .along_elements = attribute == "bias", .stack = rule.axis == Axis::Matrices};
         const std::vector<std::string> names = part_names(rule, *layer, attribute);
         if (!find_rows(rule, *layer, names, cut) || !fits(tensor, cut)) continue;
@@ -48,7 +48,8 @@ class Matcher {
   bool take_common(std::uint32_t layer, const LogicalTensor& tensor, std::vector<LogicalTensor>& tensors) const {
     for (const Rule& rule : rules()) {
       for (const std::string_view attribute : kScales) {
-        if (!rule.one_scale || tensor.name != full_name(layer, rule.result, attribute) || !is_scalar(tensor)) continue;
+        if (!rule.one_scale || tensor.name != tensor_name(layer, rule.result, attribute) || !is_scalar(tensor))
+          continue;
         const std::vector<std::string> names = part_names(rule, layer, attribute);
         if (!std::all_of(names.begin(), names.end(),
                          [&](const std::string& name) { return others_.contains(name) && !own_.contains(name); }))
@@ -62,19 +63,15 @@ class Matcher {
     return false;
   }
 
-  static std::string full_name(std::uint32_t layer, std::string_view base, std::string_view attribute) {
-    return fmt::format("blk.{}.{}.{}", layer, base, attribute);
-  }
-
   [[nodiscard]] std::vector<std::string> part_names(const Rule& rule, std::uint32_t layer,
                                                     std::string_view attribute) const {
     std::vector<std::string> names;
     if (!rule.numbered()) {
-      for (const std::string_view part : rule.part_names()) names.push_back(full_name(layer, part, attribute));
+      for (const std::string_view part : rule.part_names()) names.push_back(tensor_name(layer, part, attribute));
       return names;
     }
     for (std::size_t i = 0;; ++i) {
-      std::string name = full_name(layer, fmt::format("{}.{}", rule.parts[0], i), attribute);
+      std::string name = tensor_name(layer, fmt::format("{}.{}", rule.parts[0], i), attribute);
       if (!others_.contains(name)) return names;
       names.push_back(std::move(name));
     }
@@ -95,7 +92,7 @@ class Matcher {
     const std::string_view attribute = cut.along_elements ? "bias" : "weight";
     for (std::size_t i = 0; i < names.size(); ++i) {
       // A file may hold a tensor both ways; then each has its own counterpart.
-      if (names[i] != full_name(layer, rule.result, attribute) && own_.contains(names[i])) return false;
+      if (names[i] != tensor_name(layer, rule.result, attribute) && own_.contains(names[i])) return false;
       auto found = others_.find(names[i]);
       if (found == others_.end() && !rule.numbered()) found = find_stacked(layer, rule.parts[i], attribute);
       if (found == others_.end()) return false;
@@ -108,7 +105,7 @@ class Matcher {
                                                          std::string_view attribute) const {
     for (const Rule& rule : rules()) {
       if (rule.numbered() && rule.result == base)
-        return others_.find(full_name(layer, fmt::format("{}.0", rule.parts[0]), attribute));
+        return others_.find(tensor_name(layer, fmt::format("{}.0", rule.parts[0]), attribute));
     }
     return others_.end();
   }

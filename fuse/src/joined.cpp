@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "joined.hpp"
 
-#include <fmt/format.h>
-
 namespace gguf_fuse::fuse::detail {
 namespace {
 
@@ -25,8 +23,8 @@ Joined joined(const Rule& rule, std::uint32_t layer, bool of_elements, const Log
       result.unknown = because<ReasonCode::CutInGroup>();
   }
   for (std::size_t i = 0; i < rule.part_names().size(); ++i) {
-    result.parts.push_back({.name = fmt::format("blk.{}.{}.{}", layer, rule.parts[i], result.attribute()),
-                            .rows = result.unknown ? 0 : cut->rows[i]});
+    result.parts.push_back(
+        {.name = tensor_name(layer, rule.parts[i], result.attribute()), .rows = result.unknown ? 0 : cut->rows[i]});
   }
   return result;
 }

@@ -61,6 +61,8 @@ class ModelView {
   std::set<std::string_view> precise_;
 };
 
+/// `blk.LAYER.base.attribute`.
+[[nodiscard]] std::string tensor_name(std::uint32_t layer, std::string_view base, std::string_view attribute);
 /// The number in `blk.N.`, when the name starts so.
 [[nodiscard]] std::optional<std::uint32_t> layer_of(std::string_view name);
 

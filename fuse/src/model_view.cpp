@@ -60,6 +60,10 @@ std::optional<std::uint32_t> layer_of(std::string_view name) {
   return canonical ? std::optional(layer) : std::nullopt;
 }
 
+std::string tensor_name(std::uint32_t layer, std::string_view base, std::string_view attribute) {
+  return fmt::format("blk.{}.{}.{}", layer, base, attribute);
+}
+
 void note_lost_record(const LogicalModel& logical, Plan& plan) {
   if (logical.lost_key.empty()) return;
   plan.warnings.push_back(because<ReasonCode::RecordLost>(logical.lost_key));
@@ -98,7 +102,7 @@ std::optional<Value> ModelView::find_key(std::string_view key) const {
 }
 
 const LogicalTensor* ModelView::find(std::uint32_t layer, std::string_view base, std::string_view attribute) const {
-  const auto found = index_.find(fmt::format("blk.{}.{}.{}", layer, base, attribute));
+  const auto found = index_.find(tensor_name(layer, base, attribute));
   return found != index_.end() ? found->second : nullptr;
 }
 

@@ -129,7 +129,7 @@ class FusePlanner {
 
   // Whether the record of the input has this fusion, too, by itself or within a later one.
   [[nodiscard]] bool fused_before(const Decision& decision) const {
-    std::string name = fmt::format("blk.{}.{}.weight", decision.layer, decision.result);
+    std::string name = tensor_name(decision.layer, decision.result, "weight");
     for (auto next = fusions_.part_of.find(name); next != fusions_.part_of.end(); next = fusions_.part_of.find(name))
       name = next->second;
     return recorded_.contains(name);

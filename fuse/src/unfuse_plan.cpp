@@ -80,7 +80,7 @@ class UnfusePlanner {
           return because<ReasonCode::PartThere>(part, attribute, rule.result);
       }
     }
-    for (const std::string_view attribute : {"scale", "input_scale"}) {
+    for (const std::string_view attribute : kScales) {
       if (view_.find(layer, rule.result, attribute) != nullptr)
         return because<ReasonCode::OwnScale>(rule.result, attribute);
     }
@@ -91,7 +91,7 @@ class UnfusePlanner {
                   std::string_view attribute, Decision& decision) {
     std::vector<std::string> names;
     for (const std::string_view part : rule.part_names()) {
-      names.push_back(fmt::format("blk.{}.{}.{}", layer, part, attribute));
+      names.push_back(tensor_name(layer, part, attribute));
       if (attribute == "weight") decision.parts.emplace_back(part);
     }
     std::vector<LogicalTensor>& parts = parts_[fused.index];
@@ -155,7 +155,7 @@ std::vector<Decision> recorded_decisions(const ModelInfo& model, const LogicalMo
     const auto layer = layer_of(fusion.name);
     if (!layer || !fusion.name.ends_with(".weight")) continue;
     for (const Rule& rule : rules()) {
-      if (fusion.name != fmt::format("blk.{}.{}.weight", *layer, rule.result)) continue;
+      if (fusion.name != tensor_name(*layer, rule.result, "weight")) continue;
       Decision decision{.rule = rule.id,
                         .layer = *layer,
                         .reason = because<ReasonCode::ByRecord>(),

@@ -7,21 +7,12 @@
 #include <map>
 #include <set>
 
-#include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/loader/file_type.hpp"
 
 namespace gguf_fuse::runtime::detail {
 namespace {
 
 bool is_experts(std::string_view name) { return name.find("_exps.") != std::string_view::npos; }
-
-std::map<std::string_view, Dimensions> tensors_of(const ModelInfo& info) {
-  std::map<std::string_view, Dimensions> tensors;
-  for (const Container& shard : info.shards) {
-    for (const TensorInfo& tensor : shard.tensors) tensors.emplace(tensor.name, tensor.dims);
-  }
-  return tensors;
-}
 
 ModelDescription::Fused count_fused(const PlannedFile& file) {
   ModelDescription::Fused fused;
@@ -56,11 +47,11 @@ std::string quantisation_of(const ModelInfo& info, const TypeBytes& by_type) {
 }
 
 /// What the weights take, and what one token reads of them.
-TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescription& result) {
+TypeBytes count_bytes(std::span<const TensorView> views, const WeightMap& map, ModelDescription& result) {
   std::set<std::size_t> loaded;
   for (const Placement& placement : map.placements) loaded.insert(placement.tensor);
   TypeBytes by_type;
-  for (const TensorView& view : views_of(file)) {
+  for (const TensorView& view : views) {
     if (!loaded.contains(view.tensor)) continue;
     const std::uint64_t rows = row_count(view.dims).value_or(0);
     result.parameters += rows * view.dims[0];
@@ -76,24 +67,30 @@ TypeBytes count_bytes(const PlannedFile& file, const WeightMap& map, ModelDescri
 
 }  // namespace
 
-FuseOptions with_stored(const ModelInfo& info, const FuseOptions& asked) {
+std::set<std::string_view> stored_names(const ModelInfo& info) {
+  std::set<std::string_view> names;
+  for (const Container& shard : info.shards) {
+    for (const TensorInfo& tensor : shard.tensors) names.insert(tensor.name);
+  }
+  return names;
+}
+
+FuseOptions with_stored(const std::set<std::string_view>& names, const FuseOptions& asked) {
   FuseOptions options = asked;
-  const auto tensors = tensors_of(info);
   for (const Rule& rule : rules()) {
-    if (rule.result_is_part()) continue;
+    if (!rule.name_tells()) continue;
     const std::string ending = fmt::format(".{}.weight", rule.result);
-    const bool stored = std::any_of(tensors.begin(), tensors.end(),
-                                    [&ending](const auto& tensor) { return tensor.first.ends_with(ending); });
+    const bool stored =
+        std::any_of(names.begin(), names.end(), [&ending](std::string_view name) { return name.ends_with(ending); });
     options.*rule.family->chosen = options.*rule.family->chosen || stored;
   }
   return options;
 }
 
-std::vector<std::string> all_names(const ModelInfo& info, const PlannedFile& file) {
-  std::set<std::string> names;
-  for (const auto& [name, dims] : tensors_of(info)) names.emplace(name);
+std::vector<std::string> all_names(std::set<std::string_view> names, const PlannedFile& file,
+                                   std::span<const TensorView> views) {
   for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
-  for (const TensorView& view : views_of(file)) names.emplace(view.name);
+  for (const TensorView& view : views) names.insert(view.name);
   return {names.begin(), names.end()};
 }
 
@@ -118,15 +115,15 @@ std::vector<std::string> not_fused(const Plan& plan, const FuseOptions& asked) {
   return lines;
 }
 
-ModelDescription describe(const PlannedFile& file, const ModelInfo& info, const Hyperparameters& hp,
-                          const WeightMap& map, const std::string& path) {
+ModelDescription describe(const PlannedFile& file, std::span<const TensorView> views, const ModelInfo& info,
+                          const Hyperparameters& hp, const WeightMap& map, const std::string& path) {
   ModelDescription result{.path = path, .architecture = std::string(hp.architecture->name)};
   if (const auto name = info.metadata().find("general.name")) {
     result.name = escape_text(name->as_string().value_or(""));
   }
   result.experts = hp.experts.router.experts;
   result.experts_used = hp.experts.router.used;
-  result.quantisation = quantisation_of(info, count_bytes(file, map, result));
+  result.quantisation = quantisation_of(info, count_bytes(views, map, result));
   result.fused = count_fused(file);
   result.layers = static_cast<std::uint32_t>(hp.layers.size());
   result.embedding = hp.embedding;

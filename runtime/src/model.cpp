@@ -68,18 +68,21 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
                  .actual = "a big-endian one",
                  .hint = "convert it with gguf-py's gguf_convert_endian.py MODEL little"});
   }
-  GGUF_FUSE_CHECK(check_kind_and_layout(info, path));
+  const std::set<std::string_view> names = stored_names(info);
+  GGUF_FUSE_CHECK(check_kind_and_layout(info, names, path));
   GGUF_FUSE_ASSIGN(state->hyperparameters, read_hyperparameters(info.metadata(), path));
   const FuseOptions asked{
       .target = Target::GgufFuse, .gate_up = state->options.fuse_gate_up, .qkv = state->options.fuse_qkv};
-  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, with_stored(info, asked)));
+  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, with_stored(names, asked)));
   GGUF_FUSE_CHECK(check_stacks(state->plan, path));
   const PlannedFile& file = state->plan.files.front();
+  const std::vector<TensorView> views = views_of(file);
   const auto& devices = state->options.devices;
-  GGUF_FUSE_ASSIGN(state->places, place_blocks(state->hyperparameters.layers.size(), devices.size(),
-                                               state->options.split, state->options.overrides, all_names(info, file)));
-  GGUF_FUSE_ASSIGN(state->map, map_weights(file, path, state->hyperparameters, devices, state->places));
-  state->description = describe(file, info, state->hyperparameters, *state->map, path);
+  GGUF_FUSE_ASSIGN(state->places,
+                   place_blocks(state->hyperparameters.layers.size(), devices.size(), state->options.split,
+                                state->options.overrides, all_names(names, file, views)));
+  GGUF_FUSE_ASSIGN(state->map, map_weights(file, views, path, state->hyperparameters, devices, state->places));
+  state->description = describe(file, views, info, state->hyperparameters, *state->map, path);
   state->description.idle_overrides = state->places.idle;
   state->description.not_fused = not_fused(state->plan, asked);
   state->description.notes = left_out_lines(state->map->left_out);

@@ -4,21 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
 #include "gguf_fuse/loader/file_kind.hpp"
 #include "gguf_fuse/runtime/architecture.hpp"
 
 namespace gguf_fuse::runtime::detail {
 namespace {
-
-std::set<std::string_view> names_of(const ModelInfo& info) {
-  std::set<std::string_view> names;
-  for (const Container& shard : info.shards) {
-    for (const TensorInfo& tensor : shard.tensors) names.insert(tensor.name);
-  }
-  return names;
-}
 
 Error old_layout(const std::string& path, std::string_view tensor, std::string expected, std::string actual,
                  std::string hint) {
@@ -38,9 +29,9 @@ bool is_latent(const Metadata& metadata) {
 
 }  // namespace
 
-Result<void> check_kind_and_layout(const ModelInfo& info, const std::string& path) {
+Result<void> check_kind_and_layout(const ModelInfo& info, const std::set<std::string_view>& names,
+                                   const std::string& path) {
   if (const auto kind = other_than_model(info)) return fail(not_a_model(*kind, path));
-  const std::set<std::string_view> names = names_of(info);
   const bool whole = names.contains("blk.0.attn_kv_b.weight") && !names.contains("blk.0.attn_k_b.weight");
   if (whole && is_latent(info.metadata())) {
     return fail(

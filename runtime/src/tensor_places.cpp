@@ -18,9 +18,9 @@ constexpr std::size_t kNoChunk = ~std::size_t{0};
 
 }  // namespace
 
-TensorPlaces::TensorPlaces(const PlannedFile& file, const std::string& path,
+TensorPlaces::TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path,
                            const std::vector<std::shared_ptr<Device>>& devices)
-    : file_(file), path_(path), devices_(devices), views_(views_of(file)), used_(views_.size()) {
+    : file_(file), path_(path), devices_(devices), views_(views), used_(views.size()) {
   for (std::size_t i = 0; i < views_.size(); ++i) {
     const TensorView& view = views_[i];
     index_.emplace(view.name, i);

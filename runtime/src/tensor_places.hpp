@@ -19,11 +19,12 @@ namespace gguf_fuse::runtime::detail {
 /// OpenClFailed.
 class TensorPlaces {
  public:
-  TensorPlaces(const PlannedFile& file, const std::string& path, const std::vector<std::shared_ptr<Device>>& devices);
+  /// `views` are those of the file.
+  TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path,
+               const std::vector<std::shared_ptr<Device>>& devices);
 
   /// Where the next places are.
   void use_device(std::size_t device) { device_ = devices_[device].get(); }
-  [[nodiscard]] std::span<const TensorView> views() const { return views_; }
   [[nodiscard]] Weights& weights() { return map_->weights; }
 
   [[nodiscard]] bool has(std::string_view name) const { return index_.contains(name); }
@@ -113,7 +114,7 @@ class TensorPlaces {
   const PlannedFile& file_;
   const std::string& path_;
   const std::vector<std::shared_ptr<Device>>& devices_;
-  std::vector<TensorView> views_;
+  std::span<const TensorView> views_;
   std::vector<bool> used_;  ///< of each view
   std::unordered_map<std::string_view, std::size_t> index_;
   std::unordered_map<std::string_view, std::size_t> stored_fused_;  ///< first view of each tensor that came fused

@@ -241,12 +241,12 @@ class Mapper {
 
 }  // namespace
 
-Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const std::string& path,
-                                               const Hyperparameters& hyperparameters,
+Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, std::span<const TensorView> views,
+                                               const std::string& path, const Hyperparameters& hyperparameters,
                                                const std::vector<std::shared_ptr<Device>>& devices,
                                                const BlockDevices& places) {
-  TensorPlaces tensors(file, path, devices);
-  const LayerParts parts(tensors.views(), path, hyperparameters);
+  TensorPlaces tensors(file, views, path, devices);
+  const LayerParts parts(views, path, hyperparameters);
   GGUF_FUSE_CHECK(Mapper(tensors, parts, path, hyperparameters, places).map());
   GGUF_FUSE_ASSIGN(auto map, tensors.finish(hyperparameters.architecture->name));
   // Owners are told by finish(), so a shared matrix is copied behind it.

@@ -96,7 +96,8 @@ struct WeightMap {
 /// Finds every tensor of the model in the plan (fused or not), checks its shape and type, and allocates its place.
 /// Errors: MissingTensor, BadTensorShape, UnsupportedType, UnsupportedArchitecture (a tensor that nothing computes
 /// with), OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
-[[nodiscard]] Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, const std::string& path,
+[[nodiscard]] Result<std::unique_ptr<WeightMap>> map_weights(const PlannedFile& file, std::span<const TensorView> views,
+                                                             const std::string& path,
                                                              const Hyperparameters& hyperparameters,
                                                              const std::vector<std::shared_ptr<Device>>& devices,
                                                              const BlockDevices& places);

@@ -27,11 +27,6 @@ RandomModel llama() {
   return RandomModel("llama").layers(1).embedding(32).heads(2, 1, 16).feed_forward(32).vocabulary(4);
 }
 
-Bytes fused_file(const Bytes& file) {
-  Model model = model_of(file);
-  return run_plan(value_of(plan_fuse(model.info)), model).front();
-}
-
 struct Lie {
   std::string key;
   Write write;
@@ -115,7 +110,7 @@ std::vector<Lie> lies() {
 TEST(HostileRecord, LiesAreRefused) {
   // With an alignment of its own, so that a record can lie about it.
   const Bytes honest =
-      fused_file(llama().keys([](HeaderWriter& writer) { writer.add_u32("general.alignment", 32); }).build());
+      support::fuse(llama().keys([](HeaderWriter& writer) { writer.add_u32("general.alignment", 32); }).build());
   ASSERT_TRUE(plan_unfuse(model_of(honest).info));
   std::size_t number = 0;
   for (const Lie& one : lies()) {
@@ -132,7 +127,7 @@ TEST(HostileRecord, LiesAreRefused) {
 }
 
 TEST(HostileRecord, MistypedKeysAreNamed) {
-  const Bytes honest = fused_file(llama().build());
+  const Bytes honest = support::fuse(llama().build());
   for (const char* key : {"fused", "part.counts", "part.names", "part.indices", "part.rows", "shard.tensors",
                           "shard.alignments", "shard.tails", "shard.keys"}) {
     const std::string name = "gguf_fuse." + std::string(key);
@@ -160,7 +155,7 @@ TEST(HostileRecord, ShardSectionsAreReadBeforeTheyAreBelieved) {
 
 // One dimension cannot be cut into rows, whatever a record or a rule says.
 TEST(HostileRecord, RowsOfAVector) {
-  const Bytes honest = fused_file(llama().build());
+  const Bytes honest = support::fuse(llama().build());
   Bytes file = GgufBuilder()
                    .string("general.architecture", "llama")
                    .keys([&](HeaderWriter& writer) {
@@ -191,7 +186,7 @@ TEST(HostileRecord, RowsOfAVector) {
 }
 
 TEST(HostileKeys, ActivationFlagsOfTheWrongKind) {
-  const Bytes honest = fused_file(llama().prec_a4({{"blk.0.attn_norm.weight", true}}).build());
+  const Bytes honest = support::fuse(llama().prec_a4({{"blk.0.attn_norm.weight", true}}).build());
   constexpr std::string_view kNames = "general.tensor_extra.name";
   constexpr std::string_view kFlags = "general.tensor_extra.prec_a4";
   const std::vector<std::pair<std::string_view, Write>> changes = {
@@ -230,7 +225,7 @@ TEST(HostileKeys, SplitCountsOfAnyType) {
     RandomModel large = llama().keys(write);
     for (int i = 0; i < 300; ++i) large.tensor({"more." + std::to_string(i), "F32", {1}});
     const Bytes file = large.build();
-    const Bytes out = fused_file(file);
+    const Bytes out = support::fuse(file);
     Model model = model_of(out);
     EXPECT_EQ(value_of(model.info.metadata().get_unsigned("split.tensors.count")), model.info.tensor_count());
     EXPECT_EQ(run_plan(value_of(plan_unfuse(model.info)), model).front(), file);

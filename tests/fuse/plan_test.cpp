@@ -13,9 +13,11 @@ namespace gguf_fuse::fuse {
 namespace {
 
 using support::any_model;
+using support::fuse;
 using support::model_of;
 using support::RandomModel;
 using support::run_plan;
+using support::unfuse;
 using support::value_of;
 using Bytes = std::vector<std::byte>;
 
@@ -40,16 +42,6 @@ void expect_same_tensors(const Bytes& actual, const Bytes& expected) {
     EXPECT_EQ(found->dimension_count, wanted.dimension_count) << wanted.name;
     EXPECT_TRUE(tensor_bytes_of(actual, *found, a) == tensor_bytes_of(expected, wanted, b)) << wanted.name;
   }
-}
-
-Bytes fuse(const Bytes& file, const FuseOptions& options = {}) {
-  Model model = model_of(file);
-  return run_plan(value_of(plan_fuse(model.info, options)), model).at(0);
-}
-
-Bytes unfuse(const Bytes& file) {
-  Model model = model_of(file);
-  return run_plan(value_of(plan_unfuse(model.info)), model).at(0);
 }
 
 TEST(Plan, QkvOfLlama) {

@@ -160,9 +160,8 @@ TEST(PartNames, AreShort) {
 class StackRecord : public ::testing::Test {
  protected:
   static Bytes honest() {
-    const Bytes file = RandomModel("llama").layers(1).experts(2).type("Q4_0").unstacked().build();
-    Model model = model_of(file);
-    return run_plan(value_of(plan_fuse(model.info, {.target = Target::GgufFuse, .qkv = false})), model).front();
+    return support::fuse(RandomModel("llama").layers(1).experts(2).type("Q4_0").unstacked().build(),
+                         {.target = Target::GgufFuse, .qkv = false});
   }
   /// Whoever reads the file with `values` of `key` refuses it.
   template <typename T>

@@ -19,11 +19,13 @@ namespace {
 using support::any_model;
 using support::Bytes;
 using support::difference;
+using support::fuse;
 using support::model_of;
 using support::Pieces;
 using support::RandomModel;
 using support::read_file;
 using support::run_plan;
+using support::unfuse;
 using support::value_of;
 using support::write_file;
 using ::testing::ElementsAre;
@@ -33,16 +35,6 @@ RandomModel mixture(std::uint32_t experts = 4) {
   return RandomModel("llama").experts(experts).type("Q4_0").type("ffn_gate_inp", "F16");
 }
 RandomModel apart(std::uint32_t experts = 4) { return mixture(experts).unstacked(); }
-
-Bytes fuse(const Bytes& file, const FuseOptions& options = {}) {
-  Model model = model_of(file);
-  return run_plan(value_of(plan_fuse(model.info, options)), model).at(0);
-}
-
-Bytes unfuse(const Bytes& file) {
-  Model model = model_of(file);
-  return run_plan(value_of(plan_unfuse(model.info)), model).at(0);
-}
 
 using Content = std::map<std::string, std::tuple<std::string, std::vector<std::uint64_t>, Bytes>>;
 

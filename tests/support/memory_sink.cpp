@@ -56,4 +56,14 @@ std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model, con
   return files;
 }
 
+std::vector<std::byte> fuse(const std::vector<std::byte>& file, const FuseOptions& options) {
+  Model model = model_of(file);
+  return run_plan(value_of(plan_fuse(model.info, options)), model).at(0);
+}
+
+std::vector<std::byte> unfuse(const std::vector<std::byte>& file) {
+  Model model = model_of(file);
+  return run_plan(value_of(plan_unfuse(model.info)), model).at(0);
+}
+
 }  // namespace gguf_fuse::test_support

@@ -56,4 +56,8 @@ class MemoryStream final : public Source {
 [[nodiscard]] std::vector<std::vector<std::byte>> run_plan(const Plan& plan, Model& model,
                                                            const PipelineOptions& options = {});
 
+/// What plan_fuse makes of a file, and plan_unfuse; the first file, where there are more.
+[[nodiscard]] std::vector<std::byte> fuse(const std::vector<std::byte>& file, const FuseOptions& options = {});
+[[nodiscard]] std::vector<std::byte> unfuse(const std::vector<std::byte>& file);
+
 }  // namespace gguf_fuse::test_support
