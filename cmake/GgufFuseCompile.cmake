@@ -42,7 +42,7 @@ endfunction()
 
 # gguf_fuse_library(ROOM): the library of a room, from its include/ and src/; gguf_fuse::ROOM here and when installed.
 function(gguf_fuse_library room)
-  file(GLOB sources CONFIGURE_DEPENDS src/*.cpp)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS src/*.cpp)
   file(GLOB headers CONFIGURE_DEPENDS include/gguf_fuse/${room}/*.hpp include/gguf_fuse/${room}/*.inc)
   set(target gguf_fuse_${room})
   add_library(${target} ${sources})

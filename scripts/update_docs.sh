@@ -41,6 +41,7 @@ runnable() {
 # flags FILE: what else is true of it, apart from what has a column and what only says how a window's layers turn.
 flags() {
   local name found=''
+  ! grep -q LatentTraits "$1" || found='latent attention'
   while read -r name; do
     found+="${found:+, }${name//_/ }"
   done < <(grep -oP '\.\K[a-z_]+(?= = true)' "$1" | grep -vxE 'head_norm|post_norms|local_rope_unscaled')

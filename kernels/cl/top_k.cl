@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The k largest of a row: of each chunk, then of all chunks. Entries are 64-bit keys that order as wanted, larger
+// The k largest of each row: of each chunk, then of all chunks. Entries are 64-bit keys that order as wanted, larger
 // first: the value in the upper half, made comparable as an integer, the token's complement in the lower, so that of
 // equal values the lower token comes first. No two keys are equal. Missing entries are 0.
 static inline ulong key_of(float value, uint token) {
@@ -49,6 +49,7 @@ static inline uint insert_key(ulong *keys, uint count, uint k, ulong key) {
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void top_k_chunks(TOP_K_ARGUMENTS) {
   const uint first = get_global_id(0) * chunk, end = min(first + chunk, vocabulary);
+  logits += (ulong)get_global_id(1) * vocabulary;
   ulong keys[TOP_K_MOST + 8];
   uint count = 0, i = first;
   for (; i < min(first + k, end); ++i) count = insert_key(keys, count, k, key_of(logits[i], i));
@@ -66,13 +67,15 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void top_k_chunks(TOP_K_AR
       if (isnan(threshold)) threshold = -INFINITY;
     }
   }
-  for (uint rank = 0; rank < k; ++rank) chunks[get_global_id(0) * k + rank] = rank < count ? keys[rank] : 0;
+  chunks += (get_global_id(1) * get_global_size(0) + get_global_id(0)) * k;
+  for (uint rank = 0; rank < k; ++rank) chunks[rank] = rank < count ? keys[rank] : 0;
 }
 #else
 // A bitonic sort of a chunk of up to TOP_K_SORTED in local memory.
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void top_k_chunks(TOP_K_ARGUMENTS) {
   local ulong keys[TOP_K_SORTED];
   const uint lane = get_local_id(0), first = get_group_id(0) * chunk, end = min(first + chunk, vocabulary);
+  logits += (ulong)get_group_id(1) * vocabulary;
   for (uint i = lane; i < TOP_K_SORTED; i += LANES) {
     keys[i] = first + i < end ? key_of(logits[first + i], first + i) : 0;
   }
@@ -90,7 +93,8 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void top_k_chunks(TOP_
     }
   }
   barrier(CLK_LOCAL_MEM_FENCE);
-  for (uint rank = lane; rank < k; rank += LANES) chunks[get_group_id(0) * k + rank] = keys[rank];
+  chunks += (get_group_id(1) * get_num_groups(0) + get_group_id(0)) * k;
+  for (uint rank = lane; rank < k; rank += LANES) chunks[rank] = keys[rank];
 }
 #endif
 
@@ -108,6 +112,8 @@ static inline uint count_above(global const ulong *list, uint k, ulong key) {
 // The rank of a candidate among all is the sum of its ranks in each chunk's list. Vector style: a work-item a chunk;
 // group style: a work-item a candidate.
 kernel void top_k_merge(global const ulong *chunks, global uint *out, uint count, uint k) {
+  chunks += (ulong)get_global_id(1) * count * k;
+  out += get_global_id(1) * k * 2;
 #ifdef STYLE_VECTOR
   const uint first = get_global_id(0) * k, last = first + k;
 #else

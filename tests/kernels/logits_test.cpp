@@ -26,16 +26,20 @@ class Logits : public testing::TestWithParam<Style> {
     return support::content_of<RowStatistics>(out);
   }
 
+  /// Of two rows at once, the second one the other way round.
   void expect_top(const std::vector<float>& logits, std::uint32_t k) {
     const auto vocabulary = static_cast<std::uint32_t>(logits.size());
-    const Buffer out = support::zeros(device_, k * sizeof(Candidate)), step = support::zeros(device_, kStepBytes);
-    auto operation = support::value_of(top_k(device_, vocabulary, k, support::buffer_of(device_, logits), out));
-    support::run_operation(device_, operation, step, 1);
+    const Buffer out = support::zeros(device_, 2 * k * sizeof(Candidate)), step = support::zeros(device_, kStepBytes);
+    std::vector<float> rows = logits;
+    rows.insert(rows.end(), logits.rbegin(), logits.rend());
+    auto operation = support::value_of(top_k(device_, vocabulary, k, support::buffer_of(device_, rows), out));
+    support::run_operation(device_, operation, step, 2);
     const auto found = support::content_of<Candidate>(out);
-    const auto expected = top_k_reference(logits, k);
+    auto expected = top_k_reference(logits, k);
+    for (const auto& one : top_k_reference(std::span(rows).last(vocabulary), k)) expected.push_back(one);
     ASSERT_EQ(found.size(), expected.size());
-    for (std::size_t i = 0; i < k; ++i) {
-      ASSERT_EQ(found[i].token, expected[i].token) << "rank " << i << " of " << k << " in " << vocabulary;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_EQ(found[i].token, expected[i].token) << "rank " << i % k << " of " << k << " in " << vocabulary;
       if (std::isnan(expected[i].logit)) {
         ASSERT_TRUE(std::isnan(found[i].logit));
       } else {

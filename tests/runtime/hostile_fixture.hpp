@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "gguf_fuse/loader/container.hpp"
-#include "gguf_fuse/runtime/architecture.hpp"
+#include "model/architecture.hpp"
 #include "support/file_util.hpp"
 #include "support/random_model.hpp"
 #include "support/runtime/run_model.hpp"
@@ -26,7 +26,7 @@ constexpr std::string_view kWithExperts = "+experts";
 /// Architectures that are run, and those that may be dense or a mixture as both.
 inline std::vector<std::string> hostile_names() {
   std::vector<std::string> names{"llama" + std::string(kWithExperts)};
-  for (const Architecture& row : runnable_architectures()) names.emplace_back(row.name);
+  for (const Architecture& row : architectures()) names.emplace_back(row.name);
   return names;
 }
 
@@ -44,9 +44,9 @@ inline std::string test_name(const testing::TestParamInfo<std::string>& architec
 /// Two small layers; the ones with a window have a window of four positions.
 inline RandomModel model_of(const std::string& name) {
   const std::string architecture = architecture_of(name);
-  const Architecture& row = *find_runnable(architecture);
+  const Architecture& row = *find_architecture(architecture);
   RandomModel model = RandomModel(architecture).embedding(32).heads(2, 1, 16).feed_forward(32).vocabulary(40);
-  if (row.window_pattern > 0) model.window(4);
+  if (row.attention() != nullptr && row.attention()->window_pattern > 0) model.window(4);
   if (name.ends_with(kWithExperts)) model.experts(4);
   return model.edit([&row](std::vector<TensorSpec>& table) {
     for (const std::string layer : {"blk.0.", "blk.1."}) {
@@ -87,7 +87,7 @@ inline Bytes with_key(const Bytes& file, std::string_view key, const Write& writ
 /// Files that are run, a name of hostile_names() each.
 class HostileTest : public testing::TestWithParam<std::string> {
  protected:
-  [[nodiscard]] const Architecture& row() const { return *find_runnable(architecture_of(GetParam())); }
+  [[nodiscard]] const Architecture& row() const { return *find_architecture(architecture_of(GetParam())); }
   [[nodiscard]] std::string key(std::string_view name) const {
     return architecture_of(GetParam()) + "." + std::string(name);
   }

@@ -3,8 +3,8 @@
 #include <array>
 #include <limits>
 
-#include "../../runtime/src/hyperparameter_table.hpp"
 #include "hostile_fixture.hpp"
+#include "model/key_table.hpp"
 
 namespace gguf_fuse::runtime {
 namespace {
@@ -141,11 +141,11 @@ class HostileKeys : public HostileHyperparameters {
       case kMixtures:
         return is_mixture();
       case kHeads:
-        return !row().latent_attention;
+        return row().attention() != nullptr;
       case kLatent:
-        return row().latent_attention;
+        return row().attention() == nullptr;
       case kSections:
-        return row().interleaved_sections;
+        return row().attention() != nullptr && row().attention()->interleaved_sections;
       case kScales:
         return row().granite_scales;
       case kLists:

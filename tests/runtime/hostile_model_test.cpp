@@ -27,8 +27,10 @@ Bytes with_tensor(const RandomModel& model, std::size_t index, const TableEdit& 
 /// What models of an architecture may have or not: its absence says something.
 bool may_be_absent(const Architecture& row, std::string_view name) {
   // Of two layers the second one sees everything, and is the only one with experts where the first is dense.
-  if (name.ends_with("attn_v.weight")) return row.value_from_key && name.starts_with("blk.1.");
-  if (name.ends_with("exp_probs_b.bias")) return row.selection_bias_if_there;
+  if (name.ends_with("attn_v.weight")) {
+    return row.attention() != nullptr && row.attention()->value_from_key && name.starts_with("blk.1.");
+  }
+  if (name.ends_with("exp_probs_b.bias")) return row.mixture && row.mixture->selection_bias_if_there;
   return name == "output.weight" && !row.own_output;  // the embeddings serve
 }
 
@@ -123,8 +125,8 @@ TEST_P(HostileModel, WhatNothingComputesWithIsRefused) {
 TEST_P(HostileModel, HeadsOfAnySize) {
   constexpr std::uint64_t kMost = 1024;
   std::uint64_t most = kMost;
-  if (row().latent_attention) most = kMost - 32;  // the compressed vector lies beside what turns
-  if (GetParam() == "gemma4") most = kMost / 2;   // layers without a window have heads twice as large
+  if (row().attention() == nullptr) most = kMost - 32;  // the compressed vector lies beside what turns
+  if (GetParam() == "gemma4") most = kMost / 2;         // layers without a window have heads twice as large
   for (const std::uint64_t size : {std::uint64_t{2}, std::uint64_t{6}, std::uint64_t{50}, most, most + 2, 64 * kMost}) {
     SCOPED_TRACE(size);
     const std::string found = outcome(model_of(GetParam()).heads(2, 1, size).type("Q8_0").build());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What keys mean where no tiny reference model has them: positions stretched by YaRN, sections of M-RoPE, routers.
 // Numbers are worked out by hand, from the papers and from what llama.cpp makes of the same keys.
-#include "../../runtime/src/hyperparameters.hpp"
+#include "model/network.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "gguf_fuse/loader/container.hpp"
+#include "model/architecture.hpp"
 #include "support/random_model.hpp"
 #include "support/value_of.hpp"
 
@@ -21,12 +22,19 @@ using testing::ElementsAre;
 
 using Write = std::function<void(HeaderWriter&)>;
 
-Result<Hyperparameters> read(RandomModel model, const Write& write = {}) {
+Result<Network> read(RandomModel model, const Write& write = {}) {
   if (write) model.keys(write);
   const support::Bytes file = model.build();
   const auto source = memory_source(file, "in.gguf");
   const Container container = value_of(read_container(*source));
-  return read_hyperparameters(container.metadata, "in.gguf");
+  return read_network(container.metadata, "in.gguf");
+}
+
+/// The attention of the first layer.
+const AttentionParameters& attention(const Network& network) {
+  const Block* const block = network.layers[0].mixer.block.get();
+  const auto* const latent = dynamic_cast<const LatentAttention*>(block);
+  return latent != nullptr ? latent->parameters() : dynamic_cast<const Attention&>(*block).parameters();
 }
 
 /// YaRN, with a factor whose logarithm is 10 * `tenths`, so that its growth is 1 + tenths.
@@ -41,18 +49,19 @@ Write yarn(const std::string& architecture, double tenths, float log_multiplier 
 }
 
 TEST(Yarn, GrowthIsInCosAndSinOfQAndK) {
-  const Hyperparameters plain = value_of(read(RandomModel("qwen3")));
-  const Hyperparameters stretched = value_of(read(RandomModel("qwen3"), yarn("qwen3", 0.25)));
-  EXPECT_FLOAT_EQ(rope_magnitude(plain.rope), 1);
-  EXPECT_FLOAT_EQ(rope_magnitude(stretched.rope), 1.25F);
-  EXPECT_FLOAT_EQ(stretched.q_factor, plain.q_factor);
-  EXPECT_FLOAT_EQ(rope_magnitude(value_of(read(RandomModel("qwen3"), yarn("qwen3", 0.25, 0, 0.5F))).rope), 0.625F);
+  const Network plain = value_of(read(RandomModel("qwen3")));
+  const Network stretched = value_of(read(RandomModel("qwen3"), yarn("qwen3", 0.25)));
+  EXPECT_FLOAT_EQ(rope_magnitude(*plain.ropes.global), 1);
+  EXPECT_FLOAT_EQ(rope_magnitude(*stretched.ropes.global), 1.25F);
+  EXPECT_FLOAT_EQ(attention(stretched).q_factor, attention(plain).q_factor);
+  EXPECT_FLOAT_EQ(rope_magnitude(*value_of(read(RandomModel("qwen3"), yarn("qwen3", 0.25, 0, 0.5F))).ropes.global),
+                  0.625F);
 }
 
 // A head's part that does not turn has to grow as well: scores by growth^2, through Q. The deepseek2 of llama.cpp
 // cancels the factor of cos and sin when there is a log multiplier (a tenth of mscale_all_dim), and not without one.
 TEST(Yarn, WithLatentAttentionGrowthIsInScores) {
-  const float plain = value_of(read(RandomModel("deepseek2"))).q_factor;
+  const float plain = attention(value_of(read(RandomModel("deepseek2")))).q_factor;
   EXPECT_FLOAT_EQ(plain, 1 / std::sqrt(64.0F + 16.0F));  // embedding + head_size of the tiny model
   struct Row {
     float log_multiplier, attention_factor, magnitude, growth;
@@ -67,8 +76,8 @@ TEST(Yarn, WithLatentAttentionGrowthIsInScores) {
     SCOPED_TRACE(testing::Message() << "multiplier " << row.log_multiplier << ", factor " << row.attention_factor);
     const auto found =
         value_of(read(RandomModel("deepseek2"), yarn("deepseek2", 0.25, row.log_multiplier, row.attention_factor)));
-    EXPECT_NEAR(rope_magnitude(found.rope), row.magnitude, 1e-6);
-    EXPECT_NEAR(found.q_factor / plain, row.growth * row.growth, 1e-5);
+    EXPECT_NEAR(rope_magnitude(*found.ropes.global), row.magnitude, 1e-6);
+    EXPECT_NEAR(attention(found).q_factor / plain, row.growth * row.growth, 1e-5);
   }
 }
 
@@ -104,8 +113,8 @@ std::vector<std::size_t> still_pairs(const std::vector<std::uint32_t>& sections)
   const support::Bytes changed = writer.finish();
   const auto changed_source = memory_source(changed, "in.gguf");
   const Container header = value_of(read_container(*changed_source));
-  const auto found = value_of(read_hyperparameters(header.metadata, "in.gguf"));
-  const auto frequencies = rope_frequencies(found.rope, {});
+  const auto found = value_of(read_network(header.metadata, "in.gguf"));
+  const auto frequencies = rope_frequencies(*found.ropes.global, {});
   std::vector<std::size_t> still;
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
     if (frequencies[i] == 0) still.push_back(i);
@@ -138,7 +147,7 @@ RouterShape router(const std::string& architecture,
   const support::Bytes changed = writer.finish();
   const auto changed_source = memory_source(changed, "in.gguf");
   const Container header = value_of(read_container(*changed_source));
-  return value_of(read_hyperparameters(header.metadata, "in.gguf")).experts.router;
+  return *value_of(read_network(header.metadata, "in.gguf")).layers.back().feed_forward.block->router();
 }
 
 TEST(Router, GatingNumbersAreLlamaCpps) {
@@ -213,30 +222,33 @@ TEST(Router, GroupsOfExperts) {
   EXPECT_FALSE(refused(8, 2));
 }
 
+template <typename T>
+const T& feed_forward(const Network& network, std::size_t layer) {
+  return dynamic_cast<const T&>(*network.layers.at(layer).feed_forward.block);
+}
+
 TEST(Mixture, DenseLayersAndSharedExpertsHaveTheirSizes) {
   const auto glm = value_of(read(RandomModel("glm4moe").layers(3).feed_forward(96).experts(4, 2, 32)));
   ASSERT_EQ(glm.layers.size(), 3U);
-  EXPECT_FALSE(glm.layers[0].experts);
-  EXPECT_EQ(glm.layers[0].feed_forward, 96U);
-  EXPECT_TRUE(glm.layers[1].experts);
-  EXPECT_EQ(glm.layers[1].feed_forward, 32U);  // one shared expert
-  EXPECT_EQ(glm.experts.feed_forward, 32U);
+  EXPECT_EQ(feed_forward<Dense>(glm, 0).parameters().size, 96U);
+  EXPECT_EQ(feed_forward<Mixture>(glm, 1).parameters().shared, 32U);  // one shared expert
+  EXPECT_EQ(feed_forward<Mixture>(glm, 1).parameters().size, 32U);
   const auto beside = value_of(read(RandomModel("gemma4").feed_forward(96).experts(4, 2, 32)));
-  EXPECT_TRUE(beside.layers[0].experts);
-  EXPECT_EQ(beside.layers[0].feed_forward, 96U);
+  EXPECT_EQ(feed_forward<MixtureBesideDense>(beside, 0).dense().size, 96U);
   const auto alone = value_of(read(RandomModel("qwen3moe").feed_forward(96).experts(4, 2, 32)));
-  EXPECT_EQ(alone.layers[0].feed_forward, 0U);
+  EXPECT_EQ(feed_forward<Mixture>(alone, 0).parameters().shared, 0U);
   // Mixtral's experts are as wide as feed_forward_length says.
   const auto mixtral = value_of(read(RandomModel("llama").feed_forward(96).experts(4)));
-  EXPECT_EQ(mixtral.experts.feed_forward, 96U);
-  EXPECT_EQ(value_of(read(RandomModel("llama").feed_forward(96).experts(4, 2, 32))).experts.feed_forward, 96U);
+  EXPECT_EQ(feed_forward<Mixture>(mixtral, 0).parameters().size, 96U);
+  const auto narrow = value_of(read(RandomModel("llama").feed_forward(96).experts(4, 2, 32)));
+  EXPECT_EQ(feed_forward<Mixture>(narrow, 0).parameters().size, 96U);
 }
 
 TEST(Mixture, LayersForSpeculationAreLeftOut) {
   const auto found = value_of(read(RandomModel("glm4moe").layers(3),
                                    [](HeaderWriter& writer) { writer.add_u32("glm4moe.nextn_predict_layers", 1); }));
   EXPECT_EQ(found.layers.size(), 2U);
-  EXPECT_EQ(found.next_token_layers, 1U);
+  EXPECT_EQ(found.sizes.next_token_layers, 1U);
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // How placements are cut into jobs, and jobs become writes.
-#include "../../runtime/src/load_jobs.hpp"
+#include "load/load_jobs.hpp"
 
 #include <gtest/gtest.h>
 
-#include "../../runtime/src/load_lanes.hpp"
+#include "load/load_lanes.hpp"
 #include "support/opencl_device.hpp"
 
 namespace gguf_fuse::runtime {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "../../runtime/src/load.hpp"
+#include "load/load.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random_model.hpp"
 #include "support/value_of.hpp"

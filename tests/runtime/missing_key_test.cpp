@@ -9,8 +9,8 @@
 #include <set>
 #include <sstream>
 
-#include "../../runtime/src/hyperparameter_table.hpp"
 #include "gguf_fuse/runtime/architecture.hpp"
+#include "model/key_table.hpp"
 #include "support/edited_model.hpp"
 #include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"

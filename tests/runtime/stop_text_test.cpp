@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../../runtime/src/stop_text.hpp"
+#include "text/stop_text.hpp"
 #include "gguf_fuse/runtime/namespace.hpp"
 
 #include <gmock/gmock.h>

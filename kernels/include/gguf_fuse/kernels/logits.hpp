@@ -31,8 +31,8 @@ struct Candidate {
   float logit = 0;
 };
 
-/// The largest k (up to 256) of one row of logits, in descending order, ties by the lower token, NaN last;
-/// `out` takes Candidate[k].
+/// The largest k (up to 256) of each row of float[tokens][vocabulary], in descending order, ties by the lower token,
+/// NaN last; `out` takes Candidate[tokens][k], and its size says how many tokens there may be.
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> top_k(Device& device, std::uint32_t vocabulary, std::uint32_t k,
                                                        const Buffer& logits, const Buffer& out);
 

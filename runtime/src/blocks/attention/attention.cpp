@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: MIT
+#include "blocks/attention/attention.hpp"
+
+#include "blocks/attention/core.hpp"
+#include "blocks/recorder.hpp"
+#include "model/layer_tensors.hpp"
+
+namespace gguf_fuse::runtime::detail {
+
+Result<void> Attention::map(LayerTensors& tensors) {
+  const HeadShape& heads = parameters_.heads;
+  GGUF_FUSE_CHECK(map_qkv(tensors));
+  GGUF_FUSE_CHECK(tensors.matrix("attn_output", sizes_.embedding, heads.q_columns(), output_));
+  GGUF_FUSE_CHECK(traits_.output_bias ? tensors.floats("attn_output.bias", sizes_.embedding, output_bias_)
+                                      : tensors.open_floats("attn_output.bias", sizes_.embedding, output_bias_));
+  if (traits_.sinks) GGUF_FUSE_CHECK(tensors.floats("attn_sinks.weight", heads.heads, sinks_));
+  GGUF_FUSE_ASSIGN(const bool norms, tensors.has({"attn_q_norm.weight", "attn_k_norm.weight"}));
+  if (!traits_.head_norm && !(traits_.head_norm_if_there && norms)) return {};
+  GGUF_FUSE_CHECK(tensors.floats("attn_q_norm.weight", heads.size, q_norm_));
+  return tensors.floats("attn_k_norm.weight", heads.size, k_norm_);
+}
+
+Result<void> Attention::map_qkv(LayerTensors& tensors) {
+  const HeadShape& heads = parameters_.heads;
+  // The projection of K serves as V, too.
+  bool no_value = false;
+  if (traits_.value_from_key && !parameters_.local) {
+    GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_v.weight"}, Peers::Variant));
+    no_value = !there;
+  }
+  GGUF_FUSE_CHECK(tensors.matrices({{.name = "attn_q", .rows = heads.q_columns()},
+                                    {.name = "attn_k", .rows = heads.kv_columns()},
+                                    {.name = no_value ? "attn_k" : "attn_v", .rows = heads.kv_columns()}},
+                                   sizes_.embedding, qkv_));
+  return map_qkv_bias(tensors);
+}
+
+Result<void> Attention::map_qkv_bias(LayerTensors& tensors) {
+  GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_q.bias", "attn_k.bias", "attn_v.bias"}));
+  if (!there) return {};
+  const std::uint64_t q = parameters_.heads.q_columns(), kv = parameters_.heads.kv_columns();
+  const std::uint64_t all = q + 2 * kv;
+  GGUF_FUSE_CHECK(tensors.floats_at("attn_q.bias", q, 0, all, qkv_bias_));
+  GGUF_FUSE_CHECK(tensors.floats_at("attn_k.bias", kv, q, all, qkv_bias_));
+  return tensors.floats_at("attn_v.bias", kv, q + kv, all, qkv_bias_);
+}
+
+void Attention::plan(Workspace& workspace) const {
+  workspace.of<AttentionScratch>().widen(parameters_.heads);
+  workspace.add_rope(parameters_.angles);
+  workspace.widen(parameters_.heads.q_columns());
+}
+
+Result<void> Attention::record(Recorder& recorder) const {
+  const auto& scratch = recorder.scratch<AttentionScratch>();
+  const Activations kind = recorder.kind_for(qkv_);
+  GGUF_FUSE_CHECK(recorder.input(kind));
+  GGUF_FUSE_CHECK(recorder.multiply({.kind = kind, .matrices = qkv_, .bias = qkv_bias_}, scratch.qkv));
+  GGUF_FUSE_CHECK(record_core(recorder, {.parameters = parameters_,
+                                         .epsilon = sizes_.epsilon,
+                                         .value_norm = traits_.value_norm,
+                                         .q_norm = q_norm_,
+                                         .k_norm = k_norm_,
+                                         .sinks = sinks_}));
+  return recorder.project(output_, output_bias_, scratch.out, recorder.output());
+}
+
+}  // namespace gguf_fuse::runtime::detail

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "blocks/block.hpp"
+#include "gguf_fuse/kernels/matmul.hpp"
+
+namespace gguf_fuse::runtime::detail {
+
+/// What sets an architecture's attention apart. What is left open (biases, factors of rope) the tensors of a file tell.
+struct AttentionTraits {
+  Rope rope = Rope::Norm;
+  bool head_norm = false;           ///< RMS norm of every Q and K head (attn_q_norm, attn_k_norm)
+  bool head_norm_if_there = false;  ///< the same, in those models that have the weights
+  bool value_norm = false;          ///< RMS norm of every V head, without weights
+  bool value_from_key = false;      ///< layers that see everything use the projection of K where they have no attn_v
+  bool sinks = false;               ///< a learned score of nothing in each softmax (attn_sinks)
+  bool output_bias = false;         ///< attn_output has to have a bias; elsewhere it may
+  /// Layers with i % pattern < pattern - 1 attend over a window only, unless the file says which; 0: none does.
+  std::uint32_t window_pattern = 0;
+  bool local_rope_unscaled = false;   ///< position scaling and rope factors do not touch layers with a window
+  bool global_rope_factors = false;   ///< layers that see everything turn by rope_freqs
+  bool interleaved_sections = false;  ///< M-RoPE, its sections taking turns; tokens of text have one position
+  /// Models of this many layers scale queries by sqrt(n_embd / heads) instead of sqrt(head size); 0: none does.
+  std::uint32_t wide_query_layers = 0;
+  float query_factor = 0;  ///< of queries, where it is no function of sizes
+};
+
+/// The attention of one layer.
+struct AttentionParameters {
+  HeadShape heads{};
+  Rope rope = Rope::None;
+  std::shared_ptr<const RopeParameters> angles{};
+  bool local = false;  ///< attends over a window only
+  std::uint32_t window = 0;
+  float softcap = 0;
+  float q_factor = 1;
+};
+
+/// Softmax attention with grouped heads (Llama 2, arXiv 2307.09288, section 2.2).
+class Attention final : public Block {
+ public:
+  /// Errors: MissingKey, WrongValueType, BadHyperparameter, UnsupportedHyperparameter.
+  [[nodiscard]] static Result<Mixers> read(const Keys& keys, const ModelSizes& sizes, const AttentionTraits& traits);
+
+  Attention(const ModelSizes& sizes, const AttentionTraits& traits, AttentionParameters parameters)
+      : sizes_(sizes), traits_(traits), parameters_(std::move(parameters)) {}
+
+  [[nodiscard]] const AttentionParameters& parameters() const { return parameters_; }
+  [[nodiscard]] std::uint32_t variant() const override { return parameters_.local ? 1 : 0; }
+  [[nodiscard]] Result<void> map(LayerTensors& tensors) override;
+  void plan(Workspace& workspace) const override;
+  [[nodiscard]] Result<void> record(Recorder& recorder) const override;
+  [[nodiscard]] std::optional<KeyValueShape> keeps() const override {
+    return KeyValueShape{.heads = parameters_.heads, .window = parameters_.window};
+  }
+
+ private:
+  [[nodiscard]] Result<void> map_qkv(LayerTensors& tensors);
+  [[nodiscard]] Result<void> map_qkv_bias(LayerTensors& tensors);
+
+  ModelSizes sizes_;
+  AttentionTraits traits_;
+  AttentionParameters parameters_;
+  std::vector<Matrix> qkv_;  ///< Q, K and V, or one of all their rows
+  Matrix output_;
+  Buffer qkv_bias_;         ///< float[rows of Q, K and V]
+  Buffer output_bias_;      ///< float[embedding]
+  Buffer q_norm_, k_norm_;  ///< float[head size]
+  Buffer sinks_;            ///< float[heads]
+};
+
+}  // namespace gguf_fuse::runtime::detail

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "blocks/rope.hpp"
+#include "gguf_fuse/kernels/attention.hpp"
+#include "gguf_fuse/kernels/experts.hpp"
+#include "model/sizes.hpp"
+
+namespace gguf_fuse::runtime::detail {
+
+class LayerTensors;
+class Recorder;
+class Workspace;
+
+/// What a block with attention keeps of every token of a sequence.
+struct KeyValueShape {
+  HeadShape heads{};
+  std::uint32_t window = 0;  ///< only the last so many tokens are looked at; 0: all are
+};
+
+/// One half of a layer: what mixes tokens, or its feed-forward. A kind of block is a class and has a folder. Norms
+/// around it and the residual stream are not its business: Recorder::input() and Recorder::output() are its ends.
+class Block {
+ public:
+  Block() = default;
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  virtual ~Block() = default;
+
+  /// Blocks of a kind that may differ in which parts they have.
+  [[nodiscard]] virtual std::uint32_t variant() const { return 0; }
+  /// Asks for its tensors. Errors: those of TensorPlaces.
+  [[nodiscard]] virtual Result<void> map(LayerTensors& tensors) = 0;
+  /// Says what it works in.
+  virtual void plan(Workspace& workspace) const = 0;
+  /// Records its operations. Errors: as Session::create.
+  [[nodiscard]] virtual Result<void> record(Recorder& recorder) const = 0;
+  /// What it keeps of a sequence.
+  [[nodiscard]] virtual std::optional<KeyValueShape> keeps() const { return std::nullopt; }
+  /// How it chooses experts, or null.
+  [[nodiscard]] virtual const RouterShape* router() const { return nullptr; }
+};
+
+/// What mixes the tokens in each layer.
+struct Mixers {
+  std::vector<std::unique_ptr<Block>> blocks{};  ///< one a layer
+  RopeSet ropes{};
+};
+
+}  // namespace gguf_fuse::runtime::detail

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include "blocks/block.hpp"
+#include "gguf_fuse/kernels/matmul.hpp"
+#include "model/layer_tensors.hpp"
+
+namespace gguf_fuse::runtime::detail {
+
+struct DenseParameters {
+  std::uint32_t embedding = 0;
+  std::uint32_t size = 0;  ///< feed_forward_length
+  GateActivation activation = GateActivation::Silu;
+};
+
+/// A gated feed-forward network (GLU variants, arXiv 2002.05202): all of a layer's, or what lies beside its experts.
+class DenseNetwork {
+ public:
+  /// `suffix` is of the names of its tensors: ffn_gate_shexp is behind "_shexp".
+  explicit DenseNetwork(const DenseParameters& parameters, std::string suffix = {})
+      : parameters_(parameters), suffix_(std::move(suffix)) {}
+
+  [[nodiscard]] const DenseParameters& parameters() const { return parameters_; }
+  [[nodiscard]] Result<void> map(LayerTensors& tensors);
+  void plan(Workspace& workspace) const;
+  /// What its input is packed as.
+  [[nodiscard]] std::vector<Matrix> reads() const { return {gate_, up_}; }
+  /// Of what is packed as `kind`; `gate` is a factor of each token's result (float[tokens], its sigmoid counts), or
+  /// none.
+  [[nodiscard]] Result<void> record(Recorder& recorder, Activations kind, const Buffer& gate, const Buffer& out,
+                                    Epilogue epilogue) const;
+
+ private:
+  DenseParameters parameters_;
+  std::string suffix_;
+  Matrix gate_, up_, down_;
+  Buffer gate_up_bias_;  ///< float[2][feed-forward]
+  Buffer down_bias_;     ///< float[embedding]
+};
+
+/// A layer's feed-forward that is dense.
+class Dense final : public Block {
+ public:
+  explicit Dense(const DenseParameters& parameters) : network_(parameters) {}
+
+  [[nodiscard]] const DenseParameters& parameters() const { return network_.parameters(); }
+  [[nodiscard]] Result<void> map(LayerTensors& tensors) override { return network_.map(tensors); }
+  void plan(Workspace& workspace) const override { network_.plan(workspace); }
+  [[nodiscard]] Result<void> record(Recorder& recorder) const override;
+
+ private:
+  DenseNetwork network_;
+};
+
+}  // namespace gguf_fuse::runtime::detail

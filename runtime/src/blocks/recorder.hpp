@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <initializer_list>
+#include <span>
+#include <vector>
+
+#include "blocks/block.hpp"
+#include "blocks/workspace.hpp"
+#include "gguf_fuse/kernels/prepare.hpp"
+#include "model/network.hpp"
+
+namespace gguf_fuse::runtime::detail {
+
+/// Matrices of float types are multiplied with floats, whatever was asked for.
+[[nodiscard]] Activations kind_for(std::span<const Matrix> matrices, Activations wanted);
+
+/// Records the operations of blocks on one device. What surrounds a block, its norms and the residual stream, is here;
+/// what it computes between is the block's. Errors of all: as Session::create.
+class Recorder {
+ public:
+  struct Place {
+    Device& device;
+    const Workspace& workspace;
+    const ModelSizes& sizes;
+    Activations activations;  ///< that meet quantised weights
+    std::uint32_t tile;       ///< of tokens; 1: they come one by one
+    std::uint32_t max_tokens;
+    const std::atomic<bool>& stop;
+    Error interrupted;  ///< what a stop gives
+  };
+  explicit Recorder(const Place& place) : place_(place) {}
+
+  /// One half of a layer, behind what the one before left to do; `cache` where it keeps keys and values.
+  [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Cache* cache);
+  [[nodiscard]] std::vector<Operation> take() { return std::move(operations_); }
+
+  [[nodiscard]] Device& device() const { return place_.device; }
+  [[nodiscard]] std::uint32_t tile() const { return place_.tile; }
+  [[nodiscard]] std::uint32_t max_tokens() const { return place_.max_tokens; }
+  [[nodiscard]] const Buffer& step() const { return place_.workspace.step; }
+  /// What input() and pack() made.
+  [[nodiscard]] const Buffer& activations() const { return place_.workspace.activations; }
+  template <typename T>
+  [[nodiscard]] const T& scratch() const {
+    return place_.workspace.of<T>();
+  }
+  [[nodiscard]] const Cache& cache() const { return *cache_; }
+  [[nodiscard]] Buffer frequencies(const RopeParameters& rope) const;
+  [[nodiscard]] Activations kind_for(std::span<const Matrix> matrices) const {
+    return detail::kind_for(matrices, place_.activations);
+  }
+  [[nodiscard]] Activations kind_for(std::initializer_list<Matrix> matrices) const {
+    return kind_for(std::span(matrices.begin(), matrices.size()));
+  }
+
+  Result<void> add(Result<Operation> operation);
+  /// The normalised residual stream, packed. Where a block has a norm of its own, by that one's weight. May be asked
+  /// for several times until the block's first result is added.
+  Result<void> input(Activations kind) { return input(kind, half_->norm); }
+  Result<void> input(Activations kind, const Buffer& weight);
+  Result<void> pack(Activations kind, const Buffer& from, std::uint32_t columns);
+  /// RMS norm of rows, packed.
+  Result<void> pack_norm(Activations kind, const Buffer& from, std::uint32_t columns, const Buffer& weight);
+  /// A product of what is packed.
+  Result<void> multiply(MatmulShape shape, const Buffer& out);
+
+  /// Where a block's result goes: added to the residual stream, or stored in the branch when a norm comes between.
+  struct Target {
+    Epilogue epilogue;
+    Buffer out;
+  };
+  [[nodiscard]] Target output() const;
+  /// What is multiplied by residual factors.
+  [[nodiscard]] float residual_factor() const { return place_.sizes.residual_factor; }
+  /// The product that ends a block, of float rows of the matrix's columns.
+  Result<void> project(const Matrix& matrix, const Buffer& bias, const Buffer& from, const Target& target);
+
+ private:
+  Place place_;
+  const HalfLayer* half_ = nullptr;
+  Ending before_;
+  const Cache* cache_ = nullptr;
+  std::vector<Operation> operations_;
+};
+
+}  // namespace gguf_fuse::runtime::detail

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+#include <future>
+
+#include "blocks/recorder.hpp"
+#include "engine/session_state.hpp"
+
+namespace gguf_fuse::runtime::detail {
+namespace {
+
+std::span<const float> rope_factors(const RopeFactors& factors, bool is_long) {
+  if (!factors.all.empty()) return factors.all;
+  return is_long ? factors.far : factors.near;
+}
+
+/// Consecutive halves of layers on the same device become a stage.
+void cut_into_stages(Session::State& state) {
+  const BlockDevices& places = state.shared().places;
+  const auto stage_on = [&](std::size_t device) -> StageBlocks& {
+    if (state.stages.empty() || state.stages.back().device != device) {
+      state.stages.push_back({.device = device, .halves = {}, .batch = {}, .single = {}});
+    }
+    return state.stages.back();
+  };
+  Ending before;
+  const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half) {
+    stage_on(device).halves.push_back({.layer = layer, .half = &half, .before = before});
+    before = half.ending;
+  };
+  stage_on(places.embedding);
+  const std::vector<Layer>& layers = state.shared().network.layers;
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    add(places.attention[i], i, layers[i].mixer);
+    add(places.feed_forward[i], i, layers[i].feed_forward);
+  }
+  stage_on(places.output);
+}
+
+Result<std::vector<Operation>> record_stage(const Session::State& state, const StageBlocks& stage, std::uint32_t tile) {
+  const DeviceState& device = state.devices[stage.device];
+  Recorder recorder({.device = *device.device,
+                     .workspace = device.workspace,
+                     .sizes = state.shared().network.sizes,
+                     .activations = state.shared().options.activations,
+                     .tile = tile,
+                     .max_tokens = tile == 1 ? 1 : state.max_tokens,
+                     .stop = state.stop(),
+                     .interrupted = interrupted(state)});
+  for (const StageHalf& half : stage.halves) {
+    GGUF_FUSE_CHECK(recorder.record(*half.half, half.before, &state.caches[half.layer]));
+  }
+  return recorder.take();
+}
+
+}  // namespace
+
+Result<void> choose_frequencies(Session::State& state, std::size_t length) {
+  const Network& network = state.shared().network;
+  // LongRoPE as transformers computes it (longrope in modeling_rope_utils.py): by the length of the text, and when it
+  // outgrows the original context its beginning is turned anew (prepare_inputs_for_generation of Phi-3).
+  const RopeFactors& factors = network.rope_factors;
+  const bool is_long = !factors.far.empty() && static_cast<double>(length) > network.ropes.global->original_context;
+  if (state.long_factors == is_long) return {};
+  state.long_factors.reset();
+  state.cached = 0;
+  for (const DeviceState& device : state.devices) {
+    for (const auto& [rope, buffer] : device.workspace.frequencies()) {
+      const std::vector<float> table = rope_frequencies(*rope, rope_factors(factors, is_long));
+      GGUF_FUSE_CHECK(buffer.write(std::as_bytes(std::span(table))));
+    }
+  }
+  state.long_factors = is_long;
+  return {};
+}
+
+Result<void> build_graph(Session::State& state) {
+  const RunnableModel::State& shared = state.shared();
+  for (const auto& device : shared.options.devices) state.devices.push_back({.device = device, .workspace = {}});
+  cut_into_stages(state);
+  GGUF_FUSE_CHECK(allocate_buffers(state));
+
+  const DeviceState& first = state.devices[state.stages.front().device];
+  GGUF_FUSE_ASSIGN(state.tokens, first.device->allocate(state.max_tokens * sizeof(std::int32_t)));
+  const Embedding& table = shared.network.embedding;
+  GGUF_FUSE_ASSIGN(Operation embedding, embed(*first.device, table.table, table.factor, state.tokens, first.workspace.x,
+                                              first.workspace.step));
+  state.embedding.push_back(std::move(embedding));
+
+  // Building programs takes most of the first start: batches and single tokens side by side; one after the other where
+  // no thread can be started.
+  auto single = std::async(std::launch::async | std::launch::deferred, [&]() -> Result<void> {
+    for (StageBlocks& stage : state.stages) {
+      GGUF_FUSE_ASSIGN(stage.single, record_stage(state, stage, 1));
+    }
+    return {};
+  });
+  const auto batch = [&]() -> Result<void> {
+    for (StageBlocks& stage : state.stages) {
+      GGUF_FUSE_ASSIGN(stage.batch, record_stage(state, stage, kBatchTile));
+    }
+    return record_head(state);
+  };
+  Result<void> batches = batch();
+  GGUF_FUSE_CHECK(single.get());
+  return batches;
+}
+
+}  // namespace gguf_fuse::runtime::detail

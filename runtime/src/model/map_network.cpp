@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+
+#include "model/architecture.hpp"
+#include "model/layer_tensors.hpp"
+#include "model/network.hpp"
+
+namespace gguf_fuse::runtime::detail {
+namespace {
+
+/// The file alone says how many tokens there are; kernels count rows in 32 bits.
+constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24;
+
+/// Which tensors a network has beside those of its blocks, and where everything belongs.
+class Mapper {
+ public:
+  Mapper(TensorPlaces& tensors, const LayerParts& parts, const std::string& path, Network& network,
+         const BlockDevices& places)
+      : tensors_(tensors), parts_(parts), path_(path), network_(network), places_(places) {
+    for (const Layer& layer : network.layers) {
+      mixers_.push_back(layer.mixer.block.get());
+      feed_forwards_.push_back(layer.feed_forward.block.get());
+    }
+  }
+
+  Result<void> map() {
+    GGUF_FUSE_CHECK(map_ends());
+    const ModelSizes& sizes = network_.sizes;
+    for (std::size_t i = 0; i < sizes.layers; ++i) {
+      GGUF_FUSE_CHECK(map_mixer(i));
+      GGUF_FUSE_CHECK(map_feed_forward(i));
+    }
+    for (std::size_t i = 0; i < sizes.next_token_layers; ++i) {
+      tensors_.leave_out(fmt::format("blk.{}.", sizes.layers + i));
+    }
+    return {};
+  }
+
+ private:
+  Result<void> map_ends() {
+    GGUF_FUSE_ASSIGN(const std::uint64_t vocabulary, tensors_.rows_of("token_embd.weight"));
+    if (vocabulary == 0 || vocabulary > kMostTokens) {
+      return fail({.code = ErrorCode::BadTensorShape,
+                   .path = path_,
+                   .subject = "token_embd.weight",
+                   .expected = fmt::format("1 to {} rows", kMostTokens),
+                   .actual = std::to_string(vocabulary)});
+    }
+    const std::uint32_t embedding = network_.sizes.embedding;
+    tensors_.use_device(places_.embedding);
+    GGUF_FUSE_CHECK(tensors_.matrix("token_embd.weight", vocabulary, embedding, network_.embedding.table));
+    GGUF_FUSE_CHECK(map_rope_factors());
+
+    Output& output = network_.output;
+    tensors_.use_device(places_.output);
+    GGUF_FUSE_CHECK(tensors_.floats("output_norm.weight", embedding, output.norm));
+    if (tensors_.has("output.bias")) GGUF_FUSE_CHECK(tensors_.floats("output.bias", vocabulary, output.bias));
+    const bool own = network_.architecture->own_output || tensors_.has("output.weight");
+    if (!own && places_.output == places_.embedding) return {};  // the embeddings serve as the output, too
+    return tensors_.matrix(own ? "output.weight" : "token_embd.weight", vocabulary, embedding, output.matrix);
+  }
+
+  Result<void> map_rope_factors() {
+    const RopeParameters& rope = *network_.ropes.global;
+    const auto host_floats = [&](const std::string& tensor, std::vector<float>& out) {
+      return tensors_.host_floats(tensor, rope.rotated / 2, out);
+    };
+    RopeFactors& factors = network_.rope_factors;
+    if (network_.ropes.factors_required || tensors_.has("rope_freqs.weight")) {
+      GGUF_FUSE_CHECK(host_floats("rope_freqs.weight", factors.all));
+    }
+    const std::string far = "rope_factors_long.weight";
+    const std::string near = "rope_factors_short.weight";
+    if (!rope.two_sets_of_factors && !tensors_.has(far) && !tensors_.has(near)) return {};
+    GGUF_FUSE_CHECK(host_floats(far, factors.far));
+    return host_floats(near, factors.near);
+  }
+
+  Result<void> map_mixer(std::size_t index) {
+    HalfLayer& half = network_.layers[index].mixer;
+    LayerTensors tensors(tensors_, parts_, mixers_, index);
+    tensors_.use_device(places_.attention[index]);
+    GGUF_FUSE_CHECK(half.block->map(tensors));
+    GGUF_FUSE_CHECK(tensors.floats("attn_norm.weight", network_.sizes.embedding, half.norm));
+    if (!network_.architecture->post_norms) return {};
+    // What follows computes this norm together with its own.
+    tensors_.use_device(places_.feed_forward[index]);
+    return tensors.floats("post_attention_norm.weight", network_.sizes.embedding, half.ending.norm);
+  }
+
+  Result<void> map_feed_forward(std::size_t index) {
+    const Architecture& architecture = *network_.architecture;
+    HalfLayer& half = network_.layers[index].feed_forward;
+    LayerTensors tensors(tensors_, parts_, feed_forwards_, index);
+    tensors_.use_device(places_.feed_forward[index]);
+    GGUF_FUSE_CHECK(half.block->map(tensors));
+    const std::string norm = std::string(architecture.feed_forward_norm) + ".weight";
+    GGUF_FUSE_CHECK(tensors.floats(norm, network_.sizes.embedding, half.norm));
+    if (!architecture.post_norms) return {};
+    const bool last = index + 1 == network_.layers.size();
+    tensors_.use_device(last ? places_.output : places_.attention[index + 1]);
+    GGUF_FUSE_CHECK(tensors.open_floats("layer_output_scale.weight", 1, half.ending.scale, Peers::All));
+    return tensors.floats("post_ffw_norm.weight", network_.sizes.embedding, half.ending.norm);
+  }
+
+  TensorPlaces& tensors_;
+  const LayerParts& parts_;
+  const std::string& path_;
+  Network& network_;
+  const BlockDevices& places_;
+  std::vector<const Block*> mixers_, feed_forwards_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<WeightMap>> map_network(const PlannedFile& file, std::span<const TensorView> views,
+                                               const std::string& path, Network& network,
+                                               const std::vector<std::shared_ptr<Device>>& devices,
+                                               const BlockDevices& places) {
+  TensorPlaces tensors(file, views, path, devices);
+  const LayerParts parts(views, path);
+  GGUF_FUSE_CHECK(Mapper(tensors, parts, path, network, places).map());
+  GGUF_FUSE_ASSIGN(auto map, tensors.finish(network.architecture->name));
+  // Owners are told by finish(), so a shared matrix is copied behind it.
+  if (network.output.matrix.shape.type == nullptr) network.output.matrix = network.embedding.table;
+  return map;
+}
+
+}  // namespace gguf_fuse::runtime::detail

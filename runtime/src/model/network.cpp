@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+#include "model/network.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "model/architecture.hpp"
+
+namespace gguf_fuse::runtime::detail {
+namespace {
+
+// More than any model has.
+constexpr std::uint32_t kMostLayers = 4096;
+
+Result<void> count_layers(const Keys& keys, ModelSizes& sizes) {
+  GGUF_FUSE_ASSIGN(const std::uint32_t count, keys.size("block_count"));
+  GGUF_FUSE_ASSIGN(sizes.next_token_layers, keys.count("nextn_predict_layers"));
+  if (count > kMostLayers || sizes.next_token_layers >= count) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, "block_count",
+                         fmt::format("{} to {}", sizes.next_token_layers + 1, kMostLayers), std::to_string(count)));
+  }
+  sizes.layers = count - sizes.next_token_layers;
+  return {};
+}
+
+/// What some models of an architecture have and the kernels do not compute.
+Result<void> refuse_others(const Keys& keys) {
+  for (const std::string_view key : {"attention.shared_kv_layers", "embedding_length_per_layer_input"}) {
+    GGUF_FUSE_ASSIGN(const std::uint32_t value, keys.count(key));
+    if (value != 0) return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, "0", std::to_string(value)));
+  }
+  constexpr std::string_view kTemperature = "attention.temperature_scale";
+  GGUF_FUSE_ASSIGN(const double scale, keys.real(kTemperature));
+  if (scale == 0) return {};
+  return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, kTemperature, "0", fmt::format("{}", scale)));
+}
+
+Result<void> read_factors(const Keys& keys, Network& network) {
+  GGUF_FUSE_ASSIGN(network.sizes.epsilon, keys.amount("attention.layer_norm_rms_epsilon"));
+  GGUF_FUSE_ASSIGN(network.output.softcap, keys.amount("final_logit_softcapping"));
+  if (network.architecture->scaled_embedding) {
+    network.embedding.factor = std::sqrt(static_cast<float>(network.sizes.embedding));
+  }
+  if (!network.architecture->granite_scales) return {};
+  GGUF_FUSE_ASSIGN(network.embedding.factor, keys.factor_or_one("embedding_scale"));
+  GGUF_FUSE_ASSIGN(network.sizes.residual_factor, keys.factor_or_one("residual_scale"));
+  GGUF_FUSE_ASSIGN(const float logits, keys.factor_or_one("logit_scale"));
+  network.output.factor = 1 / logits;
+  return {};
+}
+
+Result<void> add_mixers(const Keys& keys, Network& network) {
+  const ModelSizes& sizes = network.sizes;
+  const auto& mixer = network.architecture->mixer;
+  const auto* const attention = std::get_if<AttentionTraits>(&mixer);
+  GGUF_FUSE_ASSIGN(Mixers mixers, attention != nullptr
+                                      ? Attention::read(keys, sizes, *attention)
+                                      : LatentAttention::read(keys, sizes, std::get<LatentTraits>(mixer)));
+  network.layers.resize(sizes.layers);
+  for (std::size_t i = 0; i < sizes.layers; ++i) network.layers[i].mixer.block = std::move(mixers.blocks[i]);
+  network.ropes = std::move(mixers.ropes);
+  return {};
+}
+
+Result<void> add_feed_forwards(const Keys& keys, Network& network) {
+  const Architecture& architecture = *network.architecture;
+  const ModelSizes& sizes = network.sizes;
+  std::vector<std::uint32_t> dense(sizes.layers + sizes.next_token_layers, 0);
+  GGUF_FUSE_ASSIGN(const std::uint32_t experts, keys.count("expert_count"));
+  if (experts == 0 || keys.find("feed_forward_length")) {
+    GGUF_FUSE_ASSIGN(dense, keys.per_layer("feed_forward_length", dense.size()));
+  }
+  const MixtureTraits traits = architecture.mixture.value_or(MixtureTraits{});
+  GGUF_FUSE_ASSIGN(auto mixture, MixtureParameters::read(keys, sizes, traits, dense.front()));
+  if (mixture) mixture->activation = architecture.activation;
+  for (std::size_t i = 0; i < sizes.layers; ++i) {
+    auto& block = network.layers[i].feed_forward.block;
+    const bool is_mixture = mixture && i >= mixture->leading;
+    if (is_mixture && !traits.dense_beside) {
+      block = std::make_unique<Mixture>(*mixture, traits);
+      continue;
+    }
+    if (dense[i] == 0) return fail(keys.missing("feed_forward_length"));
+    if (is_mixture) {
+      block = std::make_unique<MixtureBesideDense>(*mixture, traits, dense[i]);
+    } else {
+      block = std::make_unique<Dense>(
+          DenseParameters{.embedding = sizes.embedding, .size = dense[i], .activation = architecture.activation});
+    }
+  }
+  return {};
+}
+
+Error unknown_architecture(std::string_view name, const std::string& path) {
+  std::string known;
+  for (const Architecture& row : architectures()) known += (known.empty() ? "" : ", ") + std::string(row.name);
+  return {.code = ErrorCode::UnsupportedArchitecture,
+          .path = path,
+          .subject = "general.architecture",
+          .expected = known,
+          .actual = escape_text(name)};
+}
+
+}  // namespace
+
+Result<Network> read_network(const Metadata& metadata, const std::string& path) {
+  GGUF_FUSE_ASSIGN(const std::string_view name, metadata.get_string("general.architecture"));
+  Network network{.architecture = find_architecture(name)};
+  if (network.architecture == nullptr) return fail(unknown_architecture(name, path));
+  const Keys keys(metadata, name, path);
+  GGUF_FUSE_ASSIGN(network.sizes.embedding, keys.size("embedding_length"));
+  GGUF_FUSE_ASSIGN(network.sizes.train_context, keys.size("context_length"));
+  GGUF_FUSE_CHECK(refuse_others(keys));
+  GGUF_FUSE_CHECK(count_layers(keys, network.sizes));
+  GGUF_FUSE_CHECK(read_factors(keys, network));
+  GGUF_FUSE_CHECK(add_mixers(keys, network));
+  GGUF_FUSE_CHECK(add_feed_forwards(keys, network));
+  return network;
+}
+
+}  // namespace gguf_fuse::runtime::detail
