@@ -17,7 +17,7 @@ namespace {
 /// Products of slots with their experts' matrices: what expert_gate_up and the batches of expert_down have in common.
 struct Products {
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   const ExpertMatrix& matrix;
   const Buffer& bias;
   const ExpertMatrix* up = nullptr;  ///< gated when there
@@ -229,7 +229,9 @@ Result<Operation> expert_down(Device& device, const ExpertDownShape& shape, cons
   GGUF_FUSE_CHECK(check_routing(routing));
   GGUF_FUSE_CHECK(check_experts(shape.down, shape.kind, routing.shape));
   GGUF_FUSE_CHECK(check_bias("bias", shape.bias, shape.down, routing.shape));
-  if (shape.epilogue == Epilogue::Gated) return invalid("expert_down", "Store or Add", "Gated");
+  if (shape.epilogue != Epilogue::Store && shape.epilogue != Epilogue::Add) {
+    return invalid("expert_down", "Store or Add", "an epilogue with an activation");
+  }
   const PackedShape& down = shape.down.shape;
   GGUF_FUSE_CHECK(check_buffers(
       "expert_down", {{"activations", activations,

@@ -38,9 +38,10 @@ constexpr PreludeRow kRows[] = {
     {"FLAG_BIAS", kFlagBias},
     {"FLAG_ADD", kFlagAdd},
     {"FLAG_UP_BIAS", kFlagUpBias},
-    {"GATE_GELU", GateActivation::Gelu},
-    {"GATE_RELU", GateActivation::Relu},
-    {"GATE_SILU_OAI", GateActivation::SiluOai},
+    {"ACTIVATION_GELU", Activation::Gelu},
+    {"ACTIVATION_RELU", Activation::Relu},
+    {"ACTIVATION_RELU_SQUARED", Activation::ReluSquared},
+    {"ACTIVATION_SILU_OAI", Activation::SiluOai},
     // activations
     {"ACTIVATIONS_Q8", Activations::Q8},
     {"BATCH_TILE", kBatchTile},

@@ -20,7 +20,7 @@ struct ExpertCase {
   const char* up = "Q8_0";
   const char* down = "Q8_0";
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   std::uint32_t experts = 4;
   std::uint32_t used = 2;
   std::uint32_t tile = kBatchTile;
@@ -100,8 +100,8 @@ class Experts : public testing::TestWithParam<Variant> {
   }
 
   /// A gate's slope is at most 1.13.
-  static double tolerance(GateActivation activation, double g, double g_error, double u, double u_error) {
-    const bool oai = activation == GateActivation::SiluOai;
+  static double tolerance(Activation activation, double g, double g_error, double u, double u_error) {
+    const bool oai = activation == Activation::SiluOai;
     const double factor = oai ? std::clamp(u, -7.0, 7.0) + 1 : u;
     return 1.13 * g_error * std::fabs(factor) + std::fabs(gated_reference(activation, g, oai ? 0 : 1)) * u_error +
            1e-36;
@@ -251,8 +251,7 @@ TEST_P(Experts, ThePartThatStoresMayHaveNoExpert) {
 }
 
 TEST_P(Experts, ActivateWithABias) {
-  for (const GateActivation activation :
-       {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu, GateActivation::SiluOai}) {
+  for (const Activation activation : {Activation::Silu, Activation::Gelu, Activation::Relu, Activation::SiluOai}) {
     for (const std::uint32_t tile : {1U, kBatchTile}) {
       ExpertCase wanted{
           .activation = activation, .tile = tile, .tokens = tile == 1 ? 1U : 17U, .columns = 64, .bias = true};

@@ -92,7 +92,7 @@ struct ExpertMatrix {
 /// same parts.
 struct ExpertGateUpShape {
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   ExpertMatrix gate{};
   ExpertMatrix up{};
   Buffer gate_bias{};  ///< float[experts][rows], or none

@@ -17,7 +17,7 @@ namespace gguf_fuse::runtime {
 struct Architecture {
   std::string_view name;  ///< general.architecture
   Rope rope = Rope::Norm;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   bool head_norm = false;           ///< RMS norm of every Q and K head (attn_q_norm, attn_k_norm)
   bool head_norm_if_there = false;  ///< the same, in those models that have the weights
   bool value_norm = false;          ///< RMS norm of every V head, without weights
