@@ -49,6 +49,11 @@ constexpr PreludeRow kRows[] = {
     {"F32_GROUP_BYTES", token_group_bytes(Activations::F32)},
     {"NORM_NONE", Norm::None},
     {"NORM_LAYER", Norm::Layer},
+    {"NORM_WEIGHT", kNormWeight},
+    {"NORM_BIAS", kNormBias},
+    {"PREPARE_BRANCH", kPrepareBranch},
+    {"PREPARE_BRANCH_NORM", kPrepareBranchNorm},
+    {"PREPARE_SCALED", kPrepareScaled},
     // experts
     {"MOST_EXPERTS", kMostExperts},
     {"MOST_USED", kMostUsed},

@@ -62,8 +62,8 @@ Result<void> BlockRecorder::project_latent(const LayerParameters& layer, const L
   GGUF_FUSE_CHECK(normalise(kind, weights.attention_norm));
   GGUF_FUSE_CHECK(multiply({.kind = kind, .matrices = {w.kv_a}}, b_.latent.kv));
   const std::uint32_t row = latent.kv_rank + latent.rope;
-  GGUF_FUSE_CHECK(add(
-      norm_columns(device_, {.row = row, .columns = latent.kv_rank}, hp_.epsilon, b_.latent.kv, w.kv_a_norm, b_.step)));
+  GGUF_FUSE_CHECK(add(norm_columns(device_, {.row = row, .columns = latent.kv_rank},
+                                   {.epsilon = hp_.epsilon, .weight = w.kv_a_norm}, b_.latent.kv, b_.step)));
   GGUF_FUSE_CHECK(project_latent_query(layer, w, kind));
   return latent_heads(layer);
 }
