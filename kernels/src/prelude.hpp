@@ -16,6 +16,7 @@ namespace gguf_fuse::kernels::detail {
 inline constexpr std::uint32_t kFlagBias = 1;
 inline constexpr std::uint32_t kFlagAdd = 2;
 inline constexpr std::uint32_t kFlagUpBias = 4;
+inline constexpr std::uint32_t kFlagWeighInput = 8;
 /// Flags of route_tokens.
 inline constexpr std::uint32_t kRouteNormalise = 1;
 inline constexpr std::uint32_t kRouteSelectionBias = 2;

@@ -33,6 +33,7 @@ struct ExpertCase {
   Epilogue epilogue = Epilogue::Add;
   float factor = 1;
   std::vector<float> logits{};
+  bool weigh_input = false;
 };
 
 class Experts : public testing::TestWithParam<Variant> {
@@ -49,7 +50,7 @@ class Experts : public testing::TestWithParam<Variant> {
 
   [[nodiscard]] TestRouting routing_of(const ExpertCase& wanted) const {
     return support::make_routing(*device_, {.experts = wanted.experts, .used = wanted.used, .normalise = true},
-                                 wanted.tile, wanted.tokens, wanted.logits);
+                                 wanted.tile, wanted.tokens, wanted.logits, wanted.weigh_input);
   }
 
   void expect_gate_up(const ExpertCase& wanted) {
@@ -85,14 +86,15 @@ class Experts : public testing::TestWithParam<Variant> {
           std::span(x.values).subspan(std::size_t{wanted.tile == 1 ? 0 : slot} * wanted.columns, wanted.columns);
       const support::RowProduct gates = support::row_product(gate.experts[expert], row_of_x);
       const support::RowProduct ups = support::row_product(up.experts[expert], row_of_x);
+      const double weight = wanted.weigh_input ? double{routing.weights[choice]} : 1;
       for (std::uint32_t row = 0; row < wanted.rows; ++row) {
         const std::size_t at = std::size_t{expert} * wanted.rows + row;
-        const double g = gates.sums[row] + double{gate_bias[at]};
-        const double u = ups.sums[row] + double{up_bias[at]};
+        const double g = weight * gates.sums[row] + double{gate_bias[at]};
+        const double u = weight * ups.sums[row] + double{up_bias[at]};
         const double expected = gated_reference(wanted.activation, g, u);
         ASSERT_NEAR(double{got[std::size_t{slot} * wanted.rows + row]}, expected,
-                    tolerance(wanted.activation, g, kTolerance * gates.magnitudes[row] + 1e-6 * std::fabs(g), u,
-                              kTolerance * ups.magnitudes[row] + 1e-6 * std::fabs(u)) +
+                    tolerance(wanted.activation, g, kTolerance * weight * gates.magnitudes[row] + 1e-6 * std::fabs(g),
+                              u, kTolerance * weight * ups.magnitudes[row] + 1e-6 * std::fabs(u)) +
                         2e-6 * std::fabs(expected))
             << wanted.gate << " choice " << choice << " expert " << expert << " row " << row;
       }
@@ -138,8 +140,9 @@ class Experts : public testing::TestWithParam<Variant> {
             std::span(x.values).subspan(std::size_t{routing.slots[choice]} * wanted.columns, wanted.columns));
         for (std::uint32_t row = 0; row < wanted.out_rows; ++row) {
           const double added = double{bias[std::size_t{expert} * wanted.out_rows + row]};
-          sums[row] += double{routing.weights[choice]} * (product.sums[row] + added);
-          magnitudes[row] += double{routing.weights[choice]} * (product.magnitudes[row] + std::fabs(added));
+          const double weight = wanted.weigh_input ? 1 : double{routing.weights[choice]};
+          sums[row] += weight * (product.sums[row] + added);
+          magnitudes[row] += weight * (product.magnitudes[row] + std::fabs(added));
         }
       }
       for (std::uint32_t row = 0; row < wanted.out_rows; ++row) {
@@ -259,6 +262,23 @@ TEST_P(Experts, ActivateWithABias) {
       wanted.bias = false;
       wanted.epilogue = Epilogue::Store;
       expect_all(wanted);
+    }
+  }
+}
+
+/// The weights multiply what gate and up read, with their bias behind, and not what down says.
+TEST_P(Experts, MayHaveTheirInputWeighed) {
+  for (const bool bias : {false, true}) {
+    for (const std::uint32_t tile : {1U, kBatchTile}) {
+      expect_all({.experts = 5,
+                  .used = 3,
+                  .tile = tile,
+                  .tokens = tile == 1 ? 1U : 40U,
+                  .columns = 64,
+                  .part = 2,
+                  .bias = bias,
+                  .factor = 1.5F,
+                  .weigh_input = true});
     }
   }
 }
