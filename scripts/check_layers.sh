@@ -47,7 +47,7 @@ running=$(sed -n -e 's/.*Architecture{\.name = "\([^"]*\)".*/\1/p' runtime/archi
 [ -n "$names" ] && [ -n "$running" ] || { echo "no architectures found in $table or runtime/architectures"; exit 1; }
 names="\"($names|$running)\""
 # Kinds of tokenizers, pre-tokenizers and chat templates are lists of their own, which GGUF fills with the same words.
-texts='runtime/(src|include/gguf_fuse/runtime)/(tokenizer|pre_tokenizer|chat)[a-z_]*\.[a-z]+'
+texts='runtime/(src/text|include/gguf_fuse/runtime)/(tokenizer|pre_tokenizer|chat)[a-z_]*\.[a-z]+'
 sources() { find fuse "${kernels[@]}" runtime cli -type f -regextype posix-extended "$@"; }
 mapfile -t elsewhere < <(sources ! -path "$table" ! -path 'runtime/architectures/*' ! -regex "$texts")
 refuse "code asks for an architecture by name" "$names" "${elsewhere[@]}"

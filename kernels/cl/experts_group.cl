@@ -8,7 +8,8 @@
 kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) void expert_products(
     const global uchar* weights_0, const global uchar* weights_1, ulong offset_0, ulong offset_1, ulong stride_0,
     ulong stride_1, uint tile_bytes_0, uint tile_bytes_1, const global float* bias_0, const global float* bias_1,
-    uint rows, uint first_expert, uint expert_count, const global uint* tile_experts, uint tiles,
+    const global float* slot_weights, uint rows, uint first_expert, uint expert_count,
+    const global uint* tile_experts, uint tiles,
     const global uchar* activations, global float* out, uint groups, uint flags, uint activation) {
   local uchar scratch[SCRATCH_BYTES] __attribute__((aligned(16)));
   const uint tile_row = TILE_ROWS * (ROW_TILES * (uint)get_group_id(0) + (uint)get_local_id(0) / TILE_ROWS);
@@ -33,9 +34,10 @@ kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) v
 #endif
 #pragma unroll
   for (uint t = 0; t < TILE; ++t) {
-    lanes_f value = sums[t] + bias;
+    const float weight = flags & FLAG_WEIGH_INPUT ? slot_weights[slots * TILE + t] : 1.0f;
+    lanes_f value = sums[t] * weight + bias;
 #if GATED
-    value = gated(value, ups[t] + up_bias, activation);
+    value = gated(value, ups[t] * weight + up_bias, activation);
 #endif
     out[((ulong)slots * TILE + t) * rows + row] = value;
   }
@@ -61,7 +63,7 @@ kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) v
                 activations + (ulong)choice * groups * RECORD, sums);
     // Once, by the first slice.
     if (flags & FLAG_BIAS && slice == 0 && row < rows) sums[0] += bias_0[(ulong)expert * rows + row];
-    total = fma(choice_weights[choice], sums[0], total);
+    total = fma(flags & FLAG_WEIGH_INPUT ? 1.0f : choice_weights[choice], sums[0], total);
   }
   total = factor * sum_slices(scratch, total);
   if (row >= rows || slice != 0) return;

@@ -8,7 +8,8 @@
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_products(
     const global uchar* weights_0, const global uchar* weights_1, ulong offset_0, ulong offset_1, ulong stride_0,
     ulong stride_1, uint tile_bytes_0, uint tile_bytes_1, const global float* bias_0, const global float* bias_1,
-    uint rows, uint first_expert, uint expert_count, const global uint* tile_experts, uint tiles,
+    const global float* slot_weights, uint rows, uint first_expert, uint expert_count,
+    const global uint* tile_experts, uint tiles,
     const global uchar* activations, global float* out, uint groups, uint flags, uint activation,
     uint tiles_per_item) {
   const uint row = TILE_ROWS * (uint)get_global_id(0);
@@ -37,8 +38,9 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_products(
     const lanes_f up_bias = flags & FLAG_UP_BIAS ? load_rows(bias_1 + of_expert, count) : (lanes_f)(0.0f);
 #pragma unroll 1
     for (uint t = 0; t < TILE; ++t) {
-      lanes_f value = results[0][t] + bias;
-      if (GATED) value = gated(value, results[GATED][t] + up_bias, activation);
+      const float weight = flags & FLAG_WEIGH_INPUT ? slot_weights[slots * TILE + t] : 1.0f;
+      lanes_f value = results[0][t] * weight + bias;
+      if (GATED) value = gated(value, results[GATED][t] * weight + up_bias, activation);
       store_rows(value, count, out + ((ulong)slots * TILE + t) * rows + row);
     }
   }
@@ -61,7 +63,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_sum(
     tile_sums_0(EXPERT_TILE(0, index, row), groups, 0, 1,
                 activations + (ulong)choice * groups * RECORD, sums);
     if (flags & FLAG_BIAS) sums[0] += load_rows(bias_0 + (ulong)expert * rows + row, count);
-    total = fma((lanes_f)(choice_weights[choice]), sums[0], total);
+    const float weight = flags & FLAG_WEIGH_INPUT ? 1.0f : choice_weights[choice];
+    total = fma((lanes_f)(weight), sums[0], total);
   }
   total *= factor;
   if (flags & FLAG_ADD) total += load_rows(out + row, count);

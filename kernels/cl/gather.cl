@@ -4,8 +4,9 @@
 // Slots of a whole batch, by one work-item or work-group: those of an expert are in the order of their tokens. Every
 // lane owns each LANES-th expert, so that the order is the same on every device.
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void group_slots(
-    global const uint *chosen, global uint *slots, global uint *slot_tokens, global uint *tile_experts,
-    global uint *routed_step, global const uint *step_info, uint experts, uint used, uint tiles) {
+    global const uint *chosen, global const float *weights, global uint *slots, global uint *slot_tokens,
+    global float *slot_weights, global uint *tile_experts, global uint *routed_step, global const uint *step_info,
+    uint experts, uint used, uint tiles) {
   SHARED uint counts[MOST_EXPERTS];
   SHARED uint first_slots[MOST_EXPERTS];
   SHARED uint tiles_used[1];
@@ -29,12 +30,16 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void group_slots(
   }
   barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);
   for (uint tile = tiles_used[0] + lane; tile < tiles; tile += LANES) tile_experts[tile] = ~0u;
-  for (uint slot = lane; slot < tiles_used[0] * BATCH_TILE; slot += LANES) slot_tokens[slot] = ~0u;
+  for (uint slot = lane; slot < tiles_used[0] * BATCH_TILE; slot += LANES) {
+    slot_tokens[slot] = ~0u;
+    slot_weights[slot] = 0.0f;
+  }
   barrier(CLK_GLOBAL_MEM_FENCE);
   for (uint choice = lane; choice < choices; choice += LANES) {
     const uint slot = slots[choice] + first_slots[chosen[choice]];
     slots[choice] = slot;
     slot_tokens[slot] = choice / used;
+    slot_weights[slot] = weights[choice];
   }
 }
 
@@ -76,10 +81,10 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void gather_tokens(
 #define SOME 1
 #endif
 
-// Weighted sums of a token's choices, always in their order: `products` is [slots][rows].
+// Sums of a token's choices, weighted unless their input was, always in their order: `products` is [slots][rows].
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void combine_experts(
     global const float *products, global const uint *slots, global const float *weights, global float *out,
-    global const uint *step_info, uint rows, uint used, float factor, uint add) {
+    global const uint *step_info, uint rows, uint used, float factor, uint flags) {
   const uint token = get_group_id(0);
   if (token >= step_info[STEP_TOKENS]) return;
   slots += (ulong)token * used;
@@ -89,19 +94,21 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void combine_experts(
   for (; row + SOME <= rows; row += SOME * LANES) {
     lanes_f sum = 0.0f;
     for (uint choice = 0; choice < used; ++choice) {
-      sum = fma((lanes_f)(weights[choice]), LOAD_SOME(products + (ulong)slots[choice] * rows + row), sum);
+      const float weight = flags & FLAG_WEIGH_INPUT ? 1.0f : weights[choice];
+      sum = fma((lanes_f)(weight), LOAD_SOME(products + (ulong)slots[choice] * rows + row), sum);
     }
     sum *= factor;
-    if (add) sum += LOAD_SOME(out + row);
+    if (flags & FLAG_ADD) sum += LOAD_SOME(out + row);
     STORE_SOME(sum, out + row);
   }
 #ifdef STYLE_VECTOR
   for (; row < rows; ++row) {
     float sum = 0.0f;
     for (uint choice = 0; choice < used; ++choice) {
-      sum = fma(weights[choice], products[(ulong)slots[choice] * rows + row], sum);
+      const float weight = flags & FLAG_WEIGH_INPUT ? 1.0f : weights[choice];
+      sum = fma(weight, products[(ulong)slots[choice] * rows + row], sum);
     }
-    out[row] = add ? fma(factor, sum, out[row]) : factor * sum;
+    out[row] = flags & FLAG_ADD ? fma(factor, sum, out[row]) : factor * sum;
   }
 #endif
 }

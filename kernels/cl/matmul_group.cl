@@ -47,6 +47,8 @@ kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) v
     lanes_f up = ups[t];
     if (flags & FLAG_BIAS) up += bias[rows_0 + out_row];
     value = gated(value, up, activation);
+#elif ACTIVATED
+    value = activated(value, activation);
 #endif
     value *= factor;
     if (flags & FLAG_ADD) value += *place;

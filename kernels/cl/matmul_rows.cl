@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the matrix products of both styles share: which matrix a block of rows belongs to, and what happens to the sums.
-// Of the host: KINDS (different types among the matrices), KIND_1 and KIND_2 (the kinds of matrices 1 and 2), GATED.
+// Of the host: KINDS (different types among the matrices), KIND_1 and KIND_2 (the kinds of matrices 1 and 2), GATED and
+// ACTIVATED (0 or 1).
 
 #define OF_MATRIX(matrix, name) ((matrix) == 0 ? name##_0 : (matrix) == 1 ? name##_1 : name##_2)
 
@@ -12,19 +13,28 @@ inline uint kind_of(uint matrix) { return matrix == 0 ? 0 : matrix == 1 ? KIND_1
 
 inline uint blocks_of(uint rows) { return (rows + TILE_ROWS * ROW_TILES - 1) / (TILE_ROWS * ROW_TILES); }
 
-// Of gate g and up u: g * sigmoid(g) * u, g * Phi(g) * u in its tanh form (0.5 + 0.5 * tanh(z) = sigmoid(2z)),
-// max(g, 0) * u, and gpt-oss's g * sigmoid(1.702 g) * (u + 1), g at most 7 and u between -7 and 7. All keep NaN.
-inline lanes_f gated(lanes_f g, lanes_f u, uint activation) {
-  if (activation == GATE_RELU) return (g < 0.0f ? (lanes_f)(0.0f) : g) * u;
+// Activations of g (Activation in matmul.hpp): g * sigmoid(z), where z is g, that of gpt-oss, or that of the tanh form of
+// g * Phi(g), as 0.5 + 0.5 * tanh(z / 2) = sigmoid(z); or what of g is positive. All keep NaN.
+inline lanes_f activated(lanes_f g, uint activation) {
+  if (activation == ACTIVATION_RELU || activation == ACTIVATION_RELU_SQUARED) {
+    const lanes_f positive = g < 0.0f ? (lanes_f)(0.0f) : g;
+    if (activation == ACTIVATION_RELU) return positive;
+    return positive * positive;
+  }
   lanes_f z = g;
-  if (activation == GATE_GELU) z = 1.5957691216f * fma(0.044715f * g, g * g, g);
-  if (activation == GATE_SILU_OAI) {
+  if (activation == ACTIVATION_GELU) z = 1.5957691216f * fma(0.044715f * g, g * g, g);
+  if (activation == ACTIVATION_SILU_OAI) z = 1.702f * g;
+  return g / (1.0f + exp(-z));
+}
+
+// Gate g, activated, times up u; gpt-oss has limits for both, and its u is one more.
+inline lanes_f gated(lanes_f g, lanes_f u, uint activation) {
+  if (activation == ACTIVATION_SILU_OAI) {
     g = g > 7.0f ? (lanes_f)(7.0f) : g;
     u = u > 7.0f ? (lanes_f)(7.0f) : u;
     u = (u < -7.0f ? (lanes_f)(-7.0f) : u) + 1.0f;
-    z = 1.702f * g;
   }
-  return g / (1.0f + exp(-z)) * u;
+  return activated(g, activation) * u;
 }
 
 #if KINDS > 2

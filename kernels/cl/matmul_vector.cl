@@ -46,6 +46,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
       lanes_f up = results[1][t];
       if (flags & FLAG_BIAS) up += load_rows(bias + rows_0 + out_row, count);
       value = gated(value, up, activation);
+#elif ACTIVATED
+      value = activated(value, activation);
 #endif
       value *= factor;
       if (flags & FLAG_ADD) value += load_rows(to, count);

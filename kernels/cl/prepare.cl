@@ -4,7 +4,7 @@
 #define PREPARE_ARGUMENTS                                                                                      \
   global float *x, global const float *weight, global const float *bias, global const float *branch,           \
       global const float *post_weight, global const float *scale, global uchar *out,                           \
-      global const uint *step_info, uint columns, float epsilon, uint norm, uint has_branch, uint scaled,      \
+      global const uint *step_info, uint columns, float epsilon, float branch_factor, uint norm, uint flags,   \
       uint kind, uint tile
 
 // take_last copies the row of the last token.

@@ -26,6 +26,15 @@ static inline float row_factor(local float2 *scratch, global const float *row, u
   return sums.x <= FLT_MAX ? norm_factor(sums.x, columns, epsilon) : scaled_norm_factor(sums.y, columns);
 }
 
+// A column behind the norm of its row.
+static inline float normed(float value, float mean, float factor, global const float *weight, global const float *bias,
+                           uint flags, uint column) {
+  value = (value - mean) * factor;
+  if (flags & NORM_WEIGHT) value *= weight[column];
+  if (flags & NORM_BIAS) value += bias[column];
+  return value;
+}
+
 // One group of 32 values in local memory, by one lane for its scale and sums.
 static inline void quantise(local const float *values, uint lane, global uchar *to, global float *sums, uint tile) {
   float most = 0.0f;
@@ -50,15 +59,20 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
   const uint count = exists ? columns : 0;
   const ulong first_column = (ulong)token * columns;
   global float *row = x + first_column;
-  global const float *added = has_branch ? branch + first_column : row;
-  const float branch_factor = row_factor(scratch, added, count, 0.0f, epsilon);
-  const float row_scale = scaled ? scale[0] : 1.0f;
+  global const float *added = flags & PREPARE_BRANCH ? branch + first_column : row;
+  const float added_norm = row_factor(scratch, added, count, 0.0f, epsilon);
+  const float added_factor = flags & PREPARE_BRANCH_NORM ? branch_factor * added_norm : branch_factor;
+  const float row_scale = flags & PREPARE_SCALED ? scale[0] : 1.0f;
   float sum = 0.0f;
   for (uint i = lane; i < count; i += LANES) {
     float value = row[i];
-    if (has_branch) value += added[i] * branch_factor * post_weight[i];
+    if (flags & PREPARE_BRANCH) {
+      float more = added[i] * added_factor;
+      if (flags & PREPARE_BRANCH_NORM) more *= post_weight[i];
+      value += more;
+    }
     value *= row_scale;
-    if (has_branch || scaled) row[i] = value;
+    if (flags & (PREPARE_BRANCH | PREPARE_SCALED)) row[i] = value;
     sum += value;
   }
   const float2 sums = sum_lanes(scratch, (float2)(sum, 0.0f));
@@ -71,8 +85,7 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
     float value = 0.0f;
     if (exists && column < columns) {
       value = row[column];
-      if (norm != NORM_NONE) value = (value - mean) * factor * weight[column];
-      if (norm == NORM_LAYER) value += bias[column];
+      if (norm != NORM_NONE) value = normed(value, mean, factor, weight, bias, flags, column);
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     values[lane] = value;

@@ -46,6 +46,19 @@ static inline float row_factor(global const float *row, uint columns, float mean
   return scaled_norm_factor(sum_squares(row, columns, mean, SCALED_DOWN), columns);
 }
 
+// 16 columns behind the norm of their row; zeros beyond the last.
+static inline float16 normed16(float16 values, float mean, float factor, global const float *weight,
+                               global const float *bias, uint flags, uint column, uint columns) {
+  values = (values - mean) * factor;
+  if (flags & NORM_WEIGHT) {
+    values *= load16(weight, column, columns);
+  } else {
+    for (uint i = columns - column; i < 16; ++i) ((float *)&values)[i] = 0.0f;
+  }
+  if (flags & NORM_BIAS) values += load16(bias, column, columns);
+  return values;
+}
+
 static inline void quantise(float16 first, float16 second, global uchar *values, global float *sums, uint tile) {
   const float most = largest16(max(fabs(first), fabs(second)));
   const float inverse = q8_inverse(most);
@@ -62,13 +75,17 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
   const bool exists = token < step_info[STEP_TOKENS];
   global float *row = x + (ulong)token * columns;
   float mean = 0.0f, factor = 1.0f;
-  if (exists && (has_branch || scaled)) {
+  if (exists && flags & (PREPARE_BRANCH | PREPARE_SCALED)) {
     global const float *from = branch + (ulong)token * columns;
-    const float branch_factor = has_branch ? row_factor(from, columns, 0.0f, epsilon) : 0.0f;
-    const float row_scale = scaled ? scale[0] : 1.0f;
+    if (flags & PREPARE_BRANCH_NORM) branch_factor *= row_factor(from, columns, 0.0f, epsilon);
+    const float row_scale = flags & PREPARE_SCALED ? scale[0] : 1.0f;
     for (uint i = 0; i < columns; i += 16) {
       float16 values = load16(row, i, columns);
-      if (has_branch) values += load16(from, i, columns) * branch_factor * load16(post_weight, i, columns);
+      if (flags & PREPARE_BRANCH) {
+        float16 more = load16(from, i, columns) * branch_factor;
+        if (flags & PREPARE_BRANCH_NORM) more *= load16(post_weight, i, columns);
+        values += more;
+      }
       store16(values * row_scale, row, i, columns);
     }
   }
@@ -83,8 +100,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
       values[i] = 0.0f;
       if (exists && column < columns) {
         values[i] = load16(row, column, columns);
-        if (norm != NORM_NONE) values[i] = (values[i] - mean) * factor * load16(weight, column, columns);
-        if (norm == NORM_LAYER) values[i] += load16(bias, column, columns);
+        if (norm != NORM_NONE) values[i] = normed16(values[i], mean, factor, weight, bias, flags, column, columns);
       }
     }
     if (kind == ACTIVATIONS_Q8) {

@@ -64,7 +64,10 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void route_tokens(ROUT
   // There are as many lanes as experts can be chosen.
   const float largest = largest_of(of_taken, used);
   if (lane < used) {
-    chosen_weights[lane] = gating == GATING_SELECTED_SOFTMAX ? exp(of_taken[lane] - largest) : of_taken[lane];
+    float weight = of_taken[lane];
+    if (gating == GATING_SELECTED_SOFTMAX) weight = exp(weight - largest);
+    if (gating == GATING_SELECTED_SIGMOID) weight = 1.0f / (1.0f + exp(-weight));
+    chosen_weights[lane] = weight;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
   if (!exists || lane >= used) return;

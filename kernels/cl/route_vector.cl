@@ -92,6 +92,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void route_tokens(ROUTE_AR
   }
   for (uint i = used; i < (used + 15) / 16 * 16; ++i) of_taken[i] = -INFINITY;
   if (gating == GATING_SELECTED_SOFTMAX) softmax(of_taken, used);
+  for (uint i = 0; gating == GATING_SELECTED_SIGMOID && i < used; ++i) of_taken[i] = 1.0f / (1.0f + exp(-of_taken[i]));
   float sum = 0.0f;
   for (uint i = 0; i < used; ++i) sum += of_taken[i];
   for (uint i = 0; i < used; ++i) {

@@ -10,8 +10,9 @@ static inline ulong segment_start(uint row, uint offset, uint stride) {
 #define COPY_ARGUMENTS                                                                                          \
   global const float *from, global float *to, uint columns, uint from_row, uint from_offset, uint from_stride, \
       uint to_row, uint to_offset, uint to_stride
-#define NORM_ARGUMENTS \
-  global float *x, global const float *weight, uint columns, uint row, uint offset, uint stride, float epsilon
+#define NORM_ARGUMENTS                                                                                     \
+  global float *x, global const float *weight, global const float *bias, uint columns, uint row, uint offset, \
+      uint stride, uint weight_stride, float epsilon, uint norm, uint flags
 #define SUM_ARGUMENTS                                                                                     \
   global const float *a, global const float *a_weight, global const float *b, global const float *b_weight, \
       global float *out, uint columns, float epsilon
@@ -26,9 +27,13 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void copy_columns(COPY_ARG
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void norm_columns(NORM_ARGUMENTS) {
   global float *segment = x + segment_start(row, offset, stride);
-  const float factor = row_factor(segment, columns, 0.0f, epsilon);
+  const float mean = norm == NORM_LAYER ? row_mean(segment, columns) : 0.0f;
+  const float factor = row_factor(segment, columns, mean, epsilon);
+  weight += (ulong)get_group_id(0) * weight_stride;
+  bias += (ulong)get_group_id(0) * weight_stride;
   for (uint i = 0; i < columns; i += 16) {
-    store16(load16(segment, i, columns) * factor * load16(weight, i, columns), segment, i, columns);
+    const float16 values = load16(segment, i, columns);
+    store16(normed16(values, mean, factor, weight, bias, flags, i, columns), segment, i, columns);
   }
 }
 
@@ -60,8 +65,16 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void copy_columns(COPY
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void norm_columns(NORM_ARGUMENTS) {
   local float2 scratch[LANES];
   global float *segment = x + segment_start(row, offset, stride);
-  const float factor = row_factor(scratch, segment, columns, 0.0f, epsilon);
-  for (uint i = get_local_id(0); i < columns; i += LANES) segment[i] = segment[i] * factor * weight[i];
+  float sum = 0.0f;
+  for (uint i = get_local_id(0); i < columns; i += LANES) sum += segment[i];
+  const float2 sums = sum_lanes(scratch, (float2)(sum, 0.0f));
+  const float mean = norm == NORM_LAYER ? sums.x / columns : 0.0f;
+  const float factor = row_factor(scratch, segment, columns, mean, epsilon);
+  weight += (ulong)get_group_id(0) * weight_stride;
+  bias += (ulong)get_group_id(0) * weight_stride;
+  for (uint i = get_local_id(0); i < columns; i += LANES) {
+    segment[i] = normed(segment[i], mean, factor, weight, bias, flags, i);
+  }
 }
 
 kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void sum_of_norms(SUM_ARGUMENTS) {

@@ -17,11 +17,12 @@ namespace {
 /// Products of slots with their experts' matrices: what expert_gate_up and the batches of expert_down have in common.
 struct Products {
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   const ExpertMatrix& matrix;
   const Buffer& bias;
   const ExpertMatrix* up = nullptr;  ///< gated when there
   Buffer up_bias{};
+  std::uint32_t weigh = 0;  ///< weigh_flag() of gate and up
   const Buffer& activations;
   const Buffer& out;
 };
@@ -131,7 +132,8 @@ Result<std::vector<Stage>> product_stages(Device& device, const Products& produc
     launch.set("tile_experts", routing.tile_experts);
     launch.set("tiles", all_slots(routing.shape) / routing.shape.tile);
     launch.set("activations", products.activations).set("out", products.out).set("groups", shape.groups());
-    launch.set("flags", (products.bias ? kFlagBias : 0) | (products.up_bias ? kFlagUpBias : 0));
+    launch.set("slot_weights", routing.slot_weights);
+    launch.set("flags", (products.bias ? kFlagBias : 0) | (products.up_bias ? kFlagUpBias : 0) | products.weigh);
     launch.set("activation", static_cast<std::uint32_t>(products.activation));
     if (profile.style == Style::Vector) launch.set("tiles_per_item", tiles_per_item);
     auto grid = products_grid(profile.style, routing.shape, shape.tiles(), tiles_per_item);
@@ -164,7 +166,7 @@ Result<std::vector<Stage>> sum_stages(Device& device, const ExpertDownShape& sha
     launch.set("tile_experts", routing.tile_experts).set("choice_weights", routing.weights);
     launch.set("used", routing.shape.used).set("activations", activations).set("out", out);
     launch.set("groups", shape.down.shape.groups()).set("factor", shape.factor);
-    launch.set("flags", (shape.bias ? kFlagBias : 0) | (add ? kFlagAdd : 0));
+    launch.set("flags", (shape.bias ? kFlagBias : 0) | (add ? kFlagAdd : 0) | weigh_flag(routing.shape));
     launch.set_grid(grid);
     GGUF_FUSE_CHECK(launch.check());
     stages.push_back(Stage{.launch = std::move(launch),
@@ -181,7 +183,7 @@ Result<Stage> combine_stage(Device& device, const ExpertDownShape& shape, const 
   launch.set("products", scratch).set("slots", routing.slots).set("weights", routing.weights);
   launch.set("out", out).set("step_info", step);
   launch.set("rows", shape.down.shape.rows).set("used", routing.shape.used).set("factor", shape.factor);
-  launch.set("add", std::uint32_t{shape.epilogue == Epilogue::Add});
+  launch.set("flags", (shape.epilogue == Epilogue::Add ? kFlagAdd : 0) | weigh_flag(routing.shape));
   const DeviceProfile profile = device.profile();
   launch.set_grid(task_grid(profile, 1));
   GGUF_FUSE_CHECK(launch.check());
@@ -218,6 +220,7 @@ Result<Operation> expert_gate_up(Device& device, const ExpertGateUpShape& shape,
                                                               .bias = shape.gate_bias,
                                                               .up = &shape.up,
                                                               .up_bias = shape.up_bias,
+                                                              .weigh = weigh_flag(routing.shape),
                                                               .activations = activations,
                                                               .out = out},
                                                              routing));
@@ -229,7 +232,9 @@ Result<Operation> expert_down(Device& device, const ExpertDownShape& shape, cons
   GGUF_FUSE_CHECK(check_routing(routing));
   GGUF_FUSE_CHECK(check_experts(shape.down, shape.kind, routing.shape));
   GGUF_FUSE_CHECK(check_bias("bias", shape.bias, shape.down, routing.shape));
-  if (shape.epilogue == Epilogue::Gated) return invalid("expert_down", "Store or Add", "Gated");
+  if (shape.epilogue != Epilogue::Store && shape.epilogue != Epilogue::Add) {
+    return invalid("expert_down", "Store or Add", "an epilogue with an activation");
+  }
   const PackedShape& down = shape.down.shape;
   GGUF_FUSE_CHECK(check_buffers(
       "expert_down", {{"activations", activations,

@@ -19,9 +19,12 @@ std::uint32_t divide_up(std::uint64_t a, std::uint64_t b) { return static_cast<s
 
 Result<void> check_matrices(const MatmulShape& shape) {
   const std::size_t count = shape.matrices.size();
-  const bool gated = shape.epilogue == Epilogue::Gated;
-  if (count == 0 || count > kMaxMatrices || (gated && count != 2)) {
-    return invalid("matrices", gated ? "2, gate and up" : "1 to 3", std::to_string(count));
+  const bool gated = shape.epilogue == Epilogue::Gated, activated = shape.epilogue == Epilogue::Activated;
+  if (count == 0 || count > kMaxMatrices || (gated && count != 2) || (activated && count != 1)) {
+    return invalid("matrices", gated ? "2, gate and up" : activated ? "1" : "1 to 3", std::to_string(count));
+  }
+  if (activated && shape.activation == Activation::SiluOai) {
+    return invalid("activation", "one that needs no up", "SiluOai");
   }
   for (const Matrix& matrix : shape.matrices) {
     GGUF_FUSE_CHECK(check_matrix(matrix));

@@ -52,6 +52,7 @@ ProgramSpec product_program(const DeviceProfile& profile, const ProductSpec& pro
   spec.defines.emplace_back("TILE", std::to_string(product.tile));
   spec.defines.push_back(activations(product.kind));
   spec.defines.emplace_back("GATED", product.gated ? "1" : "0");
+  spec.defines.emplace_back("ACTIVATED", product.activated ? "1" : "0");
   spec.defines.emplace_back("KINDS", std::to_string(kinds.size()));
   spec.defines.emplace_back("KIND_1", kind(1));
   spec.defines.emplace_back("KIND_2", kind(2));
@@ -66,7 +67,8 @@ ProgramSpec matmul_program(const DeviceProfile& profile, const MatmulShape& shap
                                    .types = std::move(types),
                                    .kind = shape.kind,
                                    .tile = shape.tile,
-                                   .gated = shape.epilogue == Epilogue::Gated});
+                                   .gated = shape.epilogue == Epilogue::Gated,
+                                   .activated = shape.epilogue == Epilogue::Activated});
 }
 
 ProgramSpec embed_program(const DeviceProfile& profile, const TensorType& type) {

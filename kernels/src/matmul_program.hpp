@@ -26,6 +26,7 @@ struct ProductSpec {
   Activations kind = Activations::Q8;
   std::uint32_t tile = kBatchTile;
   bool gated = false;
+  bool activated = false;  ///< one matrix, and an activation behind it
 };
 
 /// Its text includes the product once for each different type.

@@ -16,11 +16,20 @@ namespace gguf_fuse::kernels::detail {
 inline constexpr std::uint32_t kFlagBias = 1;
 inline constexpr std::uint32_t kFlagAdd = 2;
 inline constexpr std::uint32_t kFlagUpBias = 4;
+inline constexpr std::uint32_t kFlagWeighInput = 8;
 /// Flags of route_tokens.
 inline constexpr std::uint32_t kRouteNormalise = 1;
 inline constexpr std::uint32_t kRouteSelectionBias = 2;
 inline constexpr std::uint32_t kRouteExpertFactor = 4;
 inline constexpr std::uint32_t kRouteOneToken = 8;  ///< slots are choices: nothing is left to group
+
+/// Flags of norms of rows: they have weights, a bias; and of prepare, beside these: there is a branch, which has a
+/// norm.
+inline constexpr std::uint32_t kNormWeight = 1;
+inline constexpr std::uint32_t kNormBias = 2;
+inline constexpr std::uint32_t kPrepareBranch = 4;
+inline constexpr std::uint32_t kPrepareBranchNorm = 8;
+inline constexpr std::uint32_t kPrepareScaled = 16;
 
 /// Work-items of a work-group, where a group works on one row.
 inline constexpr std::uint32_t kGroupLanes = 64;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 
 namespace gguf_fuse::kernels {
@@ -19,11 +20,25 @@ Result<void> check(const PrepareShape& shape, const PrepareBuffers& buffers, con
   const std::uint64_t row = std::uint64_t{result.columns} * sizeof(float), rows = row * result.max_tokens;
   GGUF_FUSE_CHECK(check_buffers(
       "prepare", {{"x", buffers.x, rows}, {"out", buffers.out, result.bytes()}, {"step", step, kStepBytes}}));
-  if (shape.norm != Norm::None) GGUF_FUSE_CHECK(check_buffers("prepare", {{"weight", buffers.weight, row}}));
-  if (shape.norm == Norm::Layer) GGUF_FUSE_CHECK(check_buffers("prepare", {{"bias", buffers.bias, row}}));
+  if (shape.norm != Norm::None) GGUF_FUSE_CHECK(check_norm_buffers("prepare", buffers.weight, buffers.bias, row));
   if (shape.scaled) GGUF_FUSE_CHECK(check_buffers("prepare", {{"scale", buffers.scale, sizeof(float)}}));
   if (!shape.branch) return {};
-  return check_buffers("prepare", {{"branch", buffers.branch, rows}, {"post_weight", buffers.post_weight, row}});
+  GGUF_FUSE_CHECK(check_buffers("prepare", {{"branch", buffers.branch, rows}}));
+  if (shape.branch_norm == Norm::None) return {};
+  if (shape.branch_norm == Norm::Layer) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "prepare: norm of the branch",
+                      .expected = "Rms or None",
+                      .actual = "Layer"});
+  }
+  return check_buffers("prepare", {{"post_weight", buffers.post_weight, row}});
+}
+
+std::uint32_t flags_of(const PrepareShape& shape, const PrepareBuffers& buffers) {
+  const bool normed = shape.norm != Norm::None;
+  return (normed && buffers.weight ? kNormWeight : 0) | (normed && buffers.bias ? kNormBias : 0) |
+         (shape.branch ? kPrepareBranch : 0) | (shape.scaled ? kPrepareScaled : 0) |
+         (shape.branch && shape.branch_norm == Norm::Rms ? kPrepareBranchNorm : 0);
 }
 
 }  // namespace
@@ -44,15 +59,16 @@ Result<Operation> prepare(Device& device, const PrepareShape& shape, const Prepa
   GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "prepare"));
   // Buffers that this shape does not use stand for themselves with x.
-  const auto or_x = [&](const Buffer& buffer, bool used) { return used ? buffer : buffers.x; };
+  const std::uint32_t flags = flags_of(shape, buffers);
+  const auto or_x = [&](const Buffer& buffer, std::uint32_t flag) { return flags & flag ? buffer : buffers.x; };
   launch.set("x", buffers.x).set("out", buffers.out).set("step_info", step);
-  launch.set("weight", or_x(buffers.weight, shape.norm != Norm::None));
-  launch.set("bias", or_x(buffers.bias, shape.norm == Norm::Layer));
-  launch.set("branch", or_x(buffers.branch, shape.branch));
-  launch.set("post_weight", or_x(buffers.post_weight, shape.branch)).set("scale", or_x(buffers.scale, shape.scaled));
+  launch.set("weight", or_x(buffers.weight, kNormWeight)).set("bias", or_x(buffers.bias, kNormBias));
+  launch.set("branch", or_x(buffers.branch, kPrepareBranch));
+  launch.set("post_weight", or_x(buffers.post_weight, kPrepareBranchNorm));
+  launch.set("scale", or_x(buffers.scale, kPrepareScaled));
   launch.set("columns", shape.result.columns).set("epsilon", shape.epsilon);
-  launch.set("norm", static_cast<std::uint32_t>(shape.norm)).set("has_branch", std::uint32_t{shape.branch});
-  launch.set("scaled", std::uint32_t{shape.scaled});
+  launch.set("branch_factor", shape.branch_factor);
+  launch.set("norm", static_cast<std::uint32_t>(shape.norm)).set("flags", flags);
   launch.set("kind", static_cast<std::uint32_t>(shape.result.kind)).set("tile", shape.result.tile);
   const DeviceProfile profile = device.profile();
   const std::uint32_t tile = shape.result.tile;

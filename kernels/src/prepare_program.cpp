@@ -28,6 +28,12 @@ Result<void> check_buffers(const std::string& operation, std::initializer_list<N
   return {};
 }
 
+Result<void> check_norm_buffers(const std::string& operation, const Buffer& weight, const Buffer& bias,
+                                std::uint64_t bytes) {
+  if (weight) GGUF_FUSE_CHECK(check_buffers(operation, {{"weight", weight, bytes}}));
+  return bias ? check_buffers(operation, {{"bias", bias, bytes}}) : Result<void>();
+}
+
 Result<Operation> one_stage(std::string name, Launch launch,
                             std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid, bool cut) {
   launch.set_grid(grid(1, 0));

@@ -28,6 +28,10 @@ struct Need {
 /// InvalidArgument unless all buffers are there and large enough.
 [[nodiscard]] Result<void> check_buffers(const std::string& operation, std::initializer_list<Need> needs);
 
+/// The same for a norm's weight and bias, `bytes` each, where they are there.
+[[nodiscard]] Result<void> check_norm_buffers(const std::string& operation, const Buffer& weight, const Buffer& bias,
+                                              std::uint64_t bytes);
+
 /// An operation of one stage; `cut` as in Stage.
 [[nodiscard]] Result<Operation> one_stage(std::string name, Launch launch,
                                           std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid,

@@ -71,6 +71,7 @@ Result<Stage> grouping(const std::shared_ptr<Program>& program, const DeviceProf
                        const Buffer& step) {
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(program, "group_slots"));
   launch.set("chosen", routing.experts).set("slots", routing.slots).set("slot_tokens", routing.tokens);
+  launch.set("weights", routing.weights).set("slot_weights", routing.slot_weights);
   launch.set("tile_experts", routing.tile_experts).set("routed_step", routing.step).set("step_info", step);
   launch.set("experts", routing.shape.experts).set("used", routing.shape.used);
   launch.set("tiles", all_slots(routing.shape) / routing.shape.tile);
@@ -104,6 +105,7 @@ Result<void> detail::check_routing(const Routing& routing) {
                                    {"weights", routing.weights, choices},
                                    {"slots", routing.slots, choices},
                                    {"tokens", routing.tokens, slots},
+                                   {"slot_weights", routing.slot_weights, slots},
                                    {"tile_experts", routing.tile_experts, slots / shape.tile},
                                    {"step", routing.step, kStepBytes}});
 }
@@ -117,6 +119,10 @@ Result<Routing> allocate_routing(const Device& device, const RoutingShape& shape
   GGUF_FUSE_ASSIGN(routing.weights, device.allocate(choices));
   GGUF_FUSE_ASSIGN(routing.slots, device.allocate(choices));
   GGUF_FUSE_ASSIGN(routing.tokens, device.allocate(slots));
+  routing.slot_weights = routing.weights;  // one token's slots are its choices
+  if (shape.tile != 1) {
+    GGUF_FUSE_ASSIGN(routing.slot_weights, device.allocate(slots));
+  }
   GGUF_FUSE_ASSIGN(routing.tile_experts, device.allocate(slots / shape.tile));
   GGUF_FUSE_ASSIGN(routing.step, device.allocate(kStepBytes));
   return routing;

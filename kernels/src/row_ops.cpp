@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "prelude.hpp"
 #include "prepare_program.hpp"
 
 namespace gguf_fuse::kernels {
@@ -66,20 +67,28 @@ Result<Operation> copy_columns(Device& device, const Columns& from_shape, const 
                  {"to_stride", to_shape.stride}});
 }
 
-Result<Operation> norm_columns(Device& device, const Columns& shape, float epsilon, const Buffer& x,
-                               const Buffer& weight, const Buffer& step) {
+Result<Operation> norm_columns(Device& device, const Columns& shape, const ColumnsNorm& norm, const Buffer& x,
+                               const Buffer& step) {
   GGUF_FUSE_CHECK(check_columns("norm_columns", shape));
-  GGUF_FUSE_CHECK(check_buffers(
-      "norm_columns",
-      {{"x", x, floats(shape.row)}, {"weight", weight, floats(shape.columns)}, {"step", step, kStepBytes}}));
+  if (norm.kind == Norm::None) {
+    return fail(
+        Error{.code = ErrorCode::InvalidArgument, .subject = "norm_columns", .expected = "a norm", .actual = "None"});
+  }
+  GGUF_FUSE_CHECK(check_buffers("norm_columns", {{"x", x, floats(shape.row)}, {"step", step, kStepBytes}}));
+  const std::uint64_t weights = floats(shape.columns) * (norm.each_segment ? shape.segments : 1);
+  GGUF_FUSE_CHECK(check_norm_buffers("norm_columns", norm.weight, norm.bias, weights));
   return record(device, "norm_columns", shape.segments,
                 {{"x", x},
-                 {"weight", weight},
+                 {"weight", norm.weight ? norm.weight : x},
+                 {"bias", norm.bias ? norm.bias : x},
                  {"columns", shape.columns},
                  {"row", shape.row},
                  {"offset", shape.offset},
                  {"stride", shape.stride},
-                 {"epsilon", epsilon}});
+                 {"weight_stride", norm.each_segment ? shape.columns : 0U},
+                 {"epsilon", norm.epsilon},
+                 {"norm", static_cast<std::uint32_t>(norm.kind)},
+                 {"flags", (norm.weight ? kNormWeight : 0) | (norm.bias ? kNormBias : 0)}});
 }
 
 Result<Operation> sum_of_norms(Device& device, std::uint32_t columns, float epsilon, const TwoBranches& branches,

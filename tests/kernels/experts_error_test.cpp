@@ -110,6 +110,7 @@ TEST_F(ExpertErrors, RefusesMatricesThatItCannotMultiply) {
                  "Q8_K", ErrorCode::UnsupportedType);
   expect_refused(down({.down = experts("F32")}), "F32 activations");
   expect_refused(down({.epilogue = Epilogue::Gated, .down = experts()}), "Store or Add");
+  expect_refused(down({.epilogue = Epilogue::Activated, .down = experts()}), "Store or Add");
   ExpertMatrix narrow = experts();
   narrow.shape.columns = 32;
   expect_refused(gate_up({.gate = experts(), .up = narrow}), "as gate");

@@ -114,11 +114,12 @@ struct TestRouting {
 
 /// `logits` for each token; random ones when empty. There is room for three more tokens than there are.
 inline TestRouting make_routing(Device& device, const RouterShape& shape, std::uint32_t tile, std::uint32_t tokens,
-                                std::vector<float> logits = {}) {
+                                std::vector<float> logits = {}, bool weigh_input = false) {
   const std::uint32_t most = tile == 1 ? 1 : tokens + 3;
   TestRouting made{.tokens = tokens, .step = step_buffer(device, tokens)};
-  made.routing = value_of(
-      allocate_routing(device, {.experts = shape.experts, .used = shape.used, .tile = tile, .max_tokens = most}));
+  made.routing = value_of(allocate_routing(
+      device,
+      {.experts = shape.experts, .used = shape.used, .tile = tile, .max_tokens = most, .weigh_input = weigh_input}));
   if (logits.empty()) logits = random_floats(std::size_t{most} * shape.experts, 3, tokens);
   logits.resize(std::size_t{most} * shape.experts);
   value_of(

@@ -20,7 +20,7 @@ struct ExpertCase {
   const char* up = "Q8_0";
   const char* down = "Q8_0";
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   std::uint32_t experts = 4;
   std::uint32_t used = 2;
   std::uint32_t tile = kBatchTile;
@@ -33,6 +33,7 @@ struct ExpertCase {
   Epilogue epilogue = Epilogue::Add;
   float factor = 1;
   std::vector<float> logits{};
+  bool weigh_input = false;
 };
 
 class Experts : public testing::TestWithParam<Variant> {
@@ -49,7 +50,7 @@ class Experts : public testing::TestWithParam<Variant> {
 
   [[nodiscard]] TestRouting routing_of(const ExpertCase& wanted) const {
     return support::make_routing(*device_, {.experts = wanted.experts, .used = wanted.used, .normalise = true},
-                                 wanted.tile, wanted.tokens, wanted.logits);
+                                 wanted.tile, wanted.tokens, wanted.logits, wanted.weigh_input);
   }
 
   void expect_gate_up(const ExpertCase& wanted) {
@@ -85,14 +86,15 @@ class Experts : public testing::TestWithParam<Variant> {
           std::span(x.values).subspan(std::size_t{wanted.tile == 1 ? 0 : slot} * wanted.columns, wanted.columns);
       const support::RowProduct gates = support::row_product(gate.experts[expert], row_of_x);
       const support::RowProduct ups = support::row_product(up.experts[expert], row_of_x);
+      const double weight = wanted.weigh_input ? double{routing.weights[choice]} : 1;
       for (std::uint32_t row = 0; row < wanted.rows; ++row) {
         const std::size_t at = std::size_t{expert} * wanted.rows + row;
-        const double g = gates.sums[row] + double{gate_bias[at]};
-        const double u = ups.sums[row] + double{up_bias[at]};
+        const double g = weight * gates.sums[row] + double{gate_bias[at]};
+        const double u = weight * ups.sums[row] + double{up_bias[at]};
         const double expected = gated_reference(wanted.activation, g, u);
         ASSERT_NEAR(double{got[std::size_t{slot} * wanted.rows + row]}, expected,
-                    tolerance(wanted.activation, g, kTolerance * gates.magnitudes[row] + 1e-6 * std::fabs(g), u,
-                              kTolerance * ups.magnitudes[row] + 1e-6 * std::fabs(u)) +
+                    tolerance(wanted.activation, g, kTolerance * weight * gates.magnitudes[row] + 1e-6 * std::fabs(g),
+                              u, kTolerance * weight * ups.magnitudes[row] + 1e-6 * std::fabs(u)) +
                         2e-6 * std::fabs(expected))
             << wanted.gate << " choice " << choice << " expert " << expert << " row " << row;
       }
@@ -100,8 +102,8 @@ class Experts : public testing::TestWithParam<Variant> {
   }
 
   /// A gate's slope is at most 1.13.
-  static double tolerance(GateActivation activation, double g, double g_error, double u, double u_error) {
-    const bool oai = activation == GateActivation::SiluOai;
+  static double tolerance(Activation activation, double g, double g_error, double u, double u_error) {
+    const bool oai = activation == Activation::SiluOai;
     const double factor = oai ? std::clamp(u, -7.0, 7.0) + 1 : u;
     return 1.13 * g_error * std::fabs(factor) + std::fabs(gated_reference(activation, g, oai ? 0 : 1)) * u_error +
            1e-36;
@@ -138,8 +140,9 @@ class Experts : public testing::TestWithParam<Variant> {
             std::span(x.values).subspan(std::size_t{routing.slots[choice]} * wanted.columns, wanted.columns));
         for (std::uint32_t row = 0; row < wanted.out_rows; ++row) {
           const double added = double{bias[std::size_t{expert} * wanted.out_rows + row]};
-          sums[row] += double{routing.weights[choice]} * (product.sums[row] + added);
-          magnitudes[row] += double{routing.weights[choice]} * (product.magnitudes[row] + std::fabs(added));
+          const double weight = wanted.weigh_input ? 1 : double{routing.weights[choice]};
+          sums[row] += weight * (product.sums[row] + added);
+          magnitudes[row] += weight * (product.magnitudes[row] + std::fabs(added));
         }
       }
       for (std::uint32_t row = 0; row < wanted.out_rows; ++row) {
@@ -251,8 +254,7 @@ TEST_P(Experts, ThePartThatStoresMayHaveNoExpert) {
 }
 
 TEST_P(Experts, ActivateWithABias) {
-  for (const GateActivation activation :
-       {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu, GateActivation::SiluOai}) {
+  for (const Activation activation : {Activation::Silu, Activation::Gelu, Activation::Relu, Activation::SiluOai}) {
     for (const std::uint32_t tile : {1U, kBatchTile}) {
       ExpertCase wanted{
           .activation = activation, .tile = tile, .tokens = tile == 1 ? 1U : 17U, .columns = 64, .bias = true};
@@ -260,6 +262,23 @@ TEST_P(Experts, ActivateWithABias) {
       wanted.bias = false;
       wanted.epilogue = Epilogue::Store;
       expect_all(wanted);
+    }
+  }
+}
+
+/// The weights multiply what gate and up read, with their bias behind, and not what down says.
+TEST_P(Experts, MayHaveTheirInputWeighed) {
+  for (const bool bias : {false, true}) {
+    for (const std::uint32_t tile : {1U, kBatchTile}) {
+      expect_all({.experts = 5,
+                  .used = 3,
+                  .tile = tile,
+                  .tokens = tile == 1 ? 1U : 40U,
+                  .columns = 64,
+                  .part = 2,
+                  .bias = bias,
+                  .factor = 1.5F,
+                  .weigh_input = true});
     }
   }
 }

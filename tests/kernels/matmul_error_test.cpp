@@ -52,6 +52,14 @@ TEST_F(MatmulErrors, RefusesMatricesThatDoNotFitTogether) {
                  "rows of up");
 }
 
+TEST_F(MatmulErrors, RefusesActivationsThatNeedMoreThanOneMatrix) {
+  const Matrix small = matrix("Q8_0", 16, 64);
+  expect_refused({.epilogue = Epilogue::Activated, .matrices = {small, small}}, ErrorCode::InvalidArgument, "matrices");
+  expect_refused({.epilogue = Epilogue::Activated, .activation = Activation::SiluOai, .matrices = {small}},
+                 ErrorCode::InvalidArgument, "no up");
+  EXPECT_TRUE(record({.epilogue = Epilogue::Activated, .matrices = {small}}));
+}
+
 TEST_F(MatmulErrors, RefusesMatricesThatAreNotInTheirBuffer) {
   Matrix partial = matrix("Q8_0", 16, 64);
   partial.shape.columns = 65;

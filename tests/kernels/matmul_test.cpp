@@ -118,9 +118,12 @@ class Product {
   }
 
  private:
-  /// What is added behind everything else; with a gate it is in the sums.
-  [[nodiscard]] double bias_of(std::size_t row) const { return gated() ? 0 : static_cast<double>(bias_[row]); }
+  /// What is added behind everything else; before an activation it is in the sums.
+  [[nodiscard]] double bias_of(std::size_t row) const {
+    return gated() || activated() ? 0 : static_cast<double>(bias_[row]);
+  }
   [[nodiscard]] bool gated() const { return shape_.epilogue == Epilogue::Gated; }
+  [[nodiscard]] bool activated() const { return shape_.epilogue == Epilogue::Activated; }
 
   [[nodiscard]] std::vector<float> random_output() const {
     support::Random random(11);
@@ -129,10 +132,10 @@ class Product {
     return values;
   }
 
-  /// Sums of a matrix; of gate and up with their biases.
+  /// Sums of a matrix; those that become something else with their biases.
   [[nodiscard]] std::vector<double> sums_of(std::size_t i) const {
     std::vector<double> sums = matmul_reference(files_[i].values, activations_.values, files_[i].columns);
-    if (!gated()) return sums;
+    if (!gated() && !activated()) return sums;
     const std::uint32_t rows = files_[i].rows;
     for (std::size_t at = 0; at < sums.size(); ++at) sums[at] += static_cast<double>(bias_[i * rows + at % rows]);
     return sums;
@@ -140,6 +143,9 @@ class Product {
 
   [[nodiscard]] std::vector<double> result_of(std::size_t i) const {
     std::vector<double> result = sums_of(i);
+    if (activated()) {
+      for (double& value : result) value = activated_reference(shape_.activation, value);
+    }
     if (!gated()) return result;
     const std::vector<double> up = sums_of(1);
     for (std::size_t at = 0; at < result.size(); ++at) {
@@ -148,15 +154,22 @@ class Product {
     return result;
   }
 
-  /// What the error of a result is in proportion to. A gate's slope is at most 1.13, so its error grows with the
-  /// gate's.
+  /// What the error of a result is in proportion to. An activation's slope is at most 1.13, so its error grows with the
+  /// sum's; but that of the square.
   [[nodiscard]] std::vector<double> scale_of(std::size_t i) const {
     std::vector<double> scale = support::magnitudes(files_[i], activations_);
+    if (activated()) {
+      const std::vector<double> sums = sums_of(i);
+      const bool squared = shape_.activation == Activation::ReluSquared;
+      for (std::size_t at = 0; at < scale.size(); ++at) {
+        scale[at] *= squared ? 2 * std::fabs(sums[at]) + kTolerance * scale[at] : 1.13;
+      }
+    }
     if (!gated()) return scale;
     const std::vector<double> up = sums_of(1);
     const std::vector<double> up_scale = support::magnitudes(files_[1], activations_);
     const std::vector<double> gate = sums_of(0);
-    const bool oai = shape_.activation == GateActivation::SiluOai;
+    const bool oai = shape_.activation == Activation::SiluOai;
     for (std::size_t at = 0; at < scale.size(); ++at) {
       const double factor = oai ? std::clamp(up[at], -7.0, 7.0) + 1 : up[at];
       scale[at] = 1.13 * scale[at] * std::fabs(factor) +
@@ -266,8 +279,7 @@ TEST_P(Matmul, GatesSumsWithTheirBiases) {
 }
 
 TEST_P(Matmul, GatesWithEachActivation) {
-  for (const GateActivation activation :
-       {GateActivation::Silu, GateActivation::Gelu, GateActivation::Relu, GateActivation::SiluOai}) {
+  for (const Activation activation : {Activation::Silu, Activation::Gelu, Activation::Relu, Activation::SiluOai}) {
     for (const std::uint32_t tile : {1U, kBatchTile}) {
       std::vector<FileMatrix> files = {support::random_matrix("Q8_0", 37, 96, 1),
                                        support::random_matrix("Q8_0", 37, 96, 2)};
@@ -276,6 +288,29 @@ TEST_P(Matmul, GatesWithEachActivation) {
       product.expect(tile == 1 ? 1 : 17);
     }
   }
+}
+
+/// Both kinds of activations and a matrix of floats, with a bias that the activation must see.
+TEST_P(Matmul, ActivatesSumsWithTheirBiases) {
+  for (const Activation activation : {Activation::Silu, Activation::Gelu, Activation::Relu, Activation::ReluSquared}) {
+    for (const std::uint32_t tile : {1U, kBatchTile}) {
+      for (const Activations kind : {Activations::Q8, Activations::F32}) {
+        if (kind == Activations::F32 && !has_own_float_path()) continue;
+        Product product(
+            GetParam(),
+            {.kind = kind, .tile = tile, .epilogue = Epilogue::Activated, .activation = activation, .factor = -0.375F},
+            {support::random_matrix(kind == Activations::Q8 ? "Q8_0" : "F32", 37, 96, 1)}, 20);
+        product.add_bias();
+        product.expect(tile == 1 ? 1 : 17);
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, ActivatesWithoutABias) {
+  Product product(GetParam(), {.tile = 1, .epilogue = Epilogue::Activated, .activation = Activation::Gelu},
+                  files_of({{"Q6_K"}, 256}, Activations::Q8), 2);
+  product.expect(1);
 }
 
 TEST_P(Matmul, GatesWithTwoTypes) {

@@ -72,11 +72,14 @@ class Prepare : public testing::TestWithParam<Style> {
 
   Outcome run(PrepareShape shape, const Rows& rows, std::uint32_t tokens) {
     shape.result.max_tokens = tokens;
+    const auto or_none = [&](const std::vector<float>& floats) {
+      return floats.empty() ? Buffer() : support::buffer_of(device_, floats);
+    };
     const PrepareBuffers buffers{.x = support::buffer_of(device_, rows.x),
-                                 .weight = support::buffer_of(device_, rows.weight),
-                                 .bias = support::buffer_of(device_, rows.bias),
+                                 .weight = or_none(rows.weight),
+                                 .bias = or_none(rows.bias),
                                  .branch = support::buffer_of(device_, rows.branch),
-                                 .post_weight = support::buffer_of(device_, rows.post_weight),
+                                 .post_weight = or_none(rows.post_weight),
                                  .scale = support::buffer_of(device_, std::vector<float>{rows.scale, 1e30F}),
                                  .out = support::value_of(device_.allocate(shape.result.bytes()))};
     support::value_of(buffers.out.fill(std::byte{0xff}).map([] { return 0; }));
@@ -191,6 +194,60 @@ TEST_P(Prepare, ScalesWithAndWithoutABranch) {
                    18);
 }
 
+/// Layer norms with weights only, norms without any, an RMS norm with a bias; what is not there is not asked for.
+TEST_P(Prepare, NormsWithoutWeightsOrBias) {
+  for (const Norm norm : {Norm::Rms, Norm::Layer}) {
+    for (const bool weight : {false, true}) {
+      for (const bool bias : {false, true}) {
+        for (const std::uint32_t columns : {160U, 77U, 20U}) {
+          for (const std::uint32_t tokens : {1U, 17U}) {
+            SCOPED_TRACE(testing::Message() << "norm " << int(norm) << " weight " << weight << " bias " << bias
+                                            << " columns " << columns << " tokens " << tokens);
+            Rows rows(columns, tokens, 3);
+            if (!weight) rows.weight.clear();
+            if (!bias) rows.bias.clear();
+            const PrepareShape shape{.result = {.kind = Activations::F32, .columns = columns}, .norm = norm};
+            expect_floats(run(shape, rows, tokens), columns, tokens);
+          }
+        }
+      }
+    }
+  }
+}
+
+/// A branch that is added as it is, as parallel blocks have, or with a norm and a factor; and behind it no norm, as in
+/// blocks whose input is the residual itself.
+TEST_P(Prepare, AddsBranchesWithAndWithoutTheirNorm) {
+  for (const Norm branch_norm : {Norm::None, Norm::Rms}) {
+    for (const Norm norm : {Norm::None, Norm::Rms, Norm::Layer}) {
+      for (const float factor : {1.0F, -0.22F}) {
+        for (const bool scaled : {false, true}) {
+          for (const std::uint32_t columns : {160U, 77U}) {
+            for (const std::uint32_t tokens : {1U, 17U}) {
+              SCOPED_TRACE(testing::Message()
+                           << "branch " << int(branch_norm) << " norm " << int(norm) << " factor " << factor
+                           << " scaled " << scaled << " columns " << columns << " tokens " << tokens);
+              Rows rows(columns, tokens, 3);
+              rows.scale = 0.5F;
+              if (branch_norm == Norm::None) rows.post_weight.clear();
+              const PrepareShape shape{.result = {.kind = Activations::F32, .columns = columns},
+                                       .norm = norm,
+                                       .branch = true,
+                                       .scaled = scaled,
+                                       .branch_norm = branch_norm,
+                                       .branch_factor = factor};
+              const Outcome outcome = run(shape, rows, tokens);
+              expect_floats(outcome, columns, tokens);
+              EXPECT_LT((support::relative_error<float, double>(outcome.x, outcome.expected.x)), 1e-6);
+              if (HasFailure()) return;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(Prepare, TokensBeyondTheLastAreZero) {
   for (const Activations kind : {Activations::Q8, Activations::F32}) {
     const PrepareShape shape{.result = {.kind = kind, .columns = 64}, .norm = Norm::Rms};
@@ -226,7 +283,7 @@ TEST_P(Prepare, SmallLargeAndZeroRows) {
         SCOPED_TRACE(testing::Message() << "norm " << int(norm) << " magnitude " << magnitude);
         const PrepareShape shape{.result = {.kind = kind, .columns = 96}, .norm = norm};
         Rows rows(96, 5, magnitude);
-        if (norm == Norm::Layer) std::fill(rows.bias.begin(), rows.bias.end(), 0.0F);
+        rows.bias.clear();
         const Outcome outcome = run(shape, rows, 5);
         if (kind == Activations::Q8) {
           expect_quantised(outcome, 96, 5);
@@ -235,8 +292,9 @@ TEST_P(Prepare, SmallLargeAndZeroRows) {
         }
       }
     }
-    const Outcome zero =
-        run({.result = {.columns = 96}, .norm = norm == Norm::Layer ? Norm::Rms : norm}, Rows(96, 2, 0), 2);
+    Rows zeros(96, 2, 0);
+    zeros.bias.clear();
+    const Outcome zero = run({.result = {.columns = 96}, .norm = norm}, zeros, 2);
     for (std::uint32_t c = 0; c < 96; ++c) {
       ASSERT_EQ(zero.found.value(1, c), 0);
       ASSERT_EQ(zero.found.meta(1, c / kGroup, c % 4), 0.0F);
@@ -282,10 +340,17 @@ TEST_P(Prepare, RefusesWhatDoesNotFit) {
   EXPECT_EQ(code({.result = one}, {.x = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = {.columns = 65, .tile = 1}}, {.x = rows, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = {.columns = 64, .tile = 2}}, {.x = rows, .out = rows}), "InvalidArgument");
-  EXPECT_EQ(code({.result = one, .norm = Norm::Rms}, {.x = rows, .out = rows}), "InvalidArgument");
-  EXPECT_EQ(code({.result = one, .norm = Norm::Layer}, {.x = rows, .weight = rows, .out = rows}), "InvalidArgument");
+  const Buffer few = support::zeros(device_, 63 * 4);
+  EXPECT_EQ(code({.result = one, .norm = Norm::Layer}, {.x = rows, .out = rows}), "none");
+  EXPECT_EQ(code({.result = one, .norm = Norm::Rms}, {.x = rows, .weight = few, .out = rows}), "InvalidArgument");
+  EXPECT_EQ(code({.result = one, .norm = Norm::Layer}, {.x = rows, .bias = few, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = one, .scaled = true}, {.x = rows, .out = rows}), "InvalidArgument");
   EXPECT_EQ(code({.result = one, .branch = true}, {.x = rows, .branch = rows, .out = rows}), "InvalidArgument");
+  PrepareShape branch{.result = one, .branch = true, .branch_norm = Norm::None};
+  EXPECT_EQ(code(branch, {.x = rows, .branch = rows, .out = rows}), "none");
+  EXPECT_EQ(code(branch, {.x = rows, .branch = few, .out = rows}), "InvalidArgument");
+  branch.branch_norm = Norm::Layer;
+  EXPECT_EQ(code(branch, {.x = rows, .branch = rows, .post_weight = rows, .out = rows}), "InvalidArgument");
 }
 
 TEST(PrepareWork, CountsWhatIsMoved) {

@@ -51,6 +51,7 @@ class Route : public testing::TestWithParam<Style> {
     std::vector<float> weights{};
     std::vector<std::uint32_t> slots{};
     std::vector<std::uint32_t> tokens{};
+    std::vector<float> slot_weights{};
     std::vector<std::uint32_t> tile_experts{};
     std::vector<std::uint32_t> step{};
   };
@@ -61,8 +62,8 @@ class Route : public testing::TestWithParam<Style> {
     const Routing routing = value_of(allocate_routing(
         *device_,
         {.experts = wanted.shape.experts, .used = wanted.shape.used, .tile = wanted.tile, .max_tokens = most}));
-    for (const Buffer* buffer :
-         {&routing.experts, &routing.weights, &routing.slots, &routing.tokens, &routing.tile_experts, &routing.step}) {
+    for (const Buffer* buffer : {&routing.experts, &routing.weights, &routing.slots, &routing.tokens,
+                                 &routing.slot_weights, &routing.tile_experts, &routing.step}) {
       value_of(buffer->fill(std::byte{0x77}));
     }
     std::vector<float> logits = wanted.logits;
@@ -78,6 +79,7 @@ class Route : public testing::TestWithParam<Style> {
             .weights = support::content_of<float>(routing.weights),
             .slots = support::content_of<std::uint32_t>(routing.slots),
             .tokens = support::content_of<std::uint32_t>(routing.tokens),
+            .slot_weights = support::content_of<float>(routing.slot_weights),
             .tile_experts = support::content_of<std::uint32_t>(routing.tile_experts),
             .step = support::content_of<std::uint32_t>(routing.step)};
   }
@@ -87,6 +89,7 @@ class Route : public testing::TestWithParam<Style> {
     const std::uint32_t used = wanted.shape.used;
     std::vector<std::uint32_t> tokens_of_experts(wanted.shape.experts);
     std::vector<std::uint32_t> slot_tokens(got.tokens.size(), kNobody);
+    std::vector<float> slot_weights(got.tokens.size(), 0);
     std::vector<std::uint32_t> last(wanted.shape.experts);
     for (std::uint32_t choice = 0; choice < wanted.tokens * used; ++choice) {
       const std::uint32_t slot = got.slots[choice];
@@ -95,6 +98,7 @@ class Route : public testing::TestWithParam<Style> {
       ASSERT_LT(expert, wanted.shape.experts);
       EXPECT_EQ(slot_tokens[slot], kNobody) << "slot " << slot << " is taken twice";
       slot_tokens[slot] = choice / used;
+      slot_weights[slot] = got.weights[choice];
       EXPECT_EQ(got.tile_experts[slot / wanted.tile], expert);
       EXPECT_TRUE(tokens_of_experts[expert]++ == 0 || slot > last[expert]);
       last[expert] = slot;
@@ -102,9 +106,14 @@ class Route : public testing::TestWithParam<Style> {
     std::uint32_t tiles = 0;
     for (const std::uint32_t count : tokens_of_experts) tiles += (count + wanted.tile - 1) / wanted.tile;
     EXPECT_THAT(got.step, testing::ElementsAre(0, tiles * wanted.tile, 0, 0));
-    for (std::uint32_t slot = 0; slot < tiles * wanted.tile; ++slot) EXPECT_EQ(got.tokens[slot], slot_tokens[slot]);
+    for (std::uint32_t slot = 0; slot < tiles * wanted.tile; ++slot) {
+      EXPECT_EQ(got.tokens[slot], slot_tokens[slot]);
+      EXPECT_TRUE(same(got.slot_weights[slot], slot_weights[slot])) << slot;
+    }
     for (std::size_t tile = tiles; tile < got.tile_experts.size(); ++tile) EXPECT_EQ(got.tile_experts[tile], kNobody);
   }
+
+  static bool same(float a, float b) { return a == b || (std::isnan(a) && std::isnan(b)); }
 
   void expect(const RouteCase& wanted) {
     const Routed got = run(wanted);
@@ -141,7 +150,7 @@ TEST_P(Route, TakesAllOfAsManyAsItKnows) {
 }
 
 TEST_P(Route, GatesInEveryWay) {
-  for (const Gating gating : {Gating::Softmax, Gating::Sigmoid, Gating::SelectedSoftmax}) {
+  for (const Gating gating : {Gating::Softmax, Gating::Sigmoid, Gating::SelectedSoftmax, Gating::SelectedSigmoid}) {
     for (const bool normalise : {false, true}) {
       RouteCase wanted =
           random_case({.experts = 40, .used = 5, .gating = gating, .normalise = normalise, .scale = 2.5F}, 20);
@@ -209,6 +218,19 @@ TEST_P(Route, ExtremeLogitsAreNoTrouble) {
   // All weights are (nearly) 0: their sum counts as 2^-14.
   expect({.shape = {.experts = 24, .used = 2, .gating = Gating::Sigmoid, .normalise = true},
           .logits = std::vector<float>(24, -20)});
+}
+
+/// The sigmoids of all of them are 1.
+TEST_P(Route, LogitsChooseWhereSigmoidsAreEqual) {
+  for (const std::uint32_t tile : {1U, kBatchTile}) {
+    const RouteCase wanted{.shape = {.experts = 6, .used = 2, .gating = Gating::SelectedSigmoid},
+                           .tile = tile,
+                           .logits = {20, 30, 25, 40, 22, 39}};
+    expect(wanted);
+    std::vector<std::uint32_t> chosen = run(wanted).experts;
+    chosen.resize(2);
+    EXPECT_THAT(chosen, testing::ElementsAre(3, 5));
+  }
 }
 
 TEST_P(Route, AllTokensToOneExpert) {

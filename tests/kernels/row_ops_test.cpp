@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "attention_support.hpp"
+#include "support/reference/reference.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
@@ -13,13 +14,8 @@ constexpr std::uint32_t kColumns[] = {1, 15, 16, 17, 63, 64, 65, 77, 576};
 constexpr float kEpsilon = 1e-5F;
 
 std::vector<double> rms_norm(std::span<const float> row, std::span<const float> weight) {
-  double squares = 0;
-  for (const float value : row) squares += static_cast<double>(value) * static_cast<double>(value);
-  const double root = std::sqrt(squares / static_cast<double>(row.size()) + static_cast<double>(kEpsilon));
-  std::vector<double> out;
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    out.push_back(static_cast<double>(row[i]) / root * static_cast<double>(weight[i]));
-  }
+  std::vector<double> out(row.begin(), row.end());
+  norm_reference(Norm::Rms, kEpsilon, weight, {}, out);
   return out;
 }
 
@@ -77,7 +73,8 @@ TEST_P(RowOps, NormsSegmentsAndNothingElse) {
         const std::vector<float> before = support::random_floats((tokens + 1) * shape.row, 3, magnitude);
         const std::vector<float> weight = support::random_floats(columns, 4, 2);
         const Buffer x = support::buffer_of(device_, before);
-        run(norm_columns(device_, shape, kEpsilon, x, support::buffer_of(device_, weight), step_), tokens);
+        const ColumnsNorm rms{.epsilon = kEpsilon, .weight = support::buffer_of(device_, weight)};
+        run(norm_columns(device_, shape, rms, x, step_), tokens);
         std::vector<float> found = support::content_of<float>(x), segments_found;
         std::vector<double> expected;
         for (std::size_t i = 0; i < std::size_t{tokens} * segments; ++i) {
@@ -91,6 +88,37 @@ TEST_P(RowOps, NormsSegmentsAndNothingElse) {
         ASSERT_LT(error(segments_found, expected), 2e-6);
         ASSERT_EQ(found, before) << "beside the segments";
       }
+    }
+  }
+}
+
+/// Both norms, with and without weight and bias, those of all segments or of each.
+TEST_P(RowOps, NormsSegmentsWithWhatTheirNormHas) {
+  for (const std::uint32_t columns : {1U, 17U, 64U, 77U}) {
+    for (unsigned bits = 0; bits < 16; ++bits) {
+      const std::uint32_t tokens = 2, segments = 3, stride = columns + 1;
+      ColumnsNorm norm{.kind = bits & 1 ? Norm::Layer : Norm::Rms, .epsilon = 0.01F, .each_segment = (bits & 2) != 0};
+      SCOPED_TRACE(testing::Message() << columns << " columns, case " << bits);
+      const std::uint32_t own = norm.each_segment ? columns : 0, weights = columns + own * (segments - 1);
+      const std::vector<float> weight = support::random_floats(bits & 4 ? weights : 0, 5, 2);
+      const std::vector<float> bias = support::random_floats(bits & 8 ? weights : 0, 6);
+      if (!weight.empty()) norm.weight = support::buffer_of(device_, weight);
+      if (!bias.empty()) norm.bias = support::buffer_of(device_, bias);
+      const Columns shape{
+          .row = segments * stride + 4, .offset = 2, .segments = segments, .stride = stride, .columns = columns};
+      const std::vector<float> before = support::random_floats(tokens * shape.row, 7);
+      const Buffer x = support::buffer_of(device_, before);
+      run(norm_columns(device_, shape, norm, x, step_), tokens);
+      std::vector<double> expected(before.begin(), before.end());
+      for (std::size_t i = 0; i < std::size_t{tokens} * segments; ++i) {
+        const std::size_t segment = i % segments;
+        const auto of_segment = [&](const std::vector<float>& all) {
+          return all.empty() ? std::span(all) : std::span(all).subspan(segment * own, columns);
+        };
+        norm_reference(norm.kind, norm.epsilon, of_segment(weight), of_segment(bias),
+                       std::span(expected).subspan(i / segments * shape.row + 2 + segment * stride, columns));
+      }
+      ASSERT_LT(error(support::content_of<float>(x), expected), 2e-6);
     }
   }
 }
@@ -160,9 +188,12 @@ TEST_P(RowOps, ANanIsNotHidden) {
     for (std::size_t i = 0; i < 40; ++i) ASSERT_EQ(std::isnan(found[i]), i >= 20) << i;
   };
   const Buffer ones = support::buffer_of(device_, weight);
-  Buffer x = support::buffer_of(device_, rows);
-  run(norm_columns(device_, {.row = 20, .columns = 20}, kEpsilon, x, ones, step_), 2);
-  expect_second_row(x);
+  Buffer x;
+  for (const Norm kind : {Norm::Rms, Norm::Layer}) {
+    x = support::buffer_of(device_, rows);
+    run(norm_columns(device_, {.row = 20, .columns = 20}, {.kind = kind, .weight = ones}, x, step_), 2);
+    expect_second_row(x);
+  }
   const Buffer other = support::buffer_of(device_, std::vector<float>(40, 1));
   x = support::buffer_of(device_, rows);
   run(sum_of_norms(device_, 20, kEpsilon, {.a = other, .a_weight = ones, .b = x, .b_weight = ones}, other, step_), 2);
@@ -182,6 +213,9 @@ TEST_P(RowOps, RefuseWhatDoesNotFit) {
   const auto copy = [&](const Columns& from, const Buffer& source, const Columns& to, const Buffer& target) {
     return code(copy_columns(device_, from, source, to, target, step_));
   };
+  const auto norm = [&](const Columns& shape, const ColumnsNorm& with) {
+    return code(norm_columns(device_, shape, with, row, step_));
+  };
   EXPECT_EQ(copy(all, row, all, row), "none");
   EXPECT_EQ(copy(all, few, all, row), "InvalidArgument");
   EXPECT_EQ(copy(all, row, all, few), "InvalidArgument");
@@ -196,11 +230,17 @@ TEST_P(RowOps, RefuseWhatDoesNotFit) {
                            {.row = 64, .segments = 0, .columns = 1}};
   for (const Columns& shape : wrong) {
     EXPECT_EQ(copy(shape, row, shape, row), "InvalidArgument");
-    EXPECT_EQ(code(norm_columns(device_, shape, 0, row, row, step_)), "InvalidArgument");
+    EXPECT_EQ(norm(shape, {}), "InvalidArgument");
   }
-  EXPECT_EQ(code(norm_columns(device_, halves, 0, row, row, step_)), "none");
-  EXPECT_EQ(code(norm_columns(device_, all, 0, row, few, step_)), "InvalidArgument");
-  EXPECT_EQ(code(norm_columns(device_, all, 0, row, row, Buffer{})), "InvalidArgument");
+  EXPECT_EQ(norm(halves, {}), "none");
+  EXPECT_EQ(norm(all, {.kind = Norm::None}), "InvalidArgument");
+  EXPECT_EQ(norm(all, {.weight = few}), "InvalidArgument");
+  EXPECT_EQ(norm(all, {.bias = few}), "InvalidArgument");
+  EXPECT_EQ(norm(halves, {.weight = few, .bias = few}), "none");
+  EXPECT_EQ(norm(halves, {.each_segment = true, .weight = few}), "InvalidArgument");
+  EXPECT_EQ(norm(halves, {.each_segment = true, .weight = row, .bias = row}), "none");
+  EXPECT_EQ(code(norm_columns(device_, all, {}, few, step_)), "InvalidArgument");
+  EXPECT_EQ(code(norm_columns(device_, all, {}, row, Buffer{})), "InvalidArgument");
   const auto sum = [&](const Buffer& a, const Buffer& b, const Buffer& out) {
     return code(sum_of_norms(device_, 64, 0, {.a = a, .a_weight = row, .b = b, .b_weight = row}, out, step_));
   };

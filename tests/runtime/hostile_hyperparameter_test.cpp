@@ -147,7 +147,7 @@ class HostileKeys : public HostileHyperparameters {
       case kSections:
         return row().attention() != nullptr && row().attention()->interleaved_sections;
       case kScales:
-        return row().granite_scales;
+        return reads("residual_scale");
       case kLists:
         return lists;
       case kNoLists:

@@ -143,9 +143,8 @@ TEST_P(HostileModel, WeightsThatAreNoNumbers) {
       std::fill(t.data.begin(), t.data.end(), std::byte{0xff});  // NaN in every type that has it
     });
     // A bias that only chooses is in no sum, and SwiGLU-OAI limits what comes from up.
-    const bool harmless =
-        table[i].name.ends_with("exp_probs_b.bias") ||
-        (row().activation == GateActivation::SiluOai && table[i].name.ends_with("ffn_up_exps.weight"));
+    const bool harmless = table[i].name.ends_with("exp_probs_b.bias") ||
+                          (row().activation == Activation::SiluOai && table[i].name.ends_with("ffn_up_exps.weight"));
     EXPECT_EQ(outcome(file), harmless ? "works" : "NotFinite") << table[i].name;
   }
 }

@@ -32,19 +32,21 @@ Result<void> Recorder::add(Result<Operation> operation) {
   return {};
 }
 
-Result<void> Recorder::input(Activations kind, const Buffer& weight) {
+Result<void> Recorder::input(Activations kind, const StreamNorm& norm) {
   const Ending before = std::exchange(before_, {});
   const Workspace& workspace = place_.workspace;
   const PrepareShape shape{
       .result = {.kind = kind, .columns = place_.sizes.embedding, .tile = place_.tile, .max_tokens = place_.max_tokens},
-      .norm = Norm::Rms,
+      .norm = norm.kind,
       .epsilon = place_.sizes.epsilon,
-      .branch = static_cast<bool>(before.norm),
+      .branch = before.waits,
+      .branch_norm = before.norm ? Norm::Rms : Norm::None,
       .scaled = static_cast<bool>(before.scale)};
   return add(prepare(device(), shape,
                      {.x = workspace.x,
-                      .weight = weight,
-                      .branch = before.norm ? workspace.branch : Buffer(),
+                      .weight = norm.weight,
+                      .bias = norm.bias,
+                      .branch = before.waits ? workspace.branch : Buffer(),
                       .post_weight = before.norm,
                       .scale = before.scale,
                       .out = workspace.activations},
@@ -72,7 +74,7 @@ Result<void> Recorder::multiply(MatmulShape shape, const Buffer& out) {
 
 Recorder::Target Recorder::output() const {
   const Workspace& workspace = place_.workspace;
-  return half_->ending.norm ? Target{Epilogue::Store, workspace.branch} : Target{Epilogue::Add, workspace.x};
+  return half_->ending.waits ? Target{Epilogue::Store, workspace.branch} : Target{Epilogue::Add, workspace.x};
 }
 
 Result<void> Recorder::project(const Matrix& matrix, const Buffer& bias, const Buffer& from, const Target& target) {

@@ -56,10 +56,10 @@ class Recorder {
   }
 
   Result<void> add(Result<Operation> operation);
-  /// The normalised residual stream, packed. Where a block has a norm of its own, by that one's weight. May be asked
+  /// The normalised residual stream, packed. Where a block has a norm of its own, by that one. May be asked
   /// for several times until the block's first result is added.
   Result<void> input(Activations kind) { return input(kind, half_->norm); }
-  Result<void> input(Activations kind, const Buffer& weight);
+  Result<void> input(Activations kind, const StreamNorm& norm);
   Result<void> pack(Activations kind, const Buffer& from, std::uint32_t columns);
   /// RMS norm of rows, packed.
   Result<void> pack_norm(Activations kind, const Buffer& from, std::uint32_t columns, const Buffer& weight);

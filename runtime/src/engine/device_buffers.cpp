@@ -37,10 +37,10 @@ Result<void> allocate_caches(Session::State& state) {
   return {};
 }
 
-/// Whether what a block gives waits for a norm anywhere.
+/// Whether what a block gives has to wait anywhere.
 bool has_branches(const Network& network) {
   return std::any_of(network.layers.begin(), network.layers.end(),
-                     [](const Layer& layer) { return layer.mixer.ending.norm || layer.feed_forward.ending.norm; });
+                     [](const Layer& layer) { return layer.mixer.ending.waits || layer.feed_forward.ending.waits; });
 }
 
 }  // namespace

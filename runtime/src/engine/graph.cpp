@@ -21,16 +21,14 @@ void cut_into_stages(Session::State& state) {
     }
     return state.stages.back();
   };
-  Ending before;
-  const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half) {
+  const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half, const Ending& before) {
     stage_on(device).halves.push_back({.layer = layer, .half = &half, .before = before});
-    before = half.ending;
   };
   stage_on(places.embedding);
   const std::vector<Layer>& layers = state.shared().network.layers;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    add(places.attention[i], i, layers[i].mixer);
-    add(places.feed_forward[i], i, layers[i].feed_forward);
+    add(places.attention[i], i, layers[i].mixer, i > 0 ? layers[i - 1].end() : Ending());
+    add(places.feed_forward[i], i, layers[i].feed_forward, layers[i].between());
   }
   stage_on(places.output);
 }

@@ -17,7 +17,7 @@ Result<void> allocate_head(Session::State& state, const Device& device, const Pr
   const StepInfo one{.tokens = 1};
   GGUF_FUSE_CHECK(head.one_step.write(std::as_bytes(std::span(&one, 1))));
   GGUF_FUSE_ASSIGN(head.last_x, device.allocate(embedding * sizeof(float)));
-  if (state.shared().network.layers.back().feed_forward.ending.norm) {
+  if (state.shared().network.layers.back().end().waits) {
     GGUF_FUSE_ASSIGN(head.last_branch, device.allocate(embedding * sizeof(float)));
   }
   GGUF_FUSE_ASSIGN(head.activations, device.allocate(prepared.bytes()));
@@ -33,14 +33,14 @@ Result<void> record_head(Session::State& state) {
   const Network& network = state.shared().network;
   const ModelSizes& sizes = network.sizes;
   const Output& output = network.output;
-  const Ending& before = network.layers.back().feed_forward.ending;
+  const Ending& before = network.layers.back().end();
   const DeviceState& place = state.devices[state.stages.back().device];
   Device& device = *place.device;
   Head& head = state.head;
   const bool all = state.options.all_logits;
   const std::uint32_t rows = all ? state.max_tokens : 1;
   const std::uint32_t vocabulary = output.matrix.shape.rows;
-  const bool post = static_cast<bool>(before.norm);
+  const bool post = before.waits;
   const Activations kind = kind_for({&output.matrix, 1}, state.shared().options.activations);
   const PreparedShape prepared{
       .kind = kind, .columns = sizes.embedding, .tile = all ? kBatchTile : 1, .max_tokens = rows};
@@ -59,13 +59,15 @@ Result<void> record_head(Session::State& state) {
   }
   const Buffer& step = all ? b.step : head.one_step;
   const PrepareShape norm{.result = prepared,
-                          .norm = Norm::Rms,
+                          .norm = output.norm.kind,
                           .epsilon = sizes.epsilon,
                           .branch = post,
+                          .branch_norm = before.norm ? Norm::Rms : Norm::None,
                           .scaled = static_cast<bool>(before.scale)};
   GGUF_FUSE_CHECK(add(prepare(device, norm,
                               {.x = all ? b.x : head.last_x,
-                               .weight = output.norm,
+                               .weight = output.norm.weight,
+                               .bias = output.norm.bias,
                                .branch = all ? b.branch : head.last_branch,
                                .post_weight = before.norm,
                                .scale = before.scale,

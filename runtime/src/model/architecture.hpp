@@ -21,17 +21,25 @@ struct Architecture {
   std::string_view name;  ///< general.architecture
   std::variant<AttentionTraits, LatentTraits> mixer{};
   std::optional<MixtureTraits> mixture{};  ///< of those models that have experts; none: no model has
-  GateActivation activation = GateActivation::Silu;
-  bool post_norms = false;  ///< RMS norm behind attention and feed-forward (post_attention_norm, post_ffw_norm)
+  Activation activation = Activation::Silu;
+  bool gated = true;         ///< feed-forward networks have a gate; else the activation is of up alone
+  Norm norm = Norm::Rms;     ///< before attention, feed-forward and output
+  bool norm_biases = false;  ///< those norms have biases
+  bool pre_norms = true;     ///< attention and feed-forward read the residual stream through a norm
+  bool post_norms = false;   ///< RMS norm behind attention and feed-forward (post_attention_norm, post_ffw_norm)
   std::string_view feed_forward_norm = "ffn_norm";
-  bool scaled_embedding = false;  ///< embeddings times sqrt(n_embd)
-  bool granite_scales = false;    ///< factors of embeddings, residual branches and logits in keys
-  bool own_output = false;        ///< output.weight has to be there; elsewhere the embeddings serve in its absence
+  bool parallel = false;                ///< the feed-forward reads what attention reads, and not what it adds
+  bool scaled_embedding = false;        ///< embeddings times sqrt(n_embd)
+  bool logit_scale_multiplies = false;  ///< logits are multiplied by the key logit_scale, and not divided
+  bool own_output = false;  ///< output.weight has to be there; elsewhere the embeddings serve in its absence
 
   /// Null where layers have no grouped heads.
   [[nodiscard]] constexpr const AttentionTraits* attention() const { return std::get_if<AttentionTraits>(&mixer); }
-  /// Whether its parts fit together.
-  [[nodiscard]] constexpr bool possible() const { return post_norms || !mixture || !mixture->dense_beside; }
+  /// Whether its parts fit together: each side of dense_beside ends in a norm, and what is added in parallel in none.
+  [[nodiscard]] constexpr bool possible() const {
+    const bool beside = mixture && mixture->dense_beside;
+    return (post_norms || !beside) && !(post_norms && parallel) && (pre_norms || post_norms) && (gated || !mixture);
+  }
 };
 
 /// All architectures that can be run, by name.

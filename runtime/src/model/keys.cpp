@@ -111,14 +111,15 @@ Result<double> Keys::real(std::string_view key, std::optional<double> derived) c
   return *number;
 }
 
-Result<float> Keys::amount(std::string_view key) const {
-  GGUF_FUSE_ASSIGN(const double number, real(key));
+Result<float> Keys::amount(std::string_view key, std::optional<double> derived) const {
+  GGUF_FUSE_ASSIGN(const double number, real(key, derived));
   if (number >= 0) return static_cast<float>(number);
   return fail(bad(ErrorCode::BadHyperparameter, key, "a number of at least 0", fmt::format("{}", number)));
 }
 
-Result<float> Keys::factor_or_one(std::string_view key) const {
-  GGUF_FUSE_ASSIGN(const float factor, amount(key));
+Result<float> Keys::factor_or_one(std::string_view key, std::optional<double> derived) const {
+  if (!reads(key)) return 1.0F;
+  GGUF_FUSE_ASSIGN(const float factor, amount(key, derived));
   return factor == 0 ? 1 : factor;
 }
 

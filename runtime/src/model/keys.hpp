@@ -51,9 +51,9 @@ class Keys {
 
   [[nodiscard]] Result<double> real(std::string_view key, std::optional<double> derived = {}) const;
   /// As real, but not below 0.
-  [[nodiscard]] Result<float> amount(std::string_view key) const;
-  /// As amount; 1 where that is 0.
-  [[nodiscard]] Result<float> factor_or_one(std::string_view key) const;
+  [[nodiscard]] Result<float> amount(std::string_view key, std::optional<double> derived = {}) const;
+  /// As amount; 1 where that is 0, or the architecture does not read it.
+  [[nodiscard]] Result<float> factor_or_one(std::string_view key, std::optional<double> derived = {}) const;
   [[nodiscard]] Result<bool> flag_or(std::string_view key, bool derived) const;
 
  private:

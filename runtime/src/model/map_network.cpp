@@ -53,11 +53,21 @@ class Mapper {
 
     Output& output = network_.output;
     tensors_.use_device(places_.output);
-    GGUF_FUSE_CHECK(tensors_.floats("output_norm.weight", embedding, output.norm));
+    GGUF_FUSE_CHECK(map_norm(tensors_, "output_norm", output.norm));
     if (tensors_.has("output.bias")) GGUF_FUSE_CHECK(tensors_.floats("output.bias", vocabulary, output.bias));
     const bool own = network_.architecture->own_output || tensors_.has("output.weight");
     if (!own && places_.output == places_.embedding) return {};  // the embeddings serve as the output, too
     return tensors_.matrix(own ? "output.weight" : "token_embd.weight", vocabulary, embedding, output.matrix);
+  }
+
+  /// A norm that the architecture has; `part` is its name without ".weight", `tensors` are those it stands among.
+  template <typename Tensors>
+  Result<void> map_norm(Tensors& tensors, const std::string& part, StreamNorm& out) const {
+    const Architecture& architecture = *network_.architecture;
+    out.kind = architecture.norm;
+    GGUF_FUSE_CHECK(tensors.floats(part + ".weight", network_.sizes.embedding, out.weight));
+    if (!architecture.norm_biases) return {};
+    return tensors.floats(part + ".bias", network_.sizes.embedding, out.bias);
   }
 
   Result<void> map_rope_factors() {
@@ -81,8 +91,10 @@ class Mapper {
     LayerTensors tensors(tensors_, parts_, mixers_, index);
     tensors_.use_device(places_.attention[index]);
     GGUF_FUSE_CHECK(half.block->map(tensors));
-    GGUF_FUSE_CHECK(tensors.floats("attn_norm.weight", network_.sizes.embedding, half.norm));
-    if (!network_.architecture->post_norms) return {};
+    const Architecture& architecture = *network_.architecture;
+    if (architecture.pre_norms) GGUF_FUSE_CHECK(map_norm(tensors, "attn_norm", half.norm));
+    half.ending.waits = architecture.post_norms || architecture.parallel;
+    if (!architecture.post_norms) return {};
     // What follows computes this norm together with its own.
     tensors_.use_device(places_.feed_forward[index]);
     return tensors.floats("post_attention_norm.weight", network_.sizes.embedding, half.ending.norm);
@@ -94,8 +106,10 @@ class Mapper {
     LayerTensors tensors(tensors_, parts_, feed_forwards_, index);
     tensors_.use_device(places_.feed_forward[index]);
     GGUF_FUSE_CHECK(half.block->map(tensors));
-    const std::string norm = std::string(architecture.feed_forward_norm) + ".weight";
-    GGUF_FUSE_CHECK(tensors.floats(norm, network_.sizes.embedding, half.norm));
+    if (architecture.pre_norms) {
+      GGUF_FUSE_CHECK(map_norm(tensors, std::string(architecture.feed_forward_norm), half.norm));
+    }
+    half.ending.waits = architecture.post_norms;
     if (!architecture.post_norms) return {};
     const bool last = index + 1 == network_.layers.size();
     tensors_.use_device(last ? places_.output : places_.attention[index + 1]);

@@ -58,7 +58,10 @@ Result<void> add_mixers(const Keys& keys, Network& network) {
                                       ? Attention::read(keys, sizes, *attention)
                                       : LatentAttention::read(keys, sizes, std::get<LatentTraits>(mixer)));
   network.layers.resize(sizes.layers);
-  for (std::size_t i = 0; i < sizes.layers; ++i) network.layers[i].mixer.block = std::move(mixers.blocks[i]);
+  for (std::size_t i = 0; i < sizes.layers; ++i) {
+    network.layers[i].mixer.block = std::move(mixers.blocks[i]);
+    network.layers[i].parallel = network.architecture->parallel;
+  }
   network.ropes = std::move(mixers.ropes);
   return {};
 }
@@ -85,8 +88,10 @@ Result<void> add_feed_forwards(const Keys& keys, Network& network) {
     if (is_mixture) {
       block = std::make_unique<MixtureBesideDense>(*mixture, traits, dense[i]);
     } else {
-      block = std::make_unique<Dense>(
-          DenseParameters{.embedding = sizes.embedding, .size = dense[i], .activation = architecture.activation});
+      block = std::make_unique<Dense>(DenseParameters{.embedding = sizes.embedding,
+                                                      .size = dense[i],
+                                                      .activation = architecture.activation,
+                                                      .gated = architecture.gated});
     }
   }
   return {};

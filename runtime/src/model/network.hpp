@@ -5,30 +5,42 @@
 #include <vector>
 
 #include "blocks/block.hpp"
-#include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/prepare.hpp"
 #include "gguf_fuse/loader/metadata.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
 struct Architecture;
 
+/// A norm of the residual stream. float[embedding] each, or none.
+struct StreamNorm {
+  Norm kind = Norm::None;
+  Buffer weight{}, bias{};
+};
+
 /// What is left to do to the residual stream behind a block, together with the norm of whatever follows, on whose
 /// device these are.
 struct Ending {
-  Buffer norm;   ///< float[embedding]: the block's result waits in the branch for this norm; none: it was added
-  Buffer scale;  ///< float[1], a factor of the residual stream; none: 1
+  bool waits = false;  ///< the block's result is in the branch and still to be added
+  Buffer norm;         ///< float[embedding], RMS norm of that result; none: it is added as it is
+  Buffer scale;        ///< float[1], a factor of the residual stream; none: 1
 };
 
 /// A layer's attention or its feed-forward, and what surrounds it.
 struct HalfLayer {
   std::unique_ptr<Block> block;
-  Buffer norm;  ///< float[embedding], of what the block reads
+  StreamNorm norm;  ///< of what the block reads
   Ending ending;
 };
 
 struct Layer {
   HalfLayer mixer;  ///< of tokens: attention
   HalfLayer feed_forward;
+  bool parallel = false;  ///< both halves read what the layer before left
+
+  /// What is to be done before the feed-forward reads, and behind the layer.
+  [[nodiscard]] Ending between() const { return parallel ? Ending() : mixer.ending; }
+  [[nodiscard]] const Ending& end() const { return parallel ? mixer.ending : feed_forward.ending; }
 };
 
 /// Tokens to the residual stream.
@@ -39,7 +51,7 @@ struct Embedding {
 
 /// The residual stream to logits.
 struct Output {
-  Buffer norm;  ///< float[embedding]
+  StreamNorm norm;
   Matrix matrix;
   Buffer bias;  ///< float[vocabulary]
   float factor = 1;

@@ -15,6 +15,10 @@ void softmax(std::vector<double>& values) {
   for (double& value : values) value /= sum;
 }
 
+void sigmoid(std::vector<double>& values) {
+  for (double& value : values) value = 1 / (1 + std::exp(-value));
+}
+
 /// Indices, the largest value first; of equal ones the lower index.
 std::vector<std::uint32_t> descending(const std::vector<double>& values) {
   std::vector<std::uint32_t> order(values.size());
@@ -44,9 +48,7 @@ RoutedToken route_reference(const RouterShape& shape, std::span<const float> log
                             std::span<const float> selection_bias, std::span<const float> expert_factor) {
   std::vector<double> values(logits.begin(), logits.end());
   if (shape.gating == Gating::Softmax) softmax(values);
-  if (shape.gating == Gating::Sigmoid) {
-    for (double& value : values) value = 1 / (1 + std::exp(-value));
-  }
+  if (shape.gating == Gating::Sigmoid) sigmoid(values);
   std::vector<double> choosing = values;
   for (std::size_t i = 0; i < selection_bias.size(); ++i) choosing[i] += double{selection_bias[i]};
   const std::vector<bool> groups = chosen_groups(shape, choosing);
@@ -57,6 +59,7 @@ RoutedToken route_reference(const RouterShape& shape, std::span<const float> log
     routed.weights.push_back(values[expert]);
   }
   if (shape.gating == Gating::SelectedSoftmax) softmax(routed.weights);
+  if (shape.gating == Gating::SelectedSigmoid) sigmoid(routed.weights);
   const double sum = std::accumulate(routed.weights.begin(), routed.weights.end(), 0.0);
   for (std::size_t i = 0; i < routed.weights.size(); ++i) {
     double& weight = routed.weights[i];

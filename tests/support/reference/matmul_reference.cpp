@@ -6,21 +6,25 @@
 
 namespace gguf_fuse::kernels {
 
-double gated_reference(GateActivation activation, double gate, double up) {
+double activated_reference(Activation activation, double sum) {
   switch (activation) {
-    case GateActivation::Silu:
-      return gate / (1 + std::exp(-gate)) * up;
-    case GateActivation::Gelu:
-      return 0.5 * gate *
-             (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (gate + 0.044715 * gate * gate * gate))) * up;
-    case GateActivation::Relu:
-      return gate > 0 ? gate * up : 0;
-    case GateActivation::SiluOai: {
-      const double g = std::min(gate, 7.0);
-      return g / (1 + std::exp(-1.702 * g)) * (std::clamp(up, -7.0, 7.0) + 1);
-    }
+    case Activation::Silu:
+      return sum / (1 + std::exp(-sum));
+    case Activation::Gelu:
+      return 0.5 * sum * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (sum + 0.044715 * sum * sum * sum)));
+    case Activation::Relu:
+      return std::max(sum, 0.0);
+    case Activation::ReluSquared:
+      return sum > 0 ? sum * sum : 0;
+    case Activation::SiluOai:
+      return sum / (1 + std::exp(-1.702 * sum));
   }
   return 0;
+}
+
+double gated_reference(Activation activation, double gate, double up) {
+  if (activation != Activation::SiluOai) return activated_reference(activation, gate) * up;
+  return activated_reference(activation, std::min(gate, 7.0)) * (std::clamp(up, -7.0, 7.0) + 1);
 }
 
 std::vector<double> matmul_reference(std::span<const float> weights, std::span<const float> activations,

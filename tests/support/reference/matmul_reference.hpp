@@ -20,8 +20,11 @@ namespace gguf_fuse::kernels {
 [[nodiscard]] Result<void> decode_row_reference(const TensorType& type, std::span<const std::byte> row,
                                                 std::span<float> out, Activations kind = Activations::F32);
 
-/// What gate and up become (GateActivation), in double.
-[[nodiscard]] double gated_reference(GateActivation activation, double gate, double up);
+/// What a sum becomes, in double; SiluOai: the gate's part, behind its limit.
+[[nodiscard]] double activated_reference(Activation activation, double sum);
+
+/// What gate and up become, in double.
+[[nodiscard]] double gated_reference(Activation activation, double gate, double up);
 
 /// result[token * rows + row] = sum over columns of weights[row][column] * activations[token][column], in double.
 /// `weights` is float[rows][columns], `activations` float[tokens][columns].

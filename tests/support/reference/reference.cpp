@@ -39,23 +39,29 @@ void rotate(const StoreShape& shape, std::span<const float> frequencies, std::ui
 
 }  // namespace
 
+void norm_reference(Norm norm, float epsilon, std::span<const float> weight, std::span<const float> bias,
+                    std::span<double> row) {
+  const double mean = std::accumulate(row.begin(), row.end(), 0.0) / static_cast<double>(row.size());
+  norm_row(row, norm == Norm::Layer ? mean : 0, static_cast<double>(epsilon), weight);
+  for (std::size_t i = 0; i < bias.size(); ++i) row[i] += static_cast<double>(bias[i]);
+}
+
 PreparedRows prepare_reference(const PrepareShape& shape, const PrepareInput& input) {
   const std::size_t columns = shape.result.columns;
   const double epsilon = static_cast<double>(shape.epsilon);
   PreparedRows rows{.x = widen(input.x), .out = {}};
   for (std::size_t first = 0; shape.branch && first < rows.x.size(); first += columns) {
     std::vector<double> branch = widen(input.branch.subspan(first, columns));
-    norm_row(branch, 0, epsilon, input.post_weight);
-    for (std::size_t i = 0; i < columns; ++i) rows.x[first + i] += branch[i];
+    if (shape.branch_norm == Norm::Rms) norm_row(branch, 0, epsilon, input.post_weight);
+    for (std::size_t i = 0; i < columns; ++i) {
+      rows.x[first + i] += static_cast<double>(shape.branch_factor) * branch[i];
+    }
   }
   for (double& value : rows.x) value *= shape.scaled ? static_cast<double>(input.scale) : 1;
   rows.out = rows.x;
   for (std::size_t first = 0; shape.norm != Norm::None && first < rows.out.size(); first += columns) {
     const std::span<double> row = std::span(rows.out).subspan(first, columns);
-    const double sum = std::accumulate(row.begin(), row.end(), 0.0);
-    const bool layer = shape.norm == Norm::Layer;
-    norm_row(row, layer ? sum / static_cast<double>(columns) : 0, epsilon, input.weight);
-    for (std::size_t i = 0; layer && i < columns; ++i) row[i] += static_cast<double>(input.bias[i]);
+    norm_reference(shape.norm, shape.epsilon, input.weight, input.bias, row);
   }
   return rows;
 }

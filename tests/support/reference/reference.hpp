@@ -16,9 +16,9 @@ namespace gguf_fuse::kernels {
 // Those of matmul.hpp are in matmul_reference.hpp. They trust their arguments: sizes must fit.
 
 struct PrepareInput {
-  std::span<const float> x{};  ///< float[tokens][columns]
-  std::span<const float> weight{};
-  std::span<const float> bias{};
+  std::span<const float> x{};       ///< float[tokens][columns]
+  std::span<const float> weight{};  ///< none: all 1
+  std::span<const float> bias{};    ///< none: all 0
   std::span<const float> branch{};
   std::span<const float> post_weight{};
   float scale = 1;  ///< with PrepareShape::scaled
@@ -28,6 +28,10 @@ struct PreparedRows {
   std::vector<double> x;    ///< behind the residual branch and the scale
   std::vector<double> out;  ///< behind the norm, before quantising
 };
+
+/// A row becomes its RMS or layer norm; weight and bias may be empty.
+void norm_reference(Norm norm, float epsilon, std::span<const float> weight, std::span<const float> bias,
+                    std::span<double> row);
 
 [[nodiscard]] PreparedRows prepare_reference(const PrepareShape& shape, const PrepareInput& input);
 

@@ -7,9 +7,9 @@
 
 namespace gguf_fuse::kernels {
 
-/// How router logits become weights: softmax over all experts, sigmoid of each, or softmax over the chosen ones only
-/// (the logits themselves choose).
-enum class Gating : std::uint8_t { Softmax, Sigmoid, SelectedSoftmax };
+/// How router logits become weights: softmax over all experts, sigmoid of each, or softmax or sigmoid of the chosen
+/// ones only (the logits themselves choose).
+enum class Gating : std::uint8_t { Softmax, Sigmoid, SelectedSoftmax, SelectedSigmoid };
 
 /// The choice of `used` of `experts` experts for each token. Probabilities by `gating`; those plus a selection bias (if
 /// any) choose, the largest first, of equal ones the lower index; the weights are the probabilities without bias. With
@@ -43,6 +43,7 @@ struct GGUF_FUSE_EXPORT RoutingShape {
   std::uint32_t used = 0;
   std::uint32_t tile = kBatchTile;  ///< 1 or kBatchTile
   std::uint32_t max_tokens = 1;     ///< 1 when tile is 1
+  bool weigh_input = false;         ///< weights multiply what experts read, and not what they say (Llama 4)
 
   /// The most slots that so many tokens can take, a multiple of the tile.
   [[nodiscard]] std::uint32_t slots(std::uint32_t tokens) const;
@@ -55,6 +56,7 @@ struct Routing {
   Buffer weights{};       ///< float[max_tokens][used]
   Buffer slots{};         ///< uint32[max_tokens][used]: the slot of each choice
   Buffer tokens{};        ///< uint32[slots]: the token of each slot; ~0 where a tile is not full
+  Buffer slot_weights{};  ///< float[slots]: the weight of each slot; 0 where a tile is not full
   Buffer tile_experts{};  ///< uint32[slots / tile]: the expert of each tile; ~0 behind the last one
   Buffer step{};          ///< a step buffer that says: no past, as many tokens as slots are taken (whole tiles)
 };
@@ -88,11 +90,11 @@ struct ExpertMatrix {
 };
 
 /// out[slot][row] = activation(gate . x + gate_bias) * (up . x + up_bias), one launch over all experts (of a part): the
-/// activations of slots are read in batches, those of the only token (tile 1) otherwise. gate and up are cut into the
-/// same parts.
+/// activations of slots are read in batches, those of the only token (tile 1) otherwise, and count as weight * x where
+/// the routing weighs the input. gate and up are cut into the same parts.
 struct ExpertGateUpShape {
   Activations kind = Activations::Q8;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   ExpertMatrix gate{};
   ExpertMatrix up{};
   Buffer gate_bias{};  ///< float[experts][rows], or none
@@ -105,7 +107,7 @@ struct ExpertGateUpShape {
 
 /// out[token][row] (+)= factor * sum over choices of weight * (down . activations[slot] + bias). For one token that is
 /// one launch (a part); batches first compute float[slots][rows] into `scratch`, then add up, always in the order of
-/// the choices.
+/// the choices. All weights are 1 where the routing weighs the input.
 struct ExpertDownShape {
   Activations kind = Activations::Q8;
   Epilogue epilogue = Epilogue::Add;  ///< Store or Add

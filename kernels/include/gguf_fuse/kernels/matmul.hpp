@@ -36,24 +36,30 @@ struct Matrix {
   PackedShape shape{};
 };
 
-/// Gate activations: gate * sigmoid(gate), gate * Phi(gate) in its tanh form, max(gate, 0), each times up; and
-/// gpt-oss's g * sigmoid(1.702 g) * (u + 1) with g = min(gate, 7) and u = up between -7 and 7.
-enum class GateActivation : std::uint8_t { Silu, Gelu, Relu, SiluOai };
+/// What becomes of a sum, or of a gate before it is multiplied with up.
+enum class Activation : std::uint8_t {
+  Silu,         ///< x * sigmoid(x)
+  Gelu,         ///< x * Phi(x) in its tanh form (arXiv 1606.08415, section 2)
+  Relu,         ///< max(x, 0)
+  ReluSquared,  ///< max(x, 0)^2 (Nemotron, Arcee)
+  SiluOai,  ///< gated only, gpt-oss's: g * sigmoid(1.702 g) * (u + 1) with g = min(gate, 7), u = up between -7 and 7
+};
 
 /// What happens to the sums.
 enum class Epilogue : std::uint8_t {
-  Store,  ///< out[token][row] = factor * (sum (+ bias))
-  Add,    ///< out[token][row] += factor * (sum (+ bias)): the residual
-  Gated,  ///< out[token][row] = activation(sum (+ bias) of matrices[0]) * (sum (+ bias) of matrices[1])
+  Store,      ///< out[token][row] = factor * (sum (+ bias))
+  Add,        ///< out[token][row] += factor * (sum (+ bias)): the residual
+  Gated,      ///< out[token][row] = activation(sum (+ bias) of matrices[0]) * (sum (+ bias) of matrices[1])
+  Activated,  ///< out[token][row] = factor * activation(sum (+ bias)) of the only matrix: a feed-forward without a gate
 };
 
 /// One launch over one to three matrices with the same columns. Store and Add put their rows one behind the other (Q, K
-/// and V in one launch, even when their types differ); Gated takes gate and up of equal rows.
+/// and V in one launch, even when their types differ); Gated takes gate and up of equal rows, Activated one matrix.
 struct MatmulShape {
   Activations kind = Activations::Q8;  ///< matrices of float types always need F32
   std::uint32_t tile = kBatchTile;     ///< as the activations'
   Epilogue epilogue = Epilogue::Store;
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   std::vector<Matrix> matrices{};
   Buffer bias{};  ///< floats, one a row of all matrices; none when empty
   float factor = 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "gguf_fuse/kernels/operation.hpp"
+#include "gguf_fuse/kernels/prepare.hpp"
 
 namespace gguf_fuse::kernels {
 
@@ -21,10 +21,19 @@ struct Columns {
                                                               const Buffer& from, const Columns& to_shape,
                                                               const Buffer& to, const Buffer& step);
 
-/// RMS norm of each segment of each row, in place: x / sqrt(mean(x^2) + epsilon) * weight. `weight` is float[columns].
-/// Errors: as copy_columns.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> norm_columns(Device& device, const Columns& shape, float epsilon,
-                                                              const Buffer& x, const Buffer& weight,
+/// Weight and bias are float[columns], or float[segments][columns] when each segment has its own (heads of Command R+,
+/// StableLM 2); where one is not there, it is all 1, all 0.
+struct ColumnsNorm {
+  Norm kind = Norm::Rms;
+  float epsilon = 1e-5F;
+  bool each_segment = false;
+  Buffer weight{};
+  Buffer bias{};
+};
+
+/// Norm of each segment of each row, in place, as prepare's (prepare.hpp). Errors: as copy_columns.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> norm_columns(Device& device, const Columns& shape,
+                                                              const ColumnsNorm& norm, const Buffer& x,
                                                               const Buffer& step);
 
 /// out[token] = rms_norm(a[token]) * a_weight + rms_norm(b[token]) * b_weight; all of `columns` floats; out may be a or

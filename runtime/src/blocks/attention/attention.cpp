@@ -3,6 +3,7 @@
 
 #include "blocks/attention/core.hpp"
 #include "blocks/recorder.hpp"
+#include "gguf_fuse/kernels/row_ops.hpp"
 #include "model/layer_tensors.hpp"
 
 namespace gguf_fuse::runtime::detail {
@@ -14,10 +15,15 @@ Result<void> Attention::map(LayerTensors& tensors) {
   GGUF_FUSE_CHECK(traits_.output_bias ? tensors.floats("attn_output.bias", sizes_.embedding, output_bias_)
                                       : tensors.open_floats("attn_output.bias", sizes_.embedding, output_bias_));
   if (traits_.sinks) GGUF_FUSE_CHECK(tensors.floats("attn_sinks.weight", heads.heads, sinks_));
-  GGUF_FUSE_ASSIGN(const bool norms, tensors.has({"attn_q_norm.weight", "attn_k_norm.weight"}));
-  if (!traits_.head_norm && !(traits_.head_norm_if_there && norms)) return {};
-  GGUF_FUSE_CHECK(tensors.floats("attn_q_norm.weight", heads.size, q_norm_));
-  return tensors.floats("attn_k_norm.weight", heads.size, k_norm_);
+  return map_norms(tensors);
+}
+
+Result<void> Attention::map_norms(LayerTensors& tensors) {
+  const HeadShape& heads = parameters_.heads;
+  GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_q_norm.weight", "attn_k_norm.weight"}));
+  if (!traits_.head_norm && !traits_.row_norm && !(traits_.head_norm_if_there && there)) return {};
+  GGUF_FUSE_CHECK(tensors.floats("attn_q_norm.weight", traits_.row_norm ? heads.q_columns() : heads.size, q_norm_));
+  return tensors.floats("attn_k_norm.weight", traits_.row_norm ? heads.kv_columns() : heads.size, k_norm_);
 }
 
 Result<void> Attention::map_qkv(LayerTensors& tensors) {
@@ -51,16 +57,29 @@ void Attention::plan(Workspace& workspace) const {
   workspace.widen(parameters_.heads.q_columns());
 }
 
+Result<void> Attention::record_row_norms(Recorder& recorder) const {
+  const HeadShape& heads = parameters_.heads;
+  const std::uint32_t q = heads.q_columns(), kv = heads.kv_columns();
+  const Buffer& qkv = recorder.scratch<AttentionScratch>().qkv;
+  const auto norm = [&](std::uint32_t offset, std::uint32_t columns, const Buffer& weight) {
+    return recorder.add(norm_columns(recorder.device(), {.row = q + 2 * kv, .offset = offset, .columns = columns},
+                                     {.epsilon = sizes_.epsilon, .weight = weight}, qkv, recorder.step()));
+  };
+  GGUF_FUSE_CHECK(norm(0, q, q_norm_));
+  return norm(q, kv, k_norm_);
+}
+
 Result<void> Attention::record(Recorder& recorder) const {
   const auto& scratch = recorder.scratch<AttentionScratch>();
   const Activations kind = recorder.kind_for(qkv_);
   GGUF_FUSE_CHECK(recorder.input(kind));
   GGUF_FUSE_CHECK(recorder.multiply({.kind = kind, .matrices = qkv_, .bias = qkv_bias_}, scratch.qkv));
+  if (traits_.row_norm) GGUF_FUSE_CHECK(record_row_norms(recorder));
   GGUF_FUSE_CHECK(record_core(recorder, {.parameters = parameters_,
                                          .epsilon = sizes_.epsilon,
                                          .value_norm = traits_.value_norm,
-                                         .q_norm = q_norm_,
-                                         .k_norm = k_norm_,
+                                         .q_norm = traits_.row_norm ? Buffer() : q_norm_,
+                                         .k_norm = traits_.row_norm ? Buffer() : k_norm_,
                                          .sinks = sinks_}));
   return recorder.project(output_, output_bias_, scratch.out, recorder.output());
 }

@@ -11,12 +11,16 @@ struct AttentionTraits {
   Rope rope = Rope::Norm;
   bool head_norm = false;           ///< RMS norm of every Q and K head (attn_q_norm, attn_k_norm)
   bool head_norm_if_there = false;  ///< the same, in those models that have the weights
+  bool row_norm = false;            ///< RMS norm of all heads of Q together, and of K (attn_q_norm, attn_k_norm)
   bool value_norm = false;          ///< RMS norm of every V head, without weights
   bool value_from_key = false;      ///< layers that see everything use the projection of K where they have no attn_v
   bool sinks = false;               ///< a learned score of nothing in each softmax (attn_sinks)
   bool output_bias = false;         ///< attn_output has to have a bias; elsewhere it may
   /// Layers with i % pattern < pattern - 1 attend over a window only, unless the file says which; 0: none does.
   std::uint32_t window_pattern = 0;
+  std::uint32_t window_layers = 0;    ///< only models of so many layers have windows; 0: all
+  bool only_local_turn = false;       ///< where there are windows, layers that see everything have no rotary embedding
+  std::uint32_t still_every = 0;      ///< each so-manieth layer has no rotary embedding; 0: all have
   bool local_rope_unscaled = false;   ///< position scaling and rope factors do not touch layers with a window
   bool global_rope_factors = false;   ///< layers that see everything turn by rope_freqs
   bool interleaved_sections = false;  ///< M-RoPE, its sections taking turns; tokens of text have one position
@@ -57,6 +61,8 @@ class Attention final : public Block {
  private:
   [[nodiscard]] Result<void> map_qkv(LayerTensors& tensors);
   [[nodiscard]] Result<void> map_qkv_bias(LayerTensors& tensors);
+  [[nodiscard]] Result<void> map_norms(LayerTensors& tensors);
+  [[nodiscard]] Result<void> record_row_norms(Recorder& recorder) const;
 
   ModelSizes sizes_;
   AttentionTraits traits_;
@@ -65,7 +71,7 @@ class Attention final : public Block {
   Matrix output_;
   Buffer qkv_bias_;         ///< float[rows of Q, K and V]
   Buffer output_bias_;      ///< float[embedding]
-  Buffer q_norm_, k_norm_;  ///< float[head size]
+  Buffer q_norm_, k_norm_;  ///< float[head size], or of all heads
   Buffer sinks_;            ///< float[heads]
 };
 

@@ -110,7 +110,8 @@ Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t si
 
 Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const AttentionTraits& traits) {
   GGUF_FUSE_ASSIGN(const std::vector<bool> turns, read_turns(keys, sizes.layers));
-  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, traits.window_pattern, sizes.layers));
+  const bool has_windows = traits.window_layers == 0 || traits.window_layers == sizes.layers;
+  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, has_windows ? traits.window_pattern : 0, sizes.layers));
   GGUF_FUSE_ASSIGN(const Heads heads, read_heads(keys, sizes));
   Mixers mixers;
   GGUF_FUSE_ASSIGN(mixers.ropes, read_rope(keys, sizes,
@@ -118,8 +119,10 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
                                             .local_head = heads.local_size,
                                             .interleaved_sections = traits.interleaved_sections,
                                             .local_unscaled = traits.local_rope_unscaled}));
-  const bool any_global = std::find(windows.local.begin(), windows.local.end(), false) != windows.local.end();
-  mixers.ropes.factors_required = traits.global_rope_factors && any_global;
+  const auto any = [&](bool local) {
+    return std::find(windows.local.begin(), windows.local.end(), local) != windows.local.end();
+  };
+  mixers.ropes.factors_required = traits.global_rope_factors && any(false);
   GGUF_FUSE_ASSIGN(const float softcap, keys.amount("attn_logit_softcapping"));
   const auto shape = [&](std::size_t i) {
     return HeadShape{
@@ -128,10 +131,12 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
   GGUF_FUSE_ASSIGN(const float q_factor, read_query_factor(keys, sizes, traits, shape(0)));
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     const bool local = windows.local[i];
+    const bool still = (traits.still_every != 0 && (i + 1) % traits.still_every == 0) ||
+                       (traits.only_local_turn && !local && any(true));
     mixers.blocks.push_back(
         std::make_unique<Attention>(sizes, traits,
                                     AttentionParameters{.heads = shape(i),
-                                                        .rope = turns[i] ? traits.rope : Rope::None,
+                                                        .rope = turns[i] && !still ? traits.rope : Rope::None,
                                                         .angles = local ? mixers.ropes.local : mixers.ropes.global,
                                                         .local = local,
                                                         .window = local ? windows.size : 0,

@@ -26,14 +26,19 @@ Result<void> DenseNetwork::map(LayerTensors& tensors) {
   const std::uint64_t rows = parameters_.size, columns = parameters_.embedding;
   const auto part = [&](std::string_view which) { return fmt::format("ffn_{}{}", which, suffix_); };
   const auto bias = [&](std::string_view which) { return part(which) + ".bias"; };
-  GGUF_FUSE_CHECK(tensors.matrix(part("gate"), rows, columns, gate_));
+  if (parameters_.gated) GGUF_FUSE_CHECK(tensors.matrix(part("gate"), rows, columns, gate_));
   GGUF_FUSE_CHECK(tensors.matrix(part("up"), rows, columns, up_));
   GGUF_FUSE_CHECK(tensors.matrix(part("down"), columns, rows, down_));
   GGUF_FUSE_CHECK(tensors.open_floats(bias("down"), columns, down_bias_));
+  if (!parameters_.gated) return tensors.open_floats(bias("up"), rows, gate_up_bias_);
   GGUF_FUSE_ASSIGN(const bool there, tensors.has({bias("gate"), bias("up")}));
   if (!there) return {};
   GGUF_FUSE_CHECK(tensors.floats_at(bias("gate"), rows, 0, 2 * rows, gate_up_bias_));
   return tensors.floats_at(bias("up"), rows, rows, 2 * rows, gate_up_bias_);
+}
+
+std::vector<Matrix> DenseNetwork::reads() const {
+  return parameters_.gated ? std::vector{gate_, up_} : std::vector{up_};
 }
 
 void DenseNetwork::plan(Workspace& workspace) const {
@@ -46,9 +51,9 @@ Result<void> DenseNetwork::record(Recorder& recorder, Activations kind, const Bu
                                   Epilogue epilogue) const {
   const Buffer& hidden = recorder.scratch<DenseScratch>().hidden;
   GGUF_FUSE_CHECK(recorder.multiply({.kind = kind,
-                                     .epilogue = Epilogue::Gated,
+                                     .epilogue = parameters_.gated ? Epilogue::Gated : Epilogue::Activated,
                                      .activation = parameters_.activation,
-                                     .matrices = {gate_, up_},
+                                     .matrices = reads(),
                                      .bias = gate_up_bias_},
                                     hidden));
   if (gate) {

@@ -12,10 +12,12 @@ namespace gguf_fuse::runtime::detail {
 struct DenseParameters {
   std::uint32_t embedding = 0;
   std::uint32_t size = 0;  ///< feed_forward_length
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
+  bool gated = true;  ///< else the activation is of up alone
 };
 
-/// A gated feed-forward network (GLU variants, arXiv 2002.05202): all of a layer's, or what lies beside its experts.
+/// A feed-forward network, gated (GLU variants, arXiv 2002.05202) or not: all of a layer's, or what lies beside its
+/// experts.
 class DenseNetwork {
  public:
   /// `suffix` is of the names of its tensors: ffn_gate_shexp is behind "_shexp".
@@ -26,7 +28,7 @@ class DenseNetwork {
   [[nodiscard]] Result<void> map(LayerTensors& tensors);
   void plan(Workspace& workspace) const;
   /// What its input is packed as.
-  [[nodiscard]] std::vector<Matrix> reads() const { return {gate_, up_}; }
+  [[nodiscard]] std::vector<Matrix> reads() const;
   /// Of what is packed as `kind`; `gate` is a factor of each token's result (float[tokens], its sigmoid counts), or
   /// none.
   [[nodiscard]] Result<void> record(Recorder& recorder, Activations kind, const Buffer& gate, const Buffer& out,
@@ -36,7 +38,7 @@ class DenseNetwork {
   DenseParameters parameters_;
   std::string suffix_;
   Matrix gate_, up_, down_;
-  Buffer gate_up_bias_;  ///< float[2][feed-forward]
+  Buffer gate_up_bias_;  ///< float[2][feed-forward], or of up alone
   Buffer down_bias_;     ///< float[embedding]
 };
 

@@ -69,8 +69,8 @@ Result<void> LatentAttention::record(Recorder& recorder) const {
   GGUF_FUSE_CHECK(recorder.input(kind));
   GGUF_FUSE_CHECK(recorder.multiply({.kind = kind, .matrices = {kv_a_}}, scratch.kv));
   const Columns latent{.row = latent_.kv_rank + latent_.rope, .columns = latent_.kv_rank};
-  GGUF_FUSE_CHECK(
-      recorder.add(norm_columns(recorder.device(), latent, sizes_.epsilon, scratch.kv, kv_a_norm_, recorder.step())));
+  GGUF_FUSE_CHECK(recorder.add(norm_columns(
+      recorder.device(), latent, {.epsilon = sizes_.epsilon, .weight = kv_a_norm_}, scratch.kv, recorder.step())));
   GGUF_FUSE_CHECK(record_query(recorder, kind));
   GGUF_FUSE_CHECK(record_heads(recorder));
   GGUF_FUSE_CHECK(record_core(recorder, {.parameters = core_, .epsilon = sizes_.epsilon}));

@@ -79,10 +79,11 @@ Result<void> MixtureBesideDense::record(Recorder& recorder) const {
   const std::uint32_t columns = parameters().embedding;
   const Buffer& branch = recorder.scratch<BesideScratch>().branch;
   const Buffer out = recorder.output().out;
-  GGUF_FUSE_CHECK(recorder.input(recorder.kind_for(experts_.router_reads()), router_norm_));
+  GGUF_FUSE_CHECK(
+      recorder.input(recorder.kind_for(experts_.router_reads()), {.kind = Norm::Rms, .weight = router_norm_}));
   GGUF_FUSE_CHECK(experts_.choose(recorder, 1 / std::sqrt(static_cast<float>(columns))));
   const Activations kind = recorder.kind_for(experts_.reads());
-  GGUF_FUSE_CHECK(recorder.input(kind, norm_));
+  GGUF_FUSE_CHECK(recorder.input(kind, {.kind = Norm::Rms, .weight = norm_}));
   GGUF_FUSE_CHECK(experts_.compute(recorder, kind, {Epilogue::Store, out}));
   const Activations dense_kind = recorder.kind_for(dense_.reads());
   GGUF_FUSE_CHECK(recorder.input(dense_kind));

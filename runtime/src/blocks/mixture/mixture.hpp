@@ -26,7 +26,7 @@ struct MixtureParameters {
   std::uint32_t size = 0;     ///< of an expert: expert_feed_forward_length
   std::uint32_t shared = 0;   ///< of what every token sees beside them; 0: nothing
   std::uint32_t leading = 0;  ///< so many layers are dense
-  GateActivation activation = GateActivation::Silu;
+  Activation activation = Activation::Silu;
   float epsilon = 1e-5F;
 
   /// `dense` is feed_forward_length, or 0. None where a model has no experts. Errors: MissingKey, WrongValueType,
