@@ -42,6 +42,8 @@ constexpr auto kGroups = std::to_array<Group>({
     {"@experts", "ffn_gate_inp ffn_gate_exps ffn_up_exps ffn_down_exps"},
     {"@shared", "ffn_gate_shexp ffn_up_shexp ffn_down_shexp"},
     {"@post_norms", "post_attention_norm post_ffw_norm"},
+    {"@delta", "attn_qkv[64,128] attn_gate ssm_conv1d[4,128] ssm_dt.bias[4] ssm_a![4] ssm_norm[16] ssm_out[64,64]"},
+    {"@gated_queries", "attn_q[64,128] attn_k attn_v attn_output @head_norms"},
     {"@ends", "token_embd output_norm"},
 });
 
@@ -202,6 +204,7 @@ Spread spread_of(std::string_view name, const std::vector<std::uint64_t>& dims) 
   if (holds(".bias")) return {.mean = 0, .reach = 0.25F};
   if (holds("norm") || holds("scale")) return {.mean = 1, .reach = 0.25F};
   if (holds("rope_f")) return {.mean = 2, .reach = 1};
+  if (name.ends_with("ssm_a")) return {.mean = -1, .reach = 0.5F};
   if (holds("token_embd") || holds("attn_sinks")) return {};
   // Sums of products of numbers whose mean square is 1 have that again. Scores and choices are made to differ more;
   // what feed-forwards add less, as llama.cpp looks GELU up in a table of halves.
