@@ -192,8 +192,8 @@ struct Sizes {
   }
 };
 
-/// How a tensor's numbers are spread: `mean` plus or minus `reach`, both exact in their product with a float's bits
-/// where mean is not 0, so that compilers that join the two operations change nothing.
+/// How a tensor's numbers are spread: `mean` plus or minus up to `reach`. Where mean is not 0 reach is a power of two:
+/// the product is exact, and compilers that join it with the sum change nothing.
 struct Spread {
   float mean = 0;
   float reach = 1;
