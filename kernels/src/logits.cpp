@@ -51,6 +51,42 @@ Result<Operation> row_statistics(Device& device, std::uint32_t vocabulary, const
   GGUF_FUSE_CHECK(first.check());
   GGUF_FUSE_CHECK(second.check());
   std::vector<Stage> stages;
+  stages.push_back(Stage{.launch = std::move(first), .grid = [profile, count](std::uint32_t tokens, std::uint32_t) {
+                           return task_grid(profile, count, tokens);
+                         }});
+  stages.push_back(Stage{.launch = std::move(second), .grid = [](std::uint32_t tokens, std::uint32_t) {
+                           return Grid{.global = {tokens, 1, 1}, .local = {1, 1, 1}};
+                         }});
+  return Operation("row_statistics", std::move(stages));
+}
+
+Result<Operation> top_k(Device& device, std::uint32_t vocabulary, std::uint32_t k, const Buffer& logits,
+                        const Buffer& out) {
+  if (k == 0 || k > kMostCandidates || k > vocabulary) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "top_k",
+                      .expected = fmt::format("1 to {} candidates", std::min(kMostCandidates, vocabulary)),
+                      .actual = fmt::format("{}", k)});
+  }
+  const std::uint64_t row = std::uint64_t{k} * sizeof(Candidate);
+  GGUF_FUSE_CHECK(check_buffers("top_k", {{"out", out, row}}));
+  const std::uint64_t rows = out.bytes() / row;
+  GGUF_FUSE_CHECK(check_buffers("top_k", {{"logits", logits, rows * vocabulary * sizeof(float)}}));
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
+  const DeviceProfile profile = device.profile();
+  const std::uint32_t chunk = profile.style == Style::Vector ? kTopKVectorChunk : kTopKGroupChunk;
+  const std::uint32_t count = ceil_divide(vocabulary, chunk);
+  GGUF_FUSE_ASSIGN(const Buffer chunks, device.allocate(rows * count * k * sizeof(std::uint64_t)));
+  GGUF_FUSE_ASSIGN(Launch first, Launch::make(program, "top_k_chunks"));
+  first.set("logits", logits).set("chunks", chunks).set("vocabulary", vocabulary).set("chunk", chunk).set("k", k);
+  GGUF_FUSE_ASSIGN(Launch second, Launch::make(std::move(program), "top_k_merge"));
+  second.set("chunks", chunks).set("out", out).set("count", count).set("k", k);
+  const std::uint32_t tasks = profile.style == Style::Vector ? count : ceil_divide(count * k, kGroupLanes);
+  first.set_grid(task_grid(profile, count));
+  second.set_grid(task_grid(profile, tasks));
+  GGUF_FUSE_CHECK(first.check());
+  GGUF_FUSE_CHECK(second.check());
+  std::vector<Stage> stages;
   stages.push_back(Stage{.launch = std::move(first), .grid = [=](std::uint32_t tokens, std::uint32_t) {
                            return task_grid(profile, count, tokens);
                          }});

@@ -114,6 +114,9 @@ mapfile -t runnable < <(sed -n 's/^Architecture{.name = "\([^"]*\)".*/\1/p' "$ro
 compare archs "$work/archs" --bin "$bin" --runnable "${runnable[@]}"
 rm -rf "$work/archs"
 
+printf '\nTiny models of other architectures, and the logits that tests compare with:\n\n'
+compare architectures --bin "$bin"
+
 table 'Tiny models without a key, in llama.cpp and in gguf-run:' 'architecture | keys | run, with the same logits | refused by both'
 compare keys --bin "$bin"
 

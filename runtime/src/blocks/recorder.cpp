@@ -40,8 +40,8 @@ Result<void> Recorder::input(Activations kind, const StreamNorm& norm) {
       .norm = norm.kind,
       .epsilon = place_.sizes.epsilon,
       .branch = before.waits,
-      .branch_norm = before.norm ? Norm::Rms : Norm::None,
-      .scaled = static_cast<bool>(before.scale)};
+      .scaled = static_cast<bool>(before.scale),
+      .branch_norm = before.norm ? Norm::Rms : Norm::None};
   return add(prepare(device(), shape,
                      {.x = workspace.x,
                       .weight = norm.weight,

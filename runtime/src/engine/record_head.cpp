@@ -62,8 +62,8 @@ Result<void> record_head(Session::State& state) {
                           .norm = output.norm.kind,
                           .epsilon = sizes.epsilon,
                           .branch = post,
-                          .branch_norm = before.norm ? Norm::Rms : Norm::None,
-                          .scaled = static_cast<bool>(before.scale)};
+                          .scaled = static_cast<bool>(before.scale),
+                          .branch_norm = before.norm ? Norm::Rms : Norm::None};
   GGUF_FUSE_CHECK(add(prepare(device, norm,
                               {.x = all ? b.x : head.last_x,
                                .weight = output.norm.weight,

@@ -37,16 +37,18 @@ Result<void> refuse_others(const Keys& keys) {
 }
 
 Result<void> read_factors(const Keys& keys, Network& network) {
-  GGUF_FUSE_ASSIGN(network.sizes.epsilon, keys.amount("attention.layer_norm_rms_epsilon"));
+  const Architecture& architecture = *network.architecture;
+  const bool rms = architecture.norm == Norm::Rms;
+  GGUF_FUSE_ASSIGN(network.sizes.epsilon,
+                   keys.amount(rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"));
   GGUF_FUSE_ASSIGN(network.output.softcap, keys.amount("final_logit_softcapping"));
-  if (network.architecture->scaled_embedding) {
-    network.embedding.factor = std::sqrt(static_cast<float>(network.sizes.embedding));
-  }
-  if (!network.architecture->granite_scales) return {};
+  // What MiniCPM's files leave out (configuration_minicpm.py: scale_depth, dim_model_base).
+  const double layers = network.sizes.layers, embedding = network.sizes.embedding;
   GGUF_FUSE_ASSIGN(network.embedding.factor, keys.factor_or_one("embedding_scale"));
-  GGUF_FUSE_ASSIGN(network.sizes.residual_factor, keys.factor_or_one("residual_scale"));
-  GGUF_FUSE_ASSIGN(const float logits, keys.factor_or_one("logit_scale"));
-  network.output.factor = 1 / logits;
+  GGUF_FUSE_ASSIGN(network.sizes.residual_factor, keys.factor_or_one("residual_scale", 1.4 / std::sqrt(layers)));
+  GGUF_FUSE_ASSIGN(const float logits, keys.factor_or_one("logit_scale", embedding / 256));
+  if (architecture.scaled_embedding) network.embedding.factor = std::sqrt(static_cast<float>(network.sizes.embedding));
+  network.output.factor = architecture.logit_scale_multiplies ? logits : 1 / logits;
   return {};
 }
 
