@@ -5,6 +5,7 @@
 #include "vector_math.cl"
 #include "prepare.cl"
 #include "row_ops.cl"
+#include "pointwise.cl"
 #include "softcap.cl"
 #include "statistics.cl"
 #include "top_k.cl"

@@ -55,6 +55,7 @@ constexpr PreludeRow kRows[] = {
     {"PREPARE_BRANCH", kPrepareBranch},
     {"PREPARE_BRANCH_NORM", kPrepareBranchNorm},
     {"PREPARE_SCALED", kPrepareScaled},
+    {"POINTWISE_CHUNK", kPointwiseChunk},
     // experts
     {"MOST_EXPERTS", kMostExperts},
     {"MOST_USED", kMostUsed},

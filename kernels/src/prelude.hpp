@@ -49,6 +49,7 @@ inline constexpr std::uint32_t kCacheBlock = 32;
 inline constexpr std::uint32_t kPartialHeader = 16;
 inline constexpr std::uint32_t kPartialSums = 2;
 
+inline constexpr std::uint32_t kPointwiseChunk = 1024;  ///< columns that a vector-style task takes
 inline constexpr std::uint32_t kSoftcapChunk = 4096;    ///< logits that a vector-style task takes
 inline constexpr std::uint32_t kTopKGroupChunk = 2048;  ///< logits that a group sorts in local memory: a power of two
 inline constexpr std::uint32_t kMostCandidates = 256;   ///< of top_k

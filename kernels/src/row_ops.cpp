@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "prelude.hpp"
 #include "prepare_program.hpp"
 
@@ -39,6 +41,18 @@ Result<Operation> record(Device& device, const char* kernel, std::uint32_t segme
     return task_grid(profile, segments, tokens);
   });
 }
+
+/// A launch of a kernel of single numbers.
+Result<Operation> record_pointwise(Device& device, const char* kernel, std::uint32_t columns, const Buffer& x,
+                                   const Buffer& step, std::initializer_list<Argument> arguments) {
+  GGUF_FUSE_CHECK(check_columns(kernel, {.row = columns, .columns = columns}));
+  GGUF_FUSE_CHECK(check_buffers(kernel, {{"x", x, floats(columns)}, {"step", step, kStepBytes}}));
+  const std::uint32_t each = device.profile().style == Style::Vector ? kPointwiseChunk : kGroupLanes;
+  return record(device, kernel, ceil_divide(columns, each), arguments);
+}
+
+/// The softplus of a number, without overflow.
+float softplus(float x) { return std::fmax(x, 0.0F) + std::log1p(std::exp(-std::fabs(x))); }
 
 }  // namespace
 
@@ -117,6 +131,27 @@ Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer&
   GGUF_FUSE_CHECK(check_buffers(
       "gate_rows", {{"gate", gate, sizeof(float)}, {"x", x, floats(columns)}, {"step", step, kStepBytes}}));
   return record(device, "gate_rows", 1, {{"gate", gate}, {"x", x}, {"columns", columns}});
+}
+
+Result<Operation> clamp_rows(Device& device, std::uint32_t columns, float most, const Buffer& x, const Buffer& step) {
+  if (!(most > 0)) {
+    return fail(Error{.code = ErrorCode::InvalidArgument,
+                      .subject = "clamp_rows",
+                      .expected = "a limit above 0",
+                      .actual = fmt::format("{}", most)});
+  }
+  return record_pointwise(device, "clamp_rows", columns, x, step, {{"x", x}, {"columns", columns}, {"most", most}});
+}
+
+Result<Operation> xielu_rows(Device& device, std::uint32_t columns, const Xielu& activation, const Buffer& x,
+                             const Buffer& step) {
+  return record_pointwise(device, "xielu_rows", columns, x, step,
+                          {{"x", x},
+                           {"columns", columns},
+                           {"alpha_n", activation.beta + softplus(activation.alpha_n)},
+                           {"alpha_p", softplus(activation.alpha_p)},
+                           {"beta", activation.beta},
+                           {"epsilon", activation.epsilon}});
 }
 
 }  // namespace gguf_fuse::kernels

@@ -177,6 +177,43 @@ TEST_P(RowOps, GatesRows) {
   }
 }
 
+// Around a vector, a work-group and the chunk of a task.
+constexpr std::uint32_t kPointwiseColumns[] = {1, 17, 64, 65, 1023, 1025, 2100};
+
+TEST_P(RowOps, ClampsRows) {
+  for (const std::uint32_t columns : kPointwiseColumns) {
+    std::vector<float> expected = support::random_floats(std::size_t{3} * columns, 10, 2);
+    expected[0] = std::numeric_limits<float>::infinity();
+    const Buffer x = support::buffer_of(device_, expected);
+    run(clamp_rows(device_, columns, 0.75F, x, step_), 2);
+    for (std::size_t i = 0; i < std::size_t{2} * columns; ++i) expected[i] = std::clamp(expected[i], -0.75F, 0.75F);
+    ASSERT_EQ(support::content_of<float>(x), expected) << columns;
+  }
+}
+
+TEST_P(RowOps, BendsRowsByXielu) {
+  for (const std::uint32_t columns : kPointwiseColumns) {
+    for (const Xielu& xielu : {Xielu{.alpha_n = 0.3F, .alpha_p = 1.5F},
+                               Xielu{.alpha_n = -2, .alpha_p = -3, .beta = 0.25F, .epsilon = -0.1F}}) {
+      std::vector<float> before = support::random_floats(std::size_t{3} * columns, 11, 9);
+      before[0] = -1e-7F;
+      const Buffer x = support::buffer_of(device_, before);
+      run(xielu_rows(device_, columns, xielu, x, step_), 2);
+      const std::vector<float> found = support::content_of<float>(x);
+      const double beta = static_cast<double>(xielu.beta);
+      const double alpha_n = beta + std::log(1 + std::exp(static_cast<double>(xielu.alpha_n)));
+      const double alpha_p = std::log(1 + std::exp(static_cast<double>(xielu.alpha_p)));
+      for (std::size_t i = 0; i < before.size(); ++i) {
+        const double value = static_cast<double>(before[i]);
+        const double low = std::expm1(std::min(value, static_cast<double>(xielu.epsilon))) - value;
+        double expected = beta * value + (value > 0 ? alpha_p * value * value : alpha_n * low);
+        if (i >= std::size_t{2} * columns) expected = value;
+        ASSERT_NEAR(found[i], expected, 1e-6 * std::fabs(expected) + 2e-6) << columns << " columns, " << value;
+      }
+    }
+  }
+}
+
 /// What goes wrong before must be seen behind: a NaN makes its segment or row NaN, and no other.
 TEST_P(RowOps, ANanIsNotHidden) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -198,6 +235,13 @@ TEST_P(RowOps, ANanIsNotHidden) {
   x = support::buffer_of(device_, rows);
   run(sum_of_norms(device_, 20, kEpsilon, {.a = other, .a_weight = ones, .b = x, .b_weight = ones}, other, step_), 2);
   expect_second_row(other);
+  for (const bool clamp : {false, true}) {
+    rows.assign(40, 1);
+    std::fill(rows.begin() + 20, rows.end(), kNan);
+    x = support::buffer_of(device_, rows);
+    run(clamp ? clamp_rows(device_, 20, 2, x, step_) : xielu_rows(device_, 20, {}, x, step_), 2);
+    expect_second_row(x);
+  }
   x = support::buffer_of(device_, std::vector<float>(40, 1));
   run(gate_rows(device_, 20, support::buffer_of(device_, std::vector<float>{0, kNan}), x, step_), 2);
   expect_second_row(x);
@@ -253,6 +297,22 @@ TEST_P(RowOps, RefuseWhatDoesNotFit) {
   EXPECT_EQ(code(gate_rows(device_, 64, Buffer{}, row, step_)), "InvalidArgument");
   EXPECT_EQ(code(gate_rows(device_, 65, one, row, step_)), "InvalidArgument");
   EXPECT_EQ(code(gate_rows(device_, 0, one, row, step_)), "InvalidArgument");
+}
+
+TEST_P(RowOps, RefuseLimitsAndRowsThatAreNone) {
+  const Buffer row = support::zeros(device_, 64 * sizeof(float));
+  const auto code = [](const Result<Operation>& result) {
+    return result ? "none" : std::string(error_name(result.error().code));
+  };
+  for (const float most : {0.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()}) {
+    EXPECT_EQ(code(clamp_rows(device_, 64, most, row, step_)), "InvalidArgument");
+  }
+  for (const std::uint32_t columns : {0U, 64U, 65U}) {
+    const char* expected = columns == 64 ? "none" : "InvalidArgument";
+    EXPECT_EQ(code(clamp_rows(device_, columns, 1, row, step_)), expected);
+    EXPECT_EQ(code(xielu_rows(device_, columns, {}, row, step_)), expected);
+    EXPECT_EQ(code(xielu_rows(device_, columns, {}, row, Buffer{})), "InvalidArgument");
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(, RowOps, testing::Values(Style::Vector, Style::Group), support::style_test_name);

@@ -49,4 +49,23 @@ struct TwoBranches {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer& gate,
                                                            const Buffer& x, const Buffer& step);
 
+/// x[token][column] becomes most where it is larger, -most where it is below that: what DBRX does to queries, keys and
+/// values. Errors: InvalidArgument (also for a `most` that is not above 0), KernelBuildFailed, OpenClFailed.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> clamp_rows(Device& device, std::uint32_t columns, float most,
+                                                            const Buffer& x, const Buffer& step);
+
+/// What xIELU learns (arXiv 2411.13010), as Apertus' metadata has it: softplus makes the alphas positive.
+struct Xielu {
+  float alpha_n = 0;
+  float alpha_p = 0;
+  float beta = 0.5F;
+  float epsilon = -1e-6F;
+};
+
+/// x[token][column] becomes softplus(alpha_p) * x^2 + beta * x where it is above 0, else
+/// (beta + softplus(alpha_n)) * (exp(min(x, epsilon)) - 1 - x) + beta * x. Errors: as copy_columns.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> xielu_rows(Device& device, std::uint32_t columns,
+                                                            const Xielu& activation, const Buffer& x,
+                                                            const Buffer& step);
+
 }  // namespace gguf_fuse::kernels
