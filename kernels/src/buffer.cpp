@@ -130,6 +130,17 @@ Result<void> Buffer::fill(std::byte value, std::uint64_t offset, std::uint64_t b
                                                       bytes, 0, nullptr, nullptr));
 }
 
+Result<void> Buffer::copy(const Buffer& from, std::uint64_t from_offset, std::uint64_t offset,
+                          std::uint64_t bytes) const {
+  GGUF_FUSE_CHECK(check_range(from.state_.get(), from_offset, bytes));
+  GGUF_FUSE_CHECK(check_range(state_.get(), offset, bytes));
+  if (bytes == 0) return {};
+  const DeviceCore& device = *state_->device;
+  return device.checked("clEnqueueCopyBuffer", device.cl.clEnqueueCopyBuffer(
+                                                   device.queue.get(), from.state_->memory.get(), state_->memory.get(),
+                                                   from_offset, offset, bytes, 0, nullptr, nullptr));
+}
+
 Result<Mapping> Buffer::map(MapAccess access, std::uint64_t offset, std::uint64_t bytes) const {
   bytes = length(state_.get(), offset, bytes);
   GGUF_FUSE_CHECK(check_range(state_.get(), offset, bytes));

@@ -17,7 +17,7 @@ namespace gguf_fuse::kernels::detail {
 #define GGUF_FUSE_OPENCL_CALLS(X) \
   X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) X(clCreateSubDevices) X(clReleaseDevice) X(clCreateContext) X(clReleaseContext) \
   X(clCreateCommandQueue) X(clReleaseCommandQueue) X(clFinish) X(clFlush) \
-  X(clCreateBuffer) X(clReleaseMemObject) X(clEnqueueWriteBuffer) X(clEnqueueReadBuffer) X(clEnqueueFillBuffer) \
+  X(clCreateBuffer) X(clReleaseMemObject) X(clEnqueueWriteBuffer) X(clEnqueueReadBuffer) X(clEnqueueFillBuffer) X(clEnqueueCopyBuffer) \
   X(clEnqueueWriteBufferRect) X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) X(clWaitForEvents) X(clEnqueueMarkerWithWaitList) \
   X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) X(clGetProgramBuildInfo) \
   X(clGetProgramInfo) X(clReleaseProgram) \

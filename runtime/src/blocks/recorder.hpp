@@ -27,6 +27,7 @@ class Recorder {
     Activations activations;  ///< that meet quantised weights
     std::uint32_t tile;       ///< of tokens; 1: they come one by one
     std::uint32_t max_tokens;
+    std::uint32_t max_sequences;
     const std::atomic<bool>& stop;
     Error interrupted;  ///< what a stop gives
   };
@@ -34,11 +35,14 @@ class Recorder {
 
   /// One half of a layer, behind what the one before left to do; `cache` where it keeps keys and values.
   [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Cache* cache);
+  /// Operations so far.
+  [[nodiscard]] std::size_t size() const { return operations_.size(); }
   [[nodiscard]] std::vector<Operation> take() { return std::move(operations_); }
 
   [[nodiscard]] Device& device() const { return place_.device; }
   [[nodiscard]] std::uint32_t tile() const { return place_.tile; }
   [[nodiscard]] std::uint32_t max_tokens() const { return place_.max_tokens; }
+  [[nodiscard]] std::uint32_t max_sequences() const { return place_.max_sequences; }
   [[nodiscard]] const Buffer& step() const { return place_.workspace.step; }
   /// What input() and pack() made.
   [[nodiscard]] const Buffer& activations() const { return place_.workspace.activations; }

@@ -2,6 +2,7 @@
 #include "blocks/workspace.hpp"
 
 #include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/step.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
@@ -23,17 +24,16 @@ std::uint64_t prepared_bytes(std::uint64_t columns, std::uint32_t tokens) {
   return bytes;
 }
 
-Result<void> Workspace::allocate(const Device& device, std::uint32_t tokens, std::uint32_t embedding,
-                                 bool with_branch) {
-  widen(embedding);
-  GGUF_FUSE_ASSIGN(step, device.allocate(kStepBytes));
-  GGUF_FUSE_CHECK(float_rows(device, tokens, embedding, x));
-  if (with_branch) GGUF_FUSE_CHECK(float_rows(device, tokens, embedding, branch));
-  GGUF_FUSE_ASSIGN(activations, device.allocate(prepared_bytes(columns_, tokens)));
+Result<void> Workspace::allocate(const Device& device, const Most& most) {
+  widen(most.embedding);
+  GGUF_FUSE_ASSIGN(step, device.allocate(StepTable::most_bytes(most.tokens, most.sequences)));
+  GGUF_FUSE_CHECK(float_rows(device, most.tokens, most.embedding, x));
+  if (most.branch) GGUF_FUSE_CHECK(float_rows(device, most.tokens, most.embedding, branch));
+  GGUF_FUSE_ASSIGN(activations, device.allocate(prepared_bytes(columns_, most.tokens)));
   for (auto& [rope, buffer] : frequencies_) {
     GGUF_FUSE_ASSIGN(buffer, device.allocate(std::max(1U, rope->rotated / 2) * sizeof(float)));
   }
-  for (auto& [kind, scratch] : kinds_) GGUF_FUSE_CHECK(scratch->allocate(device, tokens));
+  for (auto& [kind, scratch] : kinds_) GGUF_FUSE_CHECK(scratch->allocate(device, most.tokens));
   return {};
 }
 

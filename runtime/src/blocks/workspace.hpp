@@ -41,11 +41,17 @@ class Workspace {
     return static_cast<const T&>(*kinds_.at(typeid(T)));
   }
 
-  /// With `branch`, results of blocks may wait for a norm. Errors: OutOfDeviceMemory, BufferTooLarge.
-  [[nodiscard]] Result<void> allocate(const Device& device, std::uint32_t tokens, std::uint32_t embedding, bool branch);
-  [[nodiscard]] bool allocated() const { return static_cast<bool>(step); }
+  /// Of the largest step.
+  struct Most {
+    std::uint32_t tokens = 0;
+    std::uint32_t sequences = 0;
+    std::uint32_t embedding = 0;
+    bool branch = false;  ///< results of blocks may wait to be added
+  };
+  /// Errors: OutOfDeviceMemory, BufferTooLarge.
+  [[nodiscard]] Result<void> allocate(const Device& device, const Most& most);
 
-  Buffer step;         ///< past and tokens of the micro-batch
+  Buffer step;         ///< a StepTable
   Buffer x;            ///< float[tokens][embedding]: the residual stream
   Buffer branch;       ///< float[tokens][embedding]: what a norm behind a block waits for
   Buffer activations;  ///< prepared, of the widest matrix

@@ -2,7 +2,7 @@
 #include <future>
 
 #include "blocks/recorder.hpp"
-#include "engine/session_state.hpp"
+#include "engine/engine_state.hpp"
 
 namespace gguf_fuse::runtime::detail {
 namespace {
@@ -13,12 +13,10 @@ std::span<const float> rope_factors(const RopeFactors& factors, bool is_long) {
 }
 
 /// Consecutive halves of layers on the same device become a stage.
-void cut_into_stages(Session::State& state) {
+void cut_into_stages(Engine::State& state) {
   const BlockDevices& places = state.shared().places;
   const auto stage_on = [&](std::size_t device) -> StageBlocks& {
-    if (state.stages.empty() || state.stages.back().device != device) {
-      state.stages.push_back({.device = device, .halves = {}, .batch = {}, .single = {}});
-    }
+    if (state.stages.empty() || state.stages.back().device != device) state.stages.push_back({.device = device});
     return state.stages.back();
   };
   const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half, const Ending& before) {
@@ -33,7 +31,7 @@ void cut_into_stages(Session::State& state) {
   stage_on(places.output);
 }
 
-Result<std::vector<Operation>> record_stage(const Session::State& state, const StageBlocks& stage, std::uint32_t tile) {
+Result<StageOperations> record_stage(const Engine::State& state, const StageBlocks& stage, std::uint32_t tile) {
   const DeviceState& device = state.devices[stage.device];
   Recorder recorder({.device = *device.device,
                      .workspace = device.workspace,
@@ -41,27 +39,34 @@ Result<std::vector<Operation>> record_stage(const Session::State& state, const S
                      .activations = state.shared().options.activations,
                      .tile = tile,
                      .max_tokens = tile == 1 ? 1 : state.max_tokens,
+                     .max_sequences = tile == 1 ? 1 : state.options.sessions,
                      .stop = state.stop(),
                      .interrupted = interrupted(state)});
+  StageOperations recorded;
   for (const StageHalf& half : stage.halves) {
+    recorded.halves.push_back(recorder.size());
     GGUF_FUSE_CHECK(recorder.record(*half.half, half.before, &state.caches[half.layer]));
   }
-  return recorder.take();
+  recorded.operations = recorder.take();
+  return recorded;
 }
 
 }  // namespace
 
-Result<void> choose_frequencies(Session::State& state, std::size_t length) {
-  const Network& network = state.shared().network;
+bool turns_long(const Engine::State& state, std::size_t length) {
   // LongRoPE as transformers computes it (longrope in modeling_rope_utils.py): by the length of the text, and when it
   // outgrows the original context its beginning is turned anew (prepare_inputs_for_generation of Phi-3).
-  const RopeFactors& factors = network.rope_factors;
-  const bool is_long = !factors.far.empty() && static_cast<double>(length) > network.ropes.global->original_context;
+  const Network& network = state.shared().network;
+  return !network.rope_factors.far.empty() && static_cast<double>(length) > network.ropes.global->original_context;
+}
+
+Result<void> choose_frequencies(Engine::State& state, bool is_long) {
   if (state.long_factors == is_long) return {};
   state.long_factors.reset();
-  state.cached = 0;
+  const RopeFactors& factors = state.shared().network.rope_factors;
   for (const DeviceState& device : state.devices) {
     for (const auto& [rope, buffer] : device.workspace.frequencies()) {
+      if (!buffer) continue;
       const std::vector<float> table = rope_frequencies(*rope, rope_factors(factors, is_long));
       GGUF_FUSE_CHECK(buffer.write(std::as_bytes(std::span(table))));
     }
@@ -70,7 +75,7 @@ Result<void> choose_frequencies(Session::State& state, std::size_t length) {
   return {};
 }
 
-Result<void> build_graph(Session::State& state) {
+Result<void> build_graph(Engine::State& state) {
   const RunnableModel::State& shared = state.shared();
   for (const auto& device : shared.options.devices) state.devices.push_back({.device = device, .workspace = {}});
   cut_into_stages(state);
@@ -95,7 +100,9 @@ Result<void> build_graph(Session::State& state) {
     for (StageBlocks& stage : state.stages) {
       GGUF_FUSE_ASSIGN(stage.batch, record_stage(state, stage, kBatchTile));
     }
-    return record_head(state);
+    if (state.options.all_logits) return record_head(state, state.max_tokens, state.several);
+    if (state.options.sessions > 1) GGUF_FUSE_CHECK(record_head(state, state.options.sessions, state.several));
+    return record_head(state, 1, state.one);
   };
   Result<void> batches = batch();
   GGUF_FUSE_CHECK(single.get());

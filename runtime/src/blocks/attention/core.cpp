@@ -25,7 +25,7 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
                          .rope = parameters.rope,
                          .rotated = parameters.angles->rotated,
                          .magnitude = rope_magnitude(*parameters.angles),
-                         .head_norm = static_cast<bool>(core.q_norm),
+                         .head_norm = core.q_norm ? Norm::Rms : Norm::None,
                          .value_norm = core.value_norm,
                          .epsilon = core.epsilon,
                          .q_factor = parameters.q_factor};
@@ -39,7 +39,8 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
   const AttentionShape shape{.softcap = parameters.softcap,
                              .window = parameters.window,
                              .sinks = core.sinks,
-                             .max_tokens = recorder.max_tokens()};
+                             .max_tokens = recorder.max_tokens(),
+                             .max_sequences = recorder.max_sequences()};
   return recorder.add(attention(recorder.device(), shape, recorder.cache(), scratch.q, scratch.out, recorder.step()));
 }
 

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+#include "engine/page_groups.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace gguf_fuse::runtime::detail {
+namespace {
+
+std::uint32_t pages_of(std::uint32_t positions) { return positions / kPageTokens + (positions % kPageTokens != 0); }
+
+/// A shorter context helps, whichever limit of the device it was.
+Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
+  auto buffer = device.allocate(bytes);
+  if (buffer) return buffer;
+  Error error = std::move(buffer).error();
+  error.subject = "KV cache";
+  error.hint = error_hint(ErrorCode::OutOfDeviceMemory);
+  return fail(std::move(error));
+}
+
+}  // namespace
+
+Result<void> PageGroup::add(const Device& device, Cache& cache) {
+  auto& table = tables_[&device];
+  if (!table) {
+    GGUF_FUSE_ASSIGN(table, device.allocate(std::uint64_t{sequences_} * row_ * sizeof(std::uint32_t)));
+    GGUF_FUSE_CHECK(table.fill(std::byte{0}));
+  }
+  cache.table = table;
+  cache.table_row = row_;
+  layers_.push_back({.device = &device, .cache = &cache});
+  return {};
+}
+
+Result<void> PageGroup::check_limit() const {
+  for (const Layer& layer : layers_) {
+    CacheShape shape = layer.cache->shape;
+    shape.pages = pool_.limit();
+    const std::uint64_t most = layer.device->info().max_buffer_bytes,
+                        bytes = std::max(shape.k_bytes(), shape.v_bytes());
+    if (bytes <= most) continue;
+    return fail({.code = ErrorCode::BufferTooLarge,
+                 .subject = "KV cache",
+                 .expected = fmt::format("at most {} bytes a layer", most),
+                 .actual = std::to_string(bytes),
+                 .hint = error_hint(ErrorCode::OutOfDeviceMemory)});
+  }
+  return {};
+}
+
+Result<void> PageGroup::grow(std::uint32_t pages) {
+  struct Pair {
+    Buffer k, v;
+  };
+  std::vector<Pair> grown;
+  for (const Layer& layer : layers_) {
+    CacheShape shape = layer.cache->shape;
+    const std::uint64_t k_bytes = shape.k_bytes(), v_bytes = shape.v_bytes();
+    shape.pages = pages;
+    Pair pair;
+    GGUF_FUSE_ASSIGN(pair.k, allocate_cache(*layer.device, shape.k_bytes()));
+    GGUF_FUSE_ASSIGN(pair.v, allocate_cache(*layer.device, shape.v_bytes()));
+    if (k_bytes > 0) {
+      GGUF_FUSE_CHECK(pair.k.copy(layer.cache->k, 0, 0, k_bytes));
+      GGUF_FUSE_CHECK(pair.v.copy(layer.cache->v, 0, 0, v_bytes));
+    }
+    grown.push_back(std::move(pair));
+  }
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    Cache& cache = *layers_[i].cache;
+    cache.shape.pages = pages;
+    cache.k = std::move(grown[i].k);
+    cache.v = std::move(grown[i].v);
+  }
+  pool_.grow(pages);
+  return {};
+}
+
+std::uint64_t PageGroup::bytes() const {
+  std::uint64_t bytes = 0;
+  for (const Layer& layer : layers_) bytes += layer.cache->k.bytes() + layer.cache->v.bytes();
+  return bytes;
+}
+
+std::uint32_t PageGroup::window_begin(std::uint32_t position) const {
+  return window_ != 0 && position >= window_ ? position - window_ + 1 : 0;
+}
+
+std::uint32_t PageGroup::needed(const HeldPages& held, std::uint32_t position, std::uint32_t end) const {
+  const auto there = static_cast<std::uint32_t>(held.pages.size());
+  std::uint32_t needed = std::max(there, pages_of(end)) - there;
+  // What is shared is copied when it is written to.
+  const std::uint32_t first = position / kPageTokens;
+  if (first < there && held.pages[first] != kNoPage && pool_.shared(held.pages[first])) ++needed;
+  return needed;
+}
+
+Result<void> PageGroup::hold(HeldPages& held, std::uint32_t sequence, std::uint32_t position, std::uint32_t end) {
+  const std::size_t first = position / kPageTokens, before = held.pages.size();
+  if (first < before && held.pages[first] != kNoPage && pool_.shared(held.pages[first])) {
+    const std::uint32_t page = pool_.take().value_or(kNoPage);
+    GGUF_FUSE_CHECK(copy_page(held.pages[first], page));
+    pool_.release(held.pages[first]);
+    held.pages[first] = page;
+    GGUF_FUSE_CHECK(write_table(held, sequence, first, first + 1));
+  }
+  while (held.pages.size() < pages_of(end)) held.pages.push_back(pool_.take().value_or(kNoPage));
+  return write_table(held, sequence, before, held.pages.size());
+}
+
+Result<void> PageGroup::copy_page(std::uint32_t from, std::uint32_t to) const {
+  for (const Layer& layer : layers_) {
+    const CacheShape& shape = layer.cache->shape;
+    const std::uint64_t k = shape.k_bytes() / shape.pages, v = shape.v_bytes() / shape.pages;
+    GGUF_FUSE_CHECK(layer.cache->k.copy(layer.cache->k, from * k, to * k, k));
+    GGUF_FUSE_CHECK(layer.cache->v.copy(layer.cache->v, from * v, to * v, v));
+  }
+  return {};
+}
+
+Result<void> PageGroup::write_table(const HeldPages& held, std::uint32_t sequence, std::size_t first,
+                                    std::size_t last) const {
+  if (first == last) return {};
+  const auto entries = std::as_bytes(std::span(held.pages).subspan(first, last - first));
+  for (const auto& [device, table] : tables_) {
+    GGUF_FUSE_CHECK(table.write(entries, (std::uint64_t{sequence} * row_ + first) * sizeof(std::uint32_t)));
+  }
+  return {};
+}
+
+void PageGroup::release_behind(HeldPages& held, std::uint32_t count) {
+  while (held.pages.size() > pages_of(count)) {
+    if (held.pages.back() != kNoPage) pool_.release(held.pages.back());
+    held.pages.pop_back();
+  }
+  held.first = std::min(held.first, static_cast<std::uint32_t>(held.pages.size()));
+}
+
+void PageGroup::release_before_window(HeldPages& held, std::uint32_t count) {
+  const std::uint32_t begin = window_begin(count);
+  const std::uint32_t first = std::max(begin / kPageTokens, kSlackPages) - kSlackPages;
+  for (; held.first < std::min<std::size_t>(first, held.pages.size()); ++held.first) {
+    pool_.release(held.pages[held.first]);
+    held.pages[held.first] = kNoPage;
+  }
+}
+
+bool PageGroup::sees_all(const HeldPages& held, std::uint32_t count) const {
+  return window_begin(count) / kPageTokens >= held.first;
+}
+
+Result<void> PageGroup::share(const HeldPages& from, HeldPages& to, std::uint32_t sequence, std::uint32_t count) {
+  release_behind(to, 0);
+  to.pages.assign(from.pages.begin(), from.pages.begin() + pages_of(count));
+  to.first = std::min<std::uint32_t>(from.first, pages_of(count));
+  for (const std::uint32_t page : to.pages) {
+    if (page != kNoPage) pool_.share(page);
+  }
+  return write_table(to, sequence, 0, to.pages.size());
+}
+
+}  // namespace gguf_fuse::runtime::detail
