@@ -199,7 +199,7 @@ TEST_P(Prepare, NormsWithoutWeightsOrBias) {
   for (const Norm norm : {Norm::Rms, Norm::Layer}) {
     for (const bool weight : {false, true}) {
       for (const bool bias : {false, true}) {
-        for (const std::uint32_t columns : {160U, 77U, 20U}) {
+        for (const std::uint32_t columns : {77U, 20U}) {
           for (const std::uint32_t tokens : {1U, 17U}) {
             SCOPED_TRACE(testing::Message() << "norm " << int(norm) << " weight " << weight << " bias " << bias
                                             << " columns " << columns << " tokens " << tokens);
@@ -222,25 +222,23 @@ TEST_P(Prepare, AddsBranchesWithAndWithoutTheirNorm) {
     for (const Norm norm : {Norm::None, Norm::Rms, Norm::Layer}) {
       for (const float factor : {1.0F, -0.22F}) {
         for (const bool scaled : {false, true}) {
-          for (const std::uint32_t columns : {160U, 77U}) {
-            for (const std::uint32_t tokens : {1U, 17U}) {
-              SCOPED_TRACE(testing::Message()
-                           << "branch " << int(branch_norm) << " norm " << int(norm) << " factor " << factor
-                           << " scaled " << scaled << " columns " << columns << " tokens " << tokens);
-              Rows rows(columns, tokens, 3);
-              rows.scale = 0.5F;
-              if (branch_norm == Norm::None) rows.post_weight.clear();
-              const PrepareShape shape{.result = {.kind = Activations::F32, .columns = columns},
-                                       .norm = norm,
-                                       .branch = true,
-                                       .scaled = scaled,
-                                       .branch_norm = branch_norm,
-                                       .branch_factor = factor};
-              const Outcome outcome = run(shape, rows, tokens);
-              expect_floats(outcome, columns, tokens);
-              EXPECT_LT((support::relative_error<float, double>(outcome.x, outcome.expected.x)), 1e-6);
-              if (HasFailure()) return;
-            }
+          for (const std::uint32_t tokens : {1U, 17U}) {
+            SCOPED_TRACE(testing::Message() << "branch " << int(branch_norm) << " norm " << int(norm) << " factor "
+                                            << factor << " scaled " << scaled << " tokens " << tokens);
+            const std::uint32_t columns = 77;
+            Rows rows(columns, tokens, 3);
+            rows.scale = 0.5F;
+            if (branch_norm == Norm::None) rows.post_weight.clear();
+            const PrepareShape shape{.result = {.kind = Activations::F32, .columns = columns},
+                                     .norm = norm,
+                                     .branch = true,
+                                     .scaled = scaled,
+                                     .branch_norm = branch_norm,
+                                     .branch_factor = factor};
+            const Outcome outcome = run(shape, rows, tokens);
+            expect_floats(outcome, columns, tokens);
+            EXPECT_LT((support::relative_error<float, double>(outcome.x, outcome.expected.x)), 1e-6);
+            if (HasFailure()) return;
           }
         }
       }
