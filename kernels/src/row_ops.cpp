@@ -34,9 +34,8 @@ Result<Operation> record(Device& device, const char* kernel, std::uint32_t segme
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), kernel));
   for (const Argument& argument : arguments) launch.set(argument.name, argument.value);
   const DeviceProfile profile = device.profile();
-  return one_stage(kernel, std::move(launch), [profile, segments](std::uint32_t tokens, std::uint32_t) {
-    return task_grid(profile, segments, tokens);
-  });
+  return one_stage(kernel, std::move(launch),
+                   [profile, segments](const StepSize& size) { return task_grid(profile, segments, size.tokens); });
 }
 
 }  // namespace
@@ -51,9 +50,9 @@ Result<Operation> copy_columns(Device& device, const Columns& from_shape, const 
                       .expected = text_of(from_shape),
                       .actual = text_of(to_shape)});
   }
-  GGUF_FUSE_CHECK(check_buffers(
-      "copy_columns",
-      {{"from", from, floats(from_shape.row)}, {"to", to, floats(to_shape.row)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers("copy_columns", {{"from", from, floats(from_shape.row)},
+                                                 {"to", to, floats(to_shape.row)},
+                                                 {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "copy_columns", from_shape.segments,
                 {{"from", from},
                  {"to", to},
@@ -69,9 +68,9 @@ Result<Operation> copy_columns(Device& device, const Columns& from_shape, const 
 Result<Operation> norm_columns(Device& device, const Columns& shape, float epsilon, const Buffer& x,
                                const Buffer& weight, const Buffer& step) {
   GGUF_FUSE_CHECK(check_columns("norm_columns", shape));
-  GGUF_FUSE_CHECK(check_buffers(
-      "norm_columns",
-      {{"x", x, floats(shape.row)}, {"weight", weight, floats(shape.columns)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers("norm_columns", {{"x", x, floats(shape.row)},
+                                                 {"weight", weight, floats(shape.columns)},
+                                                 {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "norm_columns", shape.segments,
                 {{"x", x},
                  {"weight", weight},
@@ -91,7 +90,7 @@ Result<Operation> sum_of_norms(Device& device, std::uint32_t columns, float epsi
                                                  {"b", branches.b, row},
                                                  {"b_weight", branches.b_weight, row},
                                                  {"out", out, row},
-                                                 {"step", step, kStepBytes}}));
+                                                 {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "sum_of_norms", 1,
                 {{"a", branches.a},
                  {"a_weight", branches.a_weight},
@@ -106,7 +105,8 @@ Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer&
                             const Buffer& step) {
   GGUF_FUSE_CHECK(check_columns("gate_rows", {.row = columns, .columns = columns}));
   GGUF_FUSE_CHECK(check_buffers(
-      "gate_rows", {{"gate", gate, sizeof(float)}, {"x", x, floats(columns)}, {"step", step, kStepBytes}}));
+      "gate_rows",
+      {{"gate", gate, sizeof(float)}, {"x", x, floats(columns)}, {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "gate_rows", 1, {{"gate", gate}, {"x", x}, {"columns", columns}});
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <numeric>
 
 #include "session_state.hpp"
 
@@ -114,7 +115,7 @@ Result<void> allocate_device(Session::State& state, std::size_t index) {
   DeviceBuffers& b = state.devices[index].buffers;
   const Demand demand = demand_of(hp, state, index);
   const Rows rows(device, state.max_tokens);
-  GGUF_FUSE_ASSIGN(b.step, device.allocate(kStepBytes));
+  GGUF_FUSE_ASSIGN(b.step, device.allocate(StepTable::most_bytes(state.max_tokens, 1)));
   GGUF_FUSE_CHECK(rows(b.x, hp.embedding));
   if (hp.architecture->post_norms) GGUF_FUSE_CHECK(rows(b.branch, hp.embedding));
   GGUF_FUSE_ASSIGN(b.activations, device.allocate(prepared_bytes(demand.packed_columns, state.max_tokens)));
@@ -133,19 +134,30 @@ Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
   return fail(std::move(error));
 }
 
+/// One sequence has all pages, in their order.
+Result<Buffer> page_table(const Device& device, std::uint32_t pages) {
+  std::vector<std::uint32_t> entries(pages);
+  std::iota(entries.begin(), entries.end(), 0U);
+  GGUF_FUSE_ASSIGN(const Buffer table, device.allocate(entries.size() * sizeof(std::uint32_t)));
+  GGUF_FUSE_CHECK(table.write(std::as_bytes(std::span(entries))));
+  return table;
+}
+
 Result<void> allocate_caches(Session::State& state) {
   const auto& layers = state.shared().hyperparameters.layers;
   state.caches.resize(layers.size());
+  const std::uint32_t pages = state.options.context / kPageTokens + (state.options.context % kPageTokens != 0);
   for (const StageBlocks& stage : state.stages) {
     const Device& device = *state.devices[stage.device].device;
+    GGUF_FUSE_ASSIGN(const Buffer table, page_table(device, pages));
     for (const Block& block : stage.blocks) {
       if (!block.attention) continue;
-      const CacheShape shape{.k = state.options.cache_k,
-                             .v = state.options.cache_v,
-                             .capacity = state.options.context,
-                             .heads = layers[block.layer].heads};
+      const CacheShape shape{
+          .k = state.options.cache_k, .v = state.options.cache_v, .pages = pages, .heads = layers[block.layer].heads};
       Cache& cache = state.caches[block.layer];
       cache.shape = shape;
+      cache.table = table;
+      cache.table_row = pages;
       GGUF_FUSE_ASSIGN(cache.k, allocate_cache(device, shape.k_bytes()));
       GGUF_FUSE_ASSIGN(cache.v, allocate_cache(device, shape.v_bytes()));
       state.cache_bytes += shape.k_bytes() + shape.v_bytes();

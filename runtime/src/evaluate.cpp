@@ -32,11 +32,7 @@ Error not_finite(const Session::State& state, std::uint32_t count) {
 class MicroBatch {
  public:
   MicroBatch(Session::State& state, std::span<const std::int32_t> tokens, std::uint32_t past)
-      : state_(state),
-        tokens_(tokens),
-        count_(static_cast<std::uint32_t>(tokens.size())),
-        past_(past),
-        step_{.past = past, .tokens = count_} {}
+      : state_(state), tokens_(tokens), count_(static_cast<std::uint32_t>(tokens.size())), step_(count_, past) {}
 
   /// Enqueues everything, and waits for statistics and candidates.
   Result<void> run(Results& results) {
@@ -46,7 +42,7 @@ class MicroBatch {
     const bool all = state_.options.all_logits;
     rows_.resize(all ? count_ : 1);
     const auto rows = static_cast<std::uint32_t>(rows_.size());
-    GGUF_FUSE_CHECK(enqueue(state_.stages.back(), head.operations, rows, 0));
+    GGUF_FUSE_CHECK(enqueue(state_.stages.back(), head.operations, {.tokens = rows, .outputs = 1}));
     if (!all && state_.options.candidates > 0) {
       candidates_.resize(state_.options.candidates);
       GGUF_FUSE_CHECK(head.candidates.read_later(std::as_writable_bytes(std::span(candidates_))));
@@ -70,28 +66,26 @@ class MicroBatch {
   Result<void> run_stage(std::size_t index) {
     StageBlocks& stage = state_.stages[index];
     const DeviceBuffers& buffers = state_.device_of(stage).buffers;
-    GGUF_FUSE_CHECK(buffers.step.write_later(std::as_bytes(std::span(&step_, 1))));
+    GGUF_FUSE_CHECK(buffers.step.write_later(step_.bytes()));
     if (index > 0) {
       GGUF_FUSE_CHECK(hand_over(state_, state_.device_of(state_.stages[index - 1]).buffers, buffers, count_));
       state_.pace.end();
     }
     state_.pace.begin(count_);
-    if (index == 0) GGUF_FUSE_CHECK(enqueue(stage, state_.embedding, count_, past_));
-    return enqueue(stage, count_ == 1 ? stage.single : stage.batch, count_, past_);
+    if (index == 0) GGUF_FUSE_CHECK(enqueue(stage, state_.embedding, step_.size()));
+    return enqueue(stage, count_ == 1 ? stage.single : stage.batch, step_.size());
   }
 
-  Result<void> enqueue(const StageBlocks& stage, std::vector<Operation>& operations, std::uint32_t tokens,
-                       std::uint32_t past) {
+  Result<void> enqueue(const StageBlocks& stage, std::vector<Operation>& operations, const StepSize& size) {
     const Device& device = *state_.device_of(stage).device;
-    GGUF_FUSE_ASSIGN(const bool whole, state_.pace.enqueue(device, operations, tokens, past, state_.stop()));
+    GGUF_FUSE_ASSIGN(const bool whole, state_.pace.enqueue(device, operations, size, state_.stop()));
     return whole ? Result<void>() : fail(interrupted(state_));
   }
 
   Session::State& state_;
   std::span<const std::int32_t> tokens_;
   std::uint32_t count_;
-  std::uint32_t past_;
-  StepInfo step_;
+  StepTable step_;
   std::vector<RowStatistics> rows_;
   std::vector<float> logits_;
   std::vector<Candidate> candidates_;

@@ -36,7 +36,7 @@ Result<void> BlockRecorder::store_and_attend(std::size_t index, const LayerWeigh
                          .rope = layer.turns ? arch_.rope : Rope::None,
                          .rotated = rope.rotated,
                          .magnitude = rope_magnitude(rope),
-                         .head_norm = static_cast<bool>(weights.q_norm),
+                         .head_norm = weights.q_norm ? Norm::Rms : Norm::None,
                          .value_norm = arch_.value_norm,
                          .epsilon = hp_.epsilon,
                          .q_factor = hp_.q_factor};

@@ -12,8 +12,8 @@ Result<void> allocate_head(Session::State& state, const Device& device, const Pr
   const std::uint32_t rows = prepared.max_tokens;
   const std::uint32_t vocabulary = state.shared().weights().output.shape.rows;
   Head& head = state.head;
-  GGUF_FUSE_ASSIGN(head.one_step, device.allocate(kStepBytes));
-  const StepInfo one{.tokens = 1};
+  GGUF_FUSE_ASSIGN(head.one_step, device.allocate(StepTable::kHeaderBytes));
+  const StepTable::Header one{.tokens = 1};
   GGUF_FUSE_CHECK(head.one_step.write(std::as_bytes(std::span(&one, 1))));
   GGUF_FUSE_ASSIGN(head.last_x, device.allocate(hp.embedding * sizeof(float)));
   if (hp.architecture->post_norms) {
@@ -50,8 +50,8 @@ Result<void> record_head(Session::State& state) {
   };
   const DeviceBuffers& b = place.buffers;
   if (!all) {
-    GGUF_FUSE_CHECK(add(take_last(device, hp.embedding, b.x, head.last_x, b.step)));
-    if (post) GGUF_FUSE_CHECK(add(take_last(device, hp.embedding, b.branch, head.last_branch, b.step)));
+    GGUF_FUSE_CHECK(add(take_rows(device, hp.embedding, b.x, head.last_x, b.step)));
+    if (post) GGUF_FUSE_CHECK(add(take_rows(device, hp.embedding, b.branch, head.last_branch, b.step)));
   }
   const Buffer& step = all ? b.step : head.one_step;
   const Buffer scale = weights.layers.back().output_scale;

@@ -34,7 +34,7 @@ struct LatentBuffers {
 
 /// Buffers of one device that all its blocks share. Sizes for the most tokens of a micro-batch.
 struct DeviceBuffers {
-  Buffer step;         ///< past and tokens of the micro-batch
+  Buffer step;         ///< StepTable of the micro-batch
   Buffer x;            ///< float[tokens][embedding]: the residual stream
   Buffer branch;       ///< float[tokens][embedding]: what a post-norm waits for
   Buffer activations;  ///< prepared, of the widest matrix
