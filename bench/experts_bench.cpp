@@ -13,6 +13,7 @@
 #include "gguf_fuse/kernels/experts.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random.hpp"
+#include "support/step.hpp"
 
 namespace {
 
@@ -63,7 +64,7 @@ Buffer filler(std::size_t bytes) {
 struct Setup {
   explicit Setup(const Case& wanted)
       : shape{.experts = wanted.experts, .used = wanted.used, .normalise = true},
-        step(support::buffer_of(*device(), std::vector<std::uint32_t>{0, wanted.tokens, 0, 0})) {
+        step(support::step_buffer(*device(), wanted.tokens, 0)) {
     routing = value_of(allocate_routing(
         *device(),
         {.experts = wanted.experts, .used = wanted.used, .tile = wanted.tile(), .max_tokens = wanted.tokens}));
@@ -71,7 +72,7 @@ struct Setup {
     support::Random random(2);
     for (float& logit : logits) logit = random.uniform();
     buffers.logits = support::buffer_of(*device(), logits);
-    value_of(value_of(route(*device(), shape, buffers, routing, step)).enqueue(wanted.tokens));
+    value_of(value_of(route(*device(), shape, buffers, routing, step)).enqueue({.tokens = wanted.tokens}));
     slots = routing.shape.slots(wanted.tokens);
   }
 
@@ -95,7 +96,7 @@ Buffer activations(std::uint32_t columns, std::uint32_t tile, std::uint32_t toke
 Buffer floats(std::uint64_t count) { return value_of(device()->allocate(count * sizeof(float))); }
 
 void measure(benchmark::State& state, Operation operation, std::uint32_t tokens, const Work& work) {
-  const auto once = [&] { return operation.enqueue(tokens) && device()->finish(); };
+  const auto once = [&] { return operation.enqueue({.tokens = tokens}) && device()->finish(); };
   if (!once()) return state.SkipWithError("the launch failed");
   for (auto _ : state) {
     if (!once()) return state.SkipWithError("the launch failed");
@@ -155,7 +156,7 @@ void dense(benchmark::State& state, const Case& wanted, bool gated) {
   MatmulShape shape{.tile = wanted.tile(), .epilogue = gated ? Epilogue::Gated : Epilogue::Store};
   for (int i = 0; i < (gated ? 2 : 1); ++i)
     shape.matrices.push_back({.buffer = filler(packed.bytes()), .shape = packed});
-  const Buffer step = support::buffer_of(*device(), std::vector<std::uint32_t>{0, tokens, 0, 0});
+  const Buffer step = support::step_buffer(*device(), tokens, 0);
   measure(state,
           value_of(matmul(*device(), shape, activations(packed.columns, wanted.tile(), tokens),
                           floats(std::uint64_t{tokens} * packed.rows), step)),

@@ -12,6 +12,7 @@
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random.hpp"
+#include "support/step.hpp"
 
 namespace {
 
@@ -57,15 +58,14 @@ Result<Operation> record(const Case& wanted, MatmulShape& shape) {
       .kind = wanted.kind, .columns = wanted.columns, .tile = shape.tile, .max_tokens = wanted.tokens};
   const Buffer activations = support::buffer_of(*device(), filler(prepared.bytes()));
   GGUF_FUSE_ASSIGN(const Buffer out, device()->allocate(std::uint64_t{wanted.rows} * wanted.tokens * sizeof(float)));
-  return matmul(*device(), shape, activations, out,
-                support::buffer_of(*device(), std::vector<std::uint32_t>{0, wanted.tokens, 0, 0}));
+  return matmul(*device(), shape, activations, out, support::step_buffer(*device(), wanted.tokens, 0));
 }
 
 void run(benchmark::State& state, const Case& wanted) {
   MatmulShape shape;
   auto operation = record(wanted, shape);
   if (!operation) return state.SkipWithError(operation.error().message().c_str());
-  const auto once = [&] { return operation->enqueue(wanted.tokens) && device()->finish(); };
+  const auto once = [&] { return operation->enqueue({.tokens = wanted.tokens}) && device()->finish(); };
   if (!once()) return state.SkipWithError("the launch failed");
   for (auto _ : state) {
     if (!once()) return state.SkipWithError("the launch failed");

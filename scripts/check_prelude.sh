@@ -34,7 +34,7 @@ check() {
   refuse "$1" "a number by hand that belongs into $table" \
     "#\s*define\s+(?!$own)\w+\s+\(?(\d+|0x[0-9a-fA-F]+)[uU]?\)?\s*(//.*)?\$"
   refuse "$1" "an enumeration or flags beside a bare number" "\b($enums)\s*([=!]=|[<>]=?|&(?!&))\s*\d"
-  refuse "$1" "a field of StepInfo by its number" "step_info\[\d"
+  refuse "$1" "a field of the step table by its number" "step_info\[\d"
 }
 
 # A check that finds nothing proves nothing: each of these has to be found.

@@ -27,7 +27,7 @@ std::uint32_t context_of(std::optional<std::uint32_t> wanted, const ModelDescrip
   return *wanted == 0 ? trained : *wanted;
 }
 
-std::string programs_text(const Session::BuildReport& build) {
+std::string programs_text(const BuildReport& build) {
   if (build.programs == 0) return "programs";
   const std::string programs = plural(build.programs, "program");
   if (build.cached == build.programs) return programs + " from the cache";

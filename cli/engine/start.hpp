@@ -13,7 +13,7 @@ namespace gguf_fuse::cli {
 /// What starting took, in seconds.
 struct StartReport {
   LoadReport load{};
-  Session::BuildReport build{};
+  BuildReport build{};
   std::optional<double> warm_up{};
   double total = 0;
 };

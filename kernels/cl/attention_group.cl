@@ -2,6 +2,9 @@
 // A work-group of 64 takes several rows of queries (as in attention_vector.cl). For the scores a lane is a position,
 // for the output an element; probabilities change hands through local memory.
 #define LANES GROUP_LANES
+#if LANES != BLOCK_TILES * CACHE_TILE
+#error "a lane for each position of a block"
+#endif
 #define LANE_ELEMENTS ((HEAD_SIZE + LANES - 1) / LANES)
 
 // Element `element` of the position in slot `slot`; `index` is its place among numbers and levels of 8 bits, `nibble`
@@ -21,6 +24,7 @@ static inline float load_element(const global uchar *tile, uint element, uint sl
   return ((float)level + block_steps(type)) * scale;
 }
 
+// Of a position of a block whose tiles begin at `k`.
 static inline float load_k(const global uchar *k, uint position, uint element) {
   const global uchar *tile = k + (ulong)(position / CACHE_TILE) * K_TILE_BYTES;
   const uint slot = position % CACHE_TILE;

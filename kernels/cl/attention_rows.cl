@@ -6,7 +6,8 @@
 #define SCORE_TILES (ROWS <= 4 ? 4 : ROWS <= 8 ? 2 : 1)
 #define OUTPUT_CHUNKS (HEAD_CHUNKS % 4 == 0 && ROWS <= 4 ? 4 : HEAD_CHUNKS % 2 == 0 && ROWS <= 8 ? 2 : 1)
 
-// Scores of SCORE_TILES tiles from `tile` on (those beyond the last one are not loaded) to scores[tile][row].
+// Scores of SCORE_TILES tiles of a block from `tile` on (those beyond the last one are not loaded) to
+// scores[tile][row].
 static inline void NAME(scores)(const float *queries, const global uchar *k, uint tile, uint last, float16 *scores) {
   float16 sums[SCORE_TILES * ROWS];
   const global uchar *tiles[SCORE_TILES];
@@ -38,9 +39,9 @@ static inline void NAME(scores)(const float *queries, const global uchar *k, uin
 }
 
 // Adds probabilities[tile][row] times V to OUTPUT_CHUNKS chunks of o[chunk][row], which are first scaled by
-// factors[row]. Positions from `end` on hold no values yet.
-static inline void NAME(add_values)(const float *probabilities, const global uchar *v, uint tile, uint tiles, uint end,
-                                    uint chunk, const float *factors, float16 *o) {
+// factors[row]. Positions from `end` of the block on hold no values yet.
+static inline void NAME(add_values)(const float *probabilities, const global uchar *v, uint tiles, uint end, uint chunk,
+                                    const float *factors, float16 *o) {
   float16 sums[OUTPUT_CHUNKS * ROWS];
   #pragma unroll
   for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
@@ -48,8 +49,8 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
     for (uint r = 0; r < ROWS; ++r) sums[c * ROWS + r] = o[(chunk + c) * ROWS + r] * factors[r];
   }
   for (uint t = 0; t < tiles; ++t) {
-    const global uchar *values = v + (ulong)(tile + t) * V_TILE_BYTES;
-    const uint slots = min(end - (tile + t) * CACHE_TILE, CACHE_TILE);
+    const global uchar *values = v + (ulong)t * V_TILE_BYTES;
+    const uint slots = min(end - t * CACHE_TILE, CACHE_TILE);
     float16 scales[OUTPUT_CHUNKS], minimums[OUTPUT_CHUNKS];
     #pragma unroll
     for (uint c = 0; c < OUTPUT_CHUNKS; ++c) {
@@ -76,10 +77,11 @@ static inline void NAME(add_values)(const float *probabilities, const global uch
 }
 
 // Row r is at position `position + r * ROW_STEP` and sees what its window leaves of the positions up to there. `end` is
-// the first position without keys. queries[element][row]; o[chunk][row] is left undivided by total[row].
+// the first position without keys. k and v are where the kv head begins in the first page. queries[element][row];
+// o[chunk][row] is left undivided by total[row].
 static inline void NAME(attend)(const float *queries, const float *sinks, const global uchar *k, const global uchar *v,
-                                tile_range range, uint position, uint end, float softcap, uint window, float16 *o,
-                                float *most, float16 *total) {
+                                const global uint *pages, uint kv_heads, tile_range range, uint position, uint end,
+                                float softcap, uint window, uint chunked, float16 *o, float *most, float16 *total) {
   const int16 slots = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   float16 scores[BLOCK_TILES * ROWS];
   float factors[ROWS];
@@ -89,14 +91,16 @@ static inline void NAME(attend)(const float *queries, const float *sinks, const 
     total[r] = 0.0f;
     total[r].s0 = first_total(sinks[r]);
   }
-  const uint last_start = window_start(position + (ROWS - 1) * ROW_STEP, window);
-  for (uint tile = range.first; tile < range.last; tile += BLOCK_TILES) {
-    const uint tiles = min(range.last - tile, (uint)BLOCK_TILES);
-    for (uint t = 0; t < tiles; t += SCORE_TILES) NAME(scores)(queries, k, tile + t, range.last, scores + t * ROWS);
+  const uint last_start = window_start(position + (ROWS - 1) * ROW_STEP, window, chunked);
+  for (uint tile = range.first, tiles; tile < range.last; tile += tiles) {
+    tiles = min(range.last - tile, BLOCK_TILES - tile % BLOCK_TILES);
+    const ulong place = tile_place(pages, tile, kv_heads);
+    const global uchar *keys = k + place * K_TILE_BYTES, *values = v + place * V_TILE_BYTES;
+    for (uint t = 0; t < tiles; t += SCORE_TILES) NAME(scores)(queries, keys, t, tiles, scores + t * ROWS);
     const bool masked = (tile + tiles) * CACHE_TILE > position + 1 || tile * CACHE_TILE < last_start;
     for (uint r = 0; r < ROWS; ++r) {
       const uint row_position = position + r * ROW_STEP;
-      const int16 from = (int)window_start(row_position, window), to = (int)row_position;
+      const int16 from = (int)window_start(row_position, window, chunked), to = (int)row_position;
       float16 largest = most[r];
       for (uint t = 0; t < tiles; ++t) {
         float16 score = scores[t * ROWS + r];
@@ -120,7 +124,7 @@ static inline void NAME(attend)(const float *queries, const float *sinks, const 
       total[r] = sum;
     }
     for (uint chunk = 0; chunk < HEAD_CHUNKS; chunk += OUTPUT_CHUNKS) {
-      NAME(add_values)((const float *)scores, v, tile, tiles, end, chunk, factors, o);
+      NAME(add_values)((const float *)scores, values, tiles, end - tile * CACHE_TILE, chunk, factors, o);
     }
   }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // One work-item takes several rows of queries: 16 tokens of one head in a batch, the Q heads of one kv head when tokens
 // come one by one. So each vector of K or V that was loaded and converted serves all its rows.
-#define BLOCK_TILES 4
 
 // 16 numbers of 16 bits, from number `at` on.
 static inline float16 load_bf16(const global uchar *numbers, uint at) {
@@ -79,9 +78,9 @@ static inline float16 load_v(const global uchar *tile, uint chunk, uint slot, fl
 #include "attention_rows.cl"
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTENTION_ARGUMENTS) {
-  const uint head = get_global_id(0), token = get_global_id(1) * BATCH_ROWS;
-  const uint past = step_info[STEP_PAST], tokens = step_info[STEP_TOKENS];
-  const uint kv_head = head / (heads / kv_heads), rows = min(tokens - token, (uint)BATCH_ROWS);
+  global const uint *piece = step_tile(step_info, get_global_id(1));
+  const uint head = get_global_id(0), token = piece[RUN_FIRST], rows = piece[RUN_TOKENS];
+  const uint kv_head = head / (heads / kv_heads), position = piece[RUN_POSITION], end = position + rows;
   float16 o[HEAD_CHUNKS * BATCH_ROWS], total[BATCH_ROWS];
   float queries[HEAD_SIZE * BATCH_ROWS], row_sinks[BATCH_ROWS], most[BATCH_ROWS];
   for (uint r = 0; r < BATCH_ROWS; ++r) {
@@ -89,11 +88,10 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTEN
     for (uint e = 0; e < HEAD_SIZE; ++e) queries[e * BATCH_ROWS + r] = r < rows ? from[e] : 0.0f;
     row_sinks[r] = sink_of(sinks, has_sinks, head);
   }
-  const uint end = past + token + rows;
-  const tile_range range = part_of(window_start(past + token, window), end, 0, 1);
-  attend_batch(queries, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
-               v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range, past + token, end, softcap, window, o, most,
-               total);
+  const tile_range range = part_of(window_start(position, window, chunked), end, 0, 1);
+  attend_batch(queries, row_sinks, k + (ulong)kv_head * PAGE_TILES * K_TILE_BYTES,
+               v + (ulong)kv_head * PAGE_TILES * V_TILE_BYTES, pages + (ulong)piece[RUN_SEQUENCE] * pages_row, kv_heads,
+               range, position, end, softcap, window, chunked, o, most, total);
   for (uint r = 0; r < rows; ++r) {
     store_row_batch(o, r, 1.0f / sum16(total[r]), out + ((ulong)(token + r) * heads + head) * HEAD_SIZE);
   }
@@ -101,39 +99,44 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_batch(ATTEN
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_single(ATTENTION_ARGUMENTS,
                                                                             global float *partial) {
-  const uint group = heads / kv_heads, blocks = (group + GROUP_ROWS - 1) / GROUP_ROWS, position = step_info[STEP_PAST];
+  const uint group = heads / kv_heads, blocks = (group + GROUP_ROWS - 1) / GROUP_ROWS;
   const uint kv_head = get_global_id(0) / blocks, first = get_global_id(0) % blocks * GROUP_ROWS;
   const uint head = kv_head * group + first, rows = min(group - first, (uint)GROUP_ROWS);
-  const uint part = get_global_id(1), parts = get_global_size(1);
+  const uint part = get_global_id(1), parts = get_global_size(1), run = get_global_id(2);
+  global const uint *token = short_run(step_info, run);
+  const uint position = token[RUN_POSITION];
+  const ulong row = (ulong)token[RUN_FIRST] * heads + head;
   float16 o[HEAD_CHUNKS * GROUP_ROWS], total[GROUP_ROWS];
   float queries[HEAD_SIZE * GROUP_ROWS], row_sinks[GROUP_ROWS], most[GROUP_ROWS];
   for (uint r = 0; r < GROUP_ROWS; ++r) {
-    global const float *from = q + (head + min(r, rows - 1)) * HEAD_SIZE;
+    global const float *from = q + (row + min(r, rows - 1)) * HEAD_SIZE;
     for (uint e = 0; e < HEAD_SIZE; ++e) queries[e * GROUP_ROWS + r] = from[e];
     row_sinks[r] = sink_of(sinks, has_sinks && part == 0, head + min(r, rows - 1));
   }
-  const tile_range range = part_of(window_start(position, window), position + 1, part, parts);
-  attend_single(queries, row_sinks, k + (ulong)kv_head * cache_tiles * K_TILE_BYTES,
-                v + (ulong)kv_head * cache_tiles * V_TILE_BYTES, range, position, position + 1, softcap, window, o,
-                most, total);
+  const tile_range range = part_of(window_start(position, window, chunked), position + 1, part, parts);
+  attend_single(queries, row_sinks, k + (ulong)kv_head * PAGE_TILES * K_TILE_BYTES,
+                v + (ulong)kv_head * PAGE_TILES * V_TILE_BYTES, pages + (ulong)token[RUN_SEQUENCE] * pages_row,
+                kv_heads, range, position, position + 1, softcap, window, chunked, o, most, total);
   for (uint r = 0; r < rows; ++r) {
     const float sum = sum16(total[r]);
     if (parts == 1) {
-      store_row_single(o, r, 1.0f / sum, out + (head + r) * HEAD_SIZE);
+      store_row_single(o, r, 1.0f / sum, out + (row + r) * HEAD_SIZE);
     } else {
-      global float *to = partial + PARTIAL_HEADER + (part * heads + head + r) * PARTIAL_SIZE;
+      global float *to = partial + partial_at(run, part, parts, head + r, heads);
       store_row_single(o, r, 1.0f, to);
       to[HEAD_SIZE] = most[r];
       to[HEAD_SIZE + 1] = sum;
     }
   }
-  if (part == 0 && head == 0) *(global uint *)partial = parts;
+  if (part == 0 && head == 0 && run == 0) *(global uint *)partial = parts;
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_combine(global const float *partial,
-                                                                             global float *out, uint heads) {
-  const uint head = get_global_id(0), parts = *(global const uint *)partial;
-  global const float *first = partial + PARTIAL_HEADER + head * PARTIAL_SIZE;
+                                                                             global float *out, uint heads,
+                                                                             global const uint *step_info) {
+  const uint head = get_global_id(0), run = get_global_id(1), parts = *(global const uint *)partial;
+  global const float *first = partial + partial_at(run, 0, parts, head, heads);
+  global float *to = out + ((ulong)short_run(step_info, run)[RUN_FIRST] * heads + head) * HEAD_SIZE;
   float most = UNSEEN, total = 0.0f, o[HEAD_SIZE];
   for (uint part = 0; part < parts; ++part) most = max(first[part * heads * PARTIAL_SIZE + HEAD_SIZE], most);
   for (uint e = 0; e < HEAD_SIZE; ++e) o[e] = 0.0f;
@@ -143,5 +146,5 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void attention_combine(glo
     total += weight * from[HEAD_SIZE + 1];
     for (uint e = 0; e < HEAD_SIZE; ++e) o[e] = fma(weight, from[e], o[e]);
   }
-  for (uint e = 0; e < HEAD_SIZE; ++e) out[head * HEAD_SIZE + e] = o[e] / total;
+  for (uint e = 0; e < HEAD_SIZE; ++e) to[e] = o[e] / total;
 }

@@ -7,8 +7,8 @@
       global const uint *step_info, uint columns, float epsilon, float branch_factor, uint norm, uint flags,   \
       uint kind, uint tile
 
-// take_last copies the row of the last token.
-#define TAKE_LAST_ARGUMENTS global const float *x, global float *out, global const uint *step_info, uint columns
+// take_rows copies the rows whose logits are wanted.
+#define TAKE_ROWS_ARGUMENTS global const float *x, global float *out, global const uint *step_info, uint columns
 
 // The factor of a RMS norm from the sum of squares. Squares of values above 1e19 overflow, so callers whose sum is not
 // finite give that of x * 2^-64 and factor_of_scaled.

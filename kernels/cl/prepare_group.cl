@@ -100,7 +100,8 @@ kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void prepare(PREPARE_A
   }
 }
 
-kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void take_last(TAKE_LAST_ARGUMENTS) {
-  global const float *row = x + (ulong)(step_info[STEP_TOKENS] - 1) * columns;
-  for (uint i = get_local_id(0); i < columns; i += LANES) out[i] = row[i];
+kernel __attribute__((reqd_work_group_size(LANES, 1, 1))) void take_rows(TAKE_ROWS_ARGUMENTS) {
+  global const float *row = x + (ulong)step_output(step_info, get_group_id(0)) * columns;
+  global float *to = out + (ulong)get_group_id(0) * columns;
+  for (uint i = get_local_id(0); i < columns; i += LANES) to[i] = row[i];
 }

@@ -118,7 +118,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void prepare(PREPARE_ARGUM
   }
 }
 
-kernel __attribute__((reqd_work_group_size(1, 1, 1))) void take_last(TAKE_LAST_ARGUMENTS) {
-  global const float *row = x + (ulong)(step_info[STEP_TOKENS] - 1) * columns;
-  for (uint i = 0; i < columns; i += 16) store16(load16(row, i, columns), out, i, columns);
+kernel __attribute__((reqd_work_group_size(1, 1, 1))) void take_rows(TAKE_ROWS_ARGUMENTS) {
+  global const float *row = x + (ulong)step_output(step_info, get_group_id(0)) * columns;
+  global float *to = out + (ulong)get_group_id(0) * columns;
+  for (uint i = 0; i < columns; i += 16) store16(load16(row, i, columns), to, i, columns);
 }

@@ -70,29 +70,42 @@ static inline void store_nibbles(local const uchar *levels, local const float *s
   }
 }
 
+// The sum of a value of each lane, in every lane. Barriers must not depend on arguments: PoCL 3.1 computes wrong numbers
+// where they do.
+static inline float group_sum(local float *partial, float value) {
+  partial[get_local_id(0)] = value;
+  barrier(CLK_LOCAL_MEM_FENCE);
+  float sum = 0.0f;
+  for (uint i = 0; i < GROUP_LANES; ++i) sum += partial[i];
+  barrier(CLK_LOCAL_MEM_FENCE);
+  return sum;
+}
+
 kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(STORE_ARGUMENTS) {
   local float h[HEAD_CHUNKS * 16], partial[GROUP_LANES], scales[3 * HEAD_BLOCKS];
   local uint words[HEAD_BLOCKS];
   local uchar levels[HEAD_BLOCKS * 32];
   const uint lane = get_local_id(0), head = get_group_id(0), token = get_group_id(1);
-  const uint position = step_info[STEP_PAST] + token;
+  global const uint *of_token = step_token(step_info, token);
+  const uint position = of_token[TOKEN_POSITION];
   global const float *row = qkv + ((ulong)token * (heads + 2 * kv_heads) + head) * HEAD_SIZE;
   const bool is_v = head >= heads + kv_heads;
-  float squares = 0.0f;
+  float sum = 0.0f;
   for (uint e = HEAD_SIZE + lane; e < HEAD_CHUNKS * 16; e += GROUP_LANES) h[e] = 0.0f;
   for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) {
     h[e] = row[e];
-    squares += row[e] * row[e];
+    sum += row[e];
   }
-  partial[lane] = squares;
-  barrier(CLK_LOCAL_MEM_FENCE);
-  for (uint half_size = GROUP_LANES / 2; half_size > 0; half_size /= 2) {
-    if (lane < half_size) partial[lane] += partial[lane + half_size];
-    barrier(CLK_LOCAL_MEM_FENCE);
+  const float mean = group_sum(partial, sum) / HEAD_SIZE, shift = head_norm == NORM_LAYER && !is_v ? mean : 0.0f;
+  float squares = 0.0f, turned = 0.0f;
+  for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) {
+    h[e] -= shift;
+    squares += h[e] * h[e];
   }
-  if (is_v ? value_norm : head_norm) {
-    global const float *weight = head < heads ? q_norm : k_norm;
-    const float factor = 1.0f / sqrt(partial[0] / HEAD_SIZE + epsilon);
+  squares = group_sum(partial, squares);
+  if (is_v ? value_norm : head_norm != NORM_NONE) {
+    global const float *weight = head < heads ? q_norm + head * head_weights : k_norm + (head - heads) * head_weights;
+    const float factor = 1.0f / sqrt(squares / HEAD_SIZE + epsilon);
     for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] = h[e] * factor * (is_v ? 1.0f : weight[e]);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
@@ -104,6 +117,13 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
     const float a = h[first], b = h[second];
     h[first] = (a * c - b * s) * magnitude;
     h[second] = (a * s + b * c) * magnitude;
+  }
+  barrier(CLK_LOCAL_MEM_FENCE);
+  for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) turned += h[e] * h[e];
+  turned = group_sum(partial, turned);
+  if (turned_norm && !is_v) {
+    const float factor = 1.0f / sqrt(turned / HEAD_SIZE + epsilon);
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] *= factor;
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 #if IS_BLOCKS(CACHE_K) || IS_BLOCKS(CACHE_V)
@@ -134,11 +154,13 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
   barrier(CLK_LOCAL_MEM_FENCE);
 #endif
   const uint slot = position % CACHE_TILE;
+  const ulong place = tile_place(pages + (ulong)of_token[TOKEN_SEQUENCE] * pages_row, position / CACHE_TILE, kv_heads);
   if (head < heads) {
+    const float factor = query_factor(position, q_factor, scale_length, scale_offset, scale_factor);
     global float *to = q + ((ulong)token * heads + head) * HEAD_SIZE;
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) to[e] = h[e] * q_factor;
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) to[e] = h[e] * factor;
   } else if (!is_v) {
-    global uchar *tile = k + ((ulong)(head - heads) * cache_tiles + position / CACHE_TILE) * K_TILE_BYTES;
+    global uchar *tile = k + (place + (head - heads) * PAGE_TILES) * K_TILE_BYTES;
 #if IS_NIBBLES(CACHE_K)
     store_nibbles(levels, scales, words, slot, CACHE_K, tile + slot, 16, (global uint *)(tile + K_HIGH),
                   (global half *)(tile + K_SCALES), (global half *)(tile + K_MINIMUMS));
@@ -148,7 +170,7 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
     }
 #endif
   } else {
-    global uchar *tile = v + ((ulong)(head - heads - kv_heads) * cache_tiles + position / CACHE_TILE) * V_TILE_BYTES;
+    global uchar *tile = v + (place + (head - heads - kv_heads) * PAGE_TILES) * V_TILE_BYTES;
 #if IS_NIBBLES(CACHE_V)
     store_nibbles(levels, scales, words, slot, CACHE_V, tile + slot * 16, 1, (global uint *)(tile + V_HIGH),
                   (global half *)(tile + V_SCALES), (global half *)(tile + V_MINIMUMS));

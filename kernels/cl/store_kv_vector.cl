@@ -82,6 +82,15 @@ static inline void store_planes(block_scale block, const int16 *levels, uint typ
   high[at] = word;
 }
 
+// What a head is padded with stays 0.
+static inline void subtract_mean(float *h) {
+  float16 sums = 0.0f;
+  for (uint c = 0; c < HEAD_CHUNKS; ++c) sums += load_private(h + c * 16);
+  const float mean = sum16(sums) / HEAD_SIZE;
+  for (uint c = 0; c < HEAD_SIZE / 16; ++c) store_private(load_private(h + c * 16) - mean, h + c * 16);
+  for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) h[e] -= mean;
+}
+
 // The factor of a head's RMS norm.
 static inline float head_factor(const float *h, float epsilon) {
   float16 squares = 0.0f;
@@ -89,12 +98,18 @@ static inline float head_factor(const float *h, float epsilon) {
   return 1.0f / sqrt(sum16(squares) / HEAD_SIZE + epsilon);
 }
 
-static inline void norm_head(float *h, global const float *weight, float epsilon) {
+static inline void norm_head(float *h, global const float *weight, uint norm, float epsilon) {
+  if (norm == NORM_LAYER) subtract_mean(h);
   const float factor = head_factor(h, epsilon);
   for (uint c = 0; c < HEAD_SIZE / 16; ++c) {
     store_private(load_private(h + c * 16) * factor * load_floats(weight + c * 16), h + c * 16);
   }
   for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) h[e] = h[e] * factor * weight[e];
+}
+
+static inline void norm_without_weights(float *h, float epsilon) {
+  const float factor = head_factor(h, epsilon);
+  for (uint c = 0; c < HEAD_CHUNKS; ++c) store_private(load_private(h + c * 16) * factor, h + c * 16);
 }
 
 // Turns the pairs of a head by the angles whose cosines and sines are given.
@@ -194,7 +209,7 @@ static inline void load_head(global const float *from, float *h) {
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUMENTS) {
-  const uint token = get_global_id(0), position = step_info[STEP_PAST] + token;
+  const uint token = get_global_id(0), position = step_token(step_info, token)[TOKEN_POSITION];
   global const float *row = qkv + (ulong)token * (heads + 2 * kv_heads) * HEAD_SIZE;
   float h[PADDED_HEAD], cosine[PADDED_HEAD], sine[PADDED_HEAD];
   const uint pairs = rope == ROPE_NONE ? 0 : rotated / 2;
@@ -210,27 +225,28 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
     store_private(c * magnitude, cosine + i);
     store_private(s * magnitude, sine + i);
   }
+  const float factor = query_factor(position, q_factor, scale_length, scale_offset, scale_factor);
   for (uint head = 0; head < heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
-    if (head_norm) norm_head(h, q_norm, epsilon);
+    if (head_norm != NORM_NONE) norm_head(h, q_norm + head * head_weights, head_norm, epsilon);
     if (pairs) rotate_head(h, rope, pairs, cosine, sine);
+    if (turned_norm) norm_without_weights(h, epsilon);
     global float *to = q + ((ulong)token * heads + head) * HEAD_SIZE;
-    for (uint c = 0; c < HEAD_SIZE / 16; ++c) store_floats(load_private(h + c * 16) * q_factor, to + c * 16);
-    for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) to[e] = h[e] * q_factor;
+    for (uint c = 0; c < HEAD_SIZE / 16; ++c) store_floats(load_private(h + c * 16) * factor, to + c * 16);
+    for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) to[e] = h[e] * factor;
   }
-  const uint slot = position % CACHE_TILE;
+  const uint slot = position % CACHE_TILE, sequence = step_token(step_info, token)[TOKEN_SEQUENCE];
+  const ulong place = tile_place(pages + (ulong)sequence * pages_row, position / CACHE_TILE, kv_heads);
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
-    if (head_norm) norm_head(h, k_norm, epsilon);
+    if (head_norm != NORM_NONE) norm_head(h, k_norm + head * head_weights, head_norm, epsilon);
     if (pairs) rotate_head(h, rope, pairs, cosine, sine);
-    store_k(h, k + ((ulong)head * cache_tiles + position / CACHE_TILE) * K_TILE_BYTES, slot);
+    if (turned_norm) norm_without_weights(h, epsilon);
+    store_k(h, k + (place + head * PAGE_TILES) * K_TILE_BYTES, slot);
   }
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {
     load_head(row, h);
-    if (value_norm) {
-      const float factor = head_factor(h, epsilon);
-      for (uint c = 0; c < HEAD_CHUNKS; ++c) store_private(load_private(h + c * 16) * factor, h + c * 16);
-    }
-    store_v(h, v + ((ulong)head * cache_tiles + position / CACHE_TILE) * V_TILE_BYTES, slot);
+    if (value_norm) norm_without_weights(h, epsilon);
+    store_v(h, v + (place + head * PAGE_TILES) * V_TILE_BYTES, slot);
   }
 }

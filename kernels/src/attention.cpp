@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "gguf_fuse/kernels/attention.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "attention_program.hpp"
+#include "invalid.hpp"
 #include "prelude.hpp"
 #include "prepare_program.hpp"
 
@@ -24,82 +27,115 @@ std::uint32_t parts_for(const DeviceProfile& profile, std::uint32_t tasks, std::
   return parts;
 }
 
-void set_common(Launch& launch, const AttentionShape& shape, const Cache& cache, const Buffer& q, const Buffer& out,
-                const Buffer& step) {
-  launch.set("q", q).set("k", cache.k).set("v", cache.v).set("out", out).set("step_info", step);
-  launch.set("heads", cache.shape.heads.heads).set("kv_heads", cache.shape.heads.kv_heads);
-  launch.set("cache_tiles", cache_tiles(cache.shape)).set("softcap", shape.softcap).set("window", shape.window);
-  // Without sinks q stands in for them, unread.
-  launch.set("sinks", shape.sinks ? shape.sinks : q).set("has_sinks", std::uint32_t{bool{shape.sinks}});
-}
+struct Recorded {
+  Device& device;
+  std::shared_ptr<Program> program;
+  const AttentionShape& shape;
+  const Cache& cache;
+  const Buffer& q;
+  const Buffer& out;
+  const Buffer& step;
 
-Result<Operation> batch(Device& device, const std::shared_ptr<Program>& program, const AttentionShape& shape,
-                        const Cache& cache, const Buffer& q, const Buffer& out, const Buffer& step) {
-  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(program, "attention_batch"));
-  set_common(launch, shape, cache, q, out, step);
-  const DeviceProfile& profile = device.profile();
-  const std::uint32_t rows = batch_rows(profile, cache.shape.heads), heads = cache.shape.heads.heads;
-  return one_stage(
-      "attention", std::move(launch),
-      [=](std::uint32_t tokens, std::uint32_t) { return task_grid(profile, heads, ceil_divide(tokens, rows)); },
-      profile.style == Style::Vector);
-}
+  [[nodiscard]] Result<Launch> launch(const char* kernel) const {
+    GGUF_FUSE_ASSIGN(Launch made, Launch::make(program, kernel));
+    made.set("q", q).set("out", out);
+    set_cache(made, cache, step);
+    made.set("softcap", shape.softcap).set("window", shape.window).set("chunked", std::uint32_t{shape.chunked});
+    // Without sinks q stands in for them, unread.
+    made.set("sinks", shape.sinks ? shape.sinks : q).set("has_sinks", std::uint32_t{bool{shape.sinks}});
+    return made;
+  }
+};
 
-Result<Operation> single(Device& device, const std::shared_ptr<Program>& program, const AttentionShape& shape,
-                         const Cache& cache, const Buffer& q, const Buffer& out, const Buffer& step) {
-  const HeadShape heads = cache.shape.heads;
-  const DeviceProfile& profile = device.profile();
-  const std::uint32_t tasks = heads.kv_heads * ceil_divide(heads.heads / heads.kv_heads, group_rows(heads));
-  const auto parts = [=, window = shape.window](std::uint32_t past) {
-    return parts_for(profile, tasks, window == 0 ? past + 1 : std::min(past + 1, window));
+/// The tiles of long runs.
+Result<void> add_batch(const Recorded& recorded, std::vector<Stage>& stages) {
+  GGUF_FUSE_ASSIGN(Launch launch, recorded.launch("attention_batch"));
+  const DeviceProfile& profile = recorded.device.profile();
+  const HeadShape& shape = recorded.cache.shape.heads;
+  const std::uint32_t tile_tasks = kBatchTile / batch_rows(profile, shape);
+  StepGrid grid = [=, heads = shape.heads](const StepSize& size) {
+    return task_grid(profile, heads, std::size_t{size.tiles} * tile_tasks);
   };
-  const std::uint64_t floats = kPartialHeader + std::uint64_t{kMostParts} * heads.heads * (heads.size + kPartialSums);
-  GGUF_FUSE_ASSIGN(const Buffer partial, device.allocate(floats * sizeof(float)));
-  GGUF_FUSE_ASSIGN(Launch first, Launch::make(program, "attention_single"));
-  set_common(first, shape, cache, q, out, step);
+  launch.set_grid(grid({}));
+  GGUF_FUSE_CHECK(launch.check());
+  stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = profile.style == Style::Vector});
+  return {};
+}
+
+/// Short runs, and the sum of their parts.
+Result<void> add_single(const Recorded& recorded, std::vector<Stage>& stages) {
+  const HeadShape heads = recorded.cache.shape.heads;
+  const DeviceProfile& profile = recorded.device.profile();
+  const std::uint32_t tasks = heads.kv_heads * ceil_divide(heads.heads / heads.kv_heads, group_rows(heads));
+  const std::uint32_t most_runs = std::min(recorded.shape.max_sequences, recorded.shape.max_tokens);
+  std::uint32_t most_partial = 0;
+  for (std::uint32_t runs = 1; runs <= most_runs; ++runs) {
+    most_partial = std::max(most_partial, runs * parts_for(profile, runs * tasks, ~0U));
+  }
+  const std::uint64_t floats = kPartialHeader + std::uint64_t{most_partial} * heads.heads * (heads.size + kPartialSums);
+  GGUF_FUSE_ASSIGN(const Buffer partial, recorded.device.allocate(floats * sizeof(float)));
+  GGUF_FUSE_ASSIGN(Launch first, recorded.launch("attention_single"));
   first.set("partial", partial);
-  GGUF_FUSE_ASSIGN(Launch second, Launch::make(program, "attention_combine"));
-  second.set("partial", partial).set("out", out).set("heads", heads.heads);
-  first.set_grid(task_grid(profile, tasks));
-  second.set_grid(task_grid(profile, heads.heads));
+  GGUF_FUSE_ASSIGN(Launch second, Launch::make(recorded.program, "attention_combine"));
+  second.set("partial", partial).set("out", recorded.out).set("heads", heads.heads).set("step_info", recorded.step);
+  const auto parts = [=, window = recorded.shape.window](const StepSize& size) {
+    const std::uint32_t runs = size.runs - size.long_runs;
+    return parts_for(profile, tasks * runs, window == 0 ? size.reach : std::min(size.reach, window));
+  };
+  StepGrid first_grid = [=](const StepSize& size) {
+    return task_grid(profile, tasks, parts(size), size.runs - size.long_runs);
+  };
+  StepGrid second_grid = [=](const StepSize& size) {
+    return task_grid(profile, heads.heads, parts(size) > 1 ? size.runs - size.long_runs : 0);
+  };
+  first.set_grid(first_grid({}));
+  second.set_grid(second_grid({}));
   GGUF_FUSE_CHECK(first.check());
   GGUF_FUSE_CHECK(second.check());
-  std::vector<Stage> stages;
-  stages.push_back(Stage{.launch = std::move(first), .grid = [=](std::uint32_t, std::uint32_t past) {
-                           return task_grid(profile, tasks, parts(past));
-                         }});
-  stages.push_back(Stage{.launch = std::move(second), .grid = [=](std::uint32_t, std::uint32_t past) {
-                           return task_grid(profile, parts(past) > 1 ? heads.heads : 0);
-                         }});
-  return Operation("attention", std::move(stages));
+  stages.push_back(Stage{.launch = std::move(first), .grid = std::move(first_grid)});
+  stages.push_back(Stage{.launch = std::move(second), .grid = std::move(second_grid)});
+  return {};
 }
 
 }  // namespace
 
 Work AttentionShape::work(const CacheShape& cache, std::uint32_t tokens, std::uint32_t past) const {
+  const auto first_seen = [&](std::uint32_t position) {
+    if (window == 0) return 0U;
+    return chunked ? position / window * window : position - std::min(position, window - 1);
+  };
   double pairs = 0;
-  for (std::uint32_t token = 0; token < tokens; ++token) {
-    const std::uint32_t seen = past + token + 1;
-    pairs += window == 0 ? seen : std::min(seen, window);
+  for (std::uint32_t position = past; position < past + tokens; ++position) {
+    pairs += position + 1 - first_seen(position);
   }
-  const std::uint32_t reached = window == 0 ? past + tokens : std::min(past + tokens, window + tokens - 1);
-  const double read = static_cast<double>(cache.k_bytes() + cache.v_bytes()) / cache.capacity * reached;
+  const std::uint32_t reached = past + tokens - first_seen(past);
+  const double positions = static_cast<double>(cache.pages) * kPageTokens;
+  const double read = static_cast<double>(cache.k_bytes() + cache.v_bytes()) / positions * reached;
   const double columns = cache.heads.q_columns();
   return Work{.flops = 4 * columns * pairs, .bytes = read + 2 * sizeof(float) * columns * tokens};
 }
 
 Result<Operation> attention(Device& device, const AttentionShape& shape, const Cache& cache, const Buffer& q,
                             const Buffer& out, const Buffer& step) {
-  GGUF_FUSE_CHECK(check_cache(cache));
+  if (shape.max_tokens == 0 || shape.max_sequences == 0) {
+    return invalid("attention", "tokens and sequences",
+                   fmt::format("{} tokens of {} sequences", shape.max_tokens, shape.max_sequences));
+  }
+  GGUF_FUSE_CHECK(check_cache(cache, shape.max_sequences));
   const std::uint64_t bytes = std::uint64_t{cache.shape.heads.q_columns()} * shape.max_tokens * sizeof(float);
-  GGUF_FUSE_CHECK(check_buffers("attention", {{"q", q, bytes}, {"out", out, bytes}, {"step", step, kStepBytes}}));
+  const std::uint64_t step_bytes =
+      StepTable::most_bytes(shape.max_tokens, std::min(shape.max_tokens, shape.max_sequences));
+  GGUF_FUSE_CHECK(check_buffers("attention", {{"q", q, bytes}, {"out", out, bytes}, {"step", step, step_bytes}}));
   if (shape.sinks) {
     GGUF_FUSE_CHECK(
         check_buffers("attention", {{"sinks", shape.sinks, std::uint64_t{cache.shape.heads.heads} * sizeof(float)}}));
   }
-  GGUF_FUSE_ASSIGN(const std::shared_ptr<Program> program, attention_program(device, cache.shape));
-  return shape.max_tokens == 1 ? single(device, program, shape, cache, q, out, step)
-                               : batch(device, program, shape, cache, q, out, step);
+  GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, attention_program(device, cache.shape));
+  const Recorded recorded{device, std::move(program), shape, cache, q, out, step};
+  std::vector<Stage> stages;
+  if (shape.max_tokens > 1) GGUF_FUSE_CHECK(add_batch(recorded, stages));
+  GGUF_FUSE_CHECK(add_single(recorded, stages));
+  return Operation("attention", std::move(stages));
 }
 
 }  // namespace gguf_fuse::kernels

@@ -12,6 +12,8 @@
 namespace gguf_fuse::kernels {
 namespace {
 
+constexpr std::uint32_t kPageTiles = kPageTokens / kCacheTile;
+
 constexpr CacheTypeRow kCacheTypes[] = {
     {CacheType::F32, "f32", 32},
     {CacheType::F16, "f16", 16},
@@ -77,14 +79,12 @@ std::uint32_t detail::batch_rows(const DeviceProfile& profile, const HeadShape& 
   return profile.style == Style::Group ? most_rows(heads) : 16;
 }
 
-std::uint32_t detail::cache_tiles(const CacheShape& shape) { return ceil_divide(shape.capacity, kCacheTile); }
-
 std::uint64_t CacheShape::k_bytes() const {
-  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) * k_planes(*this).end;
+  return std::uint64_t{pages} * heads.kv_heads * kPageTiles * k_planes(*this).end;
 }
 
 std::uint64_t CacheShape::v_bytes() const {
-  return std::uint64_t{heads.kv_heads} * cache_tiles(*this) * v_planes(*this).end;
+  return std::uint64_t{pages} * heads.kv_heads * kPageTiles * v_planes(*this).end;
 }
 
 Result<std::shared_ptr<Program>> detail::attention_program(Device& device, const CacheShape& shape) {
@@ -100,17 +100,25 @@ Result<std::shared_ptr<Program>> detail::attention_program(Device& device, const
   return device.program(in_style({.file = "attention.cl", .defines = std::move(defines)}, profile));
 }
 
-Result<void> detail::check_cache(const Cache& cache) {
+void detail::set_cache(Launch& launch, const Cache& cache, const Buffer& step) {
+  launch.set("k", cache.k).set("v", cache.v).set("pages", cache.table).set("pages_row", cache.table_row);
+  launch.set("heads", cache.shape.heads.heads).set("kv_heads", cache.shape.heads.kv_heads).set("step_info", step);
+}
+
+Result<void> detail::check_cache(const Cache& cache, std::uint32_t sequences) {
   const HeadShape& heads = cache.shape.heads;
   if (heads.size == 0 || heads.kv_heads == 0 || heads.heads == 0 || heads.heads % heads.kv_heads != 0 ||
-      cache.shape.capacity == 0) {
+      cache.shape.pages == 0 || cache.table_row == 0) {
     return fail(Error{.code = ErrorCode::InvalidArgument,
                       .subject = "cache",
-                      .expected = "a capacity, heads and kv heads that divide them",
-                      .actual = fmt::format("{} positions, {} heads of {}, {} kv heads", cache.shape.capacity,
-                                            heads.heads, heads.size, heads.kv_heads)});
+                      .expected = "pages, rows of a table of them, heads and kv heads that divide them",
+                      .actual = fmt::format("{} pages, {} a sequence, {} heads of {}, {} kv heads", cache.shape.pages,
+                                            cache.table_row, heads.heads, heads.size, heads.kv_heads)});
   }
-  return check_buffers("cache", {{"k", cache.k, cache.shape.k_bytes()}, {"v", cache.v, cache.shape.v_bytes()}});
+  const std::uint64_t entries = std::uint64_t{sequences} * cache.table_row;
+  return check_buffers("cache", {{"k", cache.k, cache.shape.k_bytes()},
+                                 {"v", cache.v, cache.shape.v_bytes()},
+                                 {"table", cache.table, entries * sizeof(std::uint32_t)}});
 }
 
 }  // namespace gguf_fuse::kernels

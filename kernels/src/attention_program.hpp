@@ -11,13 +11,13 @@ namespace gguf_fuse::kernels::detail {
 [[nodiscard]] std::uint32_t group_rows(const HeadShape& heads);
 [[nodiscard]] std::uint32_t batch_rows(const DeviceProfile& profile, const HeadShape& heads);
 
-/// Tiles of each kv head.
-[[nodiscard]] std::uint32_t cache_tiles(const CacheShape& shape);
-
 /// The program of store_kv and attention of one head size, group and pair of cache types.
 [[nodiscard]] Result<std::shared_ptr<Program>> attention_program(Device& device, const CacheShape& shape);
 
-/// InvalidArgument unless the cache has heads and room for its shape.
-[[nodiscard]] Result<void> check_cache(const Cache& cache);
+/// InvalidArgument unless the cache has heads, room for its shape and a table of so many sequences.
+[[nodiscard]] Result<void> check_cache(const Cache& cache, std::uint32_t sequences);
+
+/// The arguments by which kernels find a sequence's positions.
+void set_cache(Launch& launch, const Cache& cache, const Buffer& step);
 
 }  // namespace gguf_fuse::kernels::detail

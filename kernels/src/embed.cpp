@@ -15,7 +15,7 @@ Result<Operation> embed(Device& device, const Matrix& table, float factor, const
                         const Buffer& step) {
   GGUF_FUSE_CHECK(check_matrix(table));
   if (!tokens || !out || !step || out.bytes() < std::uint64_t{table.shape.columns} * sizeof(float) ||
-      step.bytes() < kStepBytes) {
+      step.bytes() < StepTable::kHeaderBytes) {
     return fail(Error{.code = ErrorCode::InvalidArgument,
                       .subject = "embed",
                       .expected = fmt::format("tokens, rows of {} floats and a step buffer", table.shape.columns)});
@@ -30,10 +30,10 @@ Result<Operation> embed(Device& device, const Matrix& table, float factor, const
   launch.set("tokens", tokens).set("out", out).set("step_info", step);
   const std::size_t lanes = profile.style == Style::Vector ? 1 : kTileRows;
   const std::size_t items = (table.shape.groups() + kGroupsPerItem - 1) / kGroupsPerItem;
-  auto grid = [=](std::uint32_t count, std::uint32_t) {
-    return Grid{.global = {items * lanes, count, 1}, .local = {lanes, 1, 1}};
+  auto grid = [=](const StepSize& size) {
+    return Grid{.global = {items * lanes, size.tokens, 1}, .local = {lanes, 1, 1}};
   };
-  launch.set_grid(grid(1, 0));
+  launch.set_grid(grid({.tokens = 1}));
   GGUF_FUSE_CHECK(launch.check());
   std::vector<Stage> stages;
   stages.push_back(Stage{.launch = std::move(launch), .grid = grid});

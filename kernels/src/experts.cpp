@@ -89,15 +89,15 @@ void set_part(Launch& launch, int matrix, const PackedShape& shape, const Expert
 }
 
 /// One work-item, or work-group, a block of rows and some tiles of slots; `tiles_per_item` is 1 for groups.
-std::function<Grid(std::uint32_t, std::uint32_t)> products_grid(Style style, const RoutingShape& routing,
-                                                                std::uint32_t row_tiles, std::uint32_t tiles_per_item) {
+StepGrid products_grid(Style style, const RoutingShape& routing, std::uint32_t row_tiles,
+                       std::uint32_t tiles_per_item) {
   const bool vector = style == Style::Vector;
   const std::uint32_t item_tiles = vector || routing.tile == 1 ? 1 : kGroupRowTiles;
   const std::size_t lanes = vector ? 1 : std::size_t{kTileRows} * item_tiles;
   const std::size_t slices = vector || routing.tile != 1 ? 1 : kGroupSlices;
   const std::size_t blocks = ceil_divide(row_tiles, item_tiles);
-  return [=](std::uint32_t tokens, std::uint32_t) {
-    const std::uint32_t tiles = routing.slots(tokens) / routing.tile;
+  return [=](const StepSize& size) {
+    const std::uint32_t tiles = routing.slots(size.tokens) / routing.tile;
     return Grid{.global = {blocks * lanes, ceil_divide(tiles, tiles_per_item) * slices, 1},
                 .local = {lanes, slices, 1}};
   };
@@ -137,7 +137,7 @@ Result<std::vector<Stage>> product_stages(Device& device, const Products& produc
     launch.set("activation", static_cast<std::uint32_t>(products.activation));
     if (profile.style == Style::Vector) launch.set("tiles_per_item", tiles_per_item);
     auto grid = products_grid(profile.style, routing.shape, shape.tiles(), tiles_per_item);
-    launch.set_grid(grid(1, 0));
+    launch.set_grid(grid({.tokens = 1}));
     GGUF_FUSE_CHECK(launch.check());
     stages.push_back(
         Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = profile.style == Style::Vector});
@@ -170,7 +170,7 @@ Result<std::vector<Stage>> sum_stages(Device& device, const ExpertDownShape& sha
     launch.set_grid(grid);
     GGUF_FUSE_CHECK(launch.check());
     stages.push_back(Stage{.launch = std::move(launch),
-                           .grid = [grid](std::uint32_t, std::uint32_t) { return grid; },
+                           .grid = [grid](const StepSize&) { return grid; },
                            .cut = profile.style == Style::Vector});
   }
   return stages;
@@ -188,7 +188,7 @@ Result<Stage> combine_stage(Device& device, const ExpertDownShape& shape, const 
   launch.set_grid(task_grid(profile, 1));
   GGUF_FUSE_CHECK(launch.check());
   return Stage{.launch = std::move(launch),
-               .grid = [profile](std::uint32_t tokens, std::uint32_t) { return task_grid(profile, tokens); }};
+               .grid = [profile](const StepSize& size) { return task_grid(profile, size.tokens); }};
 }
 
 }  // namespace
@@ -212,7 +212,7 @@ Result<Operation> expert_gate_up(Device& device, const ExpertGateUpShape& shape,
       "expert_gate_up",
       {{"activations", activations, activation_bytes(shape.kind, gate.columns, routing.shape.tile, tokens)},
        {"out", out, slot_row_bytes(routing.shape, gate.rows)},
-       {"step", step, kStepBytes}}));
+       {"step", step, StepTable::kHeaderBytes}}));
   GGUF_FUSE_ASSIGN(std::vector<Stage> stages, product_stages(device,
                                                              {.kind = shape.kind,
                                                               .activation = shape.activation,
@@ -240,7 +240,7 @@ Result<Operation> expert_down(Device& device, const ExpertDownShape& shape, cons
       "expert_down", {{"activations", activations,
                        activation_bytes(shape.kind, down.columns, routing.shape.tile, all_slots(routing.shape))},
                       {"out", out, std::uint64_t{routing.shape.max_tokens} * down.rows * sizeof(float)},
-                      {"step", step, kStepBytes}}));
+                      {"step", step, StepTable::kHeaderBytes}}));
   if (routing.shape.tile == 1) {
     GGUF_FUSE_ASSIGN(std::vector<Stage> stages, sum_stages(device, shape, routing, activations, out));
     return Operation("expert_down", std::move(stages));

@@ -20,15 +20,15 @@ constexpr std::uint32_t kTopKVectorChunk = 32768;
 
 Result<Operation> softcap(Device& device, float cap, std::uint32_t vocabulary, const Buffer& logits,
                           const Buffer& step) {
-  GGUF_FUSE_CHECK(check_buffers(
-      "softcap", {{"logits", logits, std::uint64_t{vocabulary} * sizeof(float)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers("softcap", {{"logits", logits, std::uint64_t{vocabulary} * sizeof(float)},
+                                            {"step", step, StepTable::kHeaderBytes}}));
   GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "softcap"));
   launch.set("logits", logits).set("vocabulary", vocabulary).set("cap", cap);
   const DeviceProfile profile = device.profile();
   const std::uint32_t each = profile.style == Style::Vector ? kSoftcapChunk : kGroupLanes;
-  return one_stage("softcap", std::move(launch), [=](std::uint32_t tokens, std::uint32_t) {
-    return task_grid(profile, ceil_divide(vocabulary, each), tokens);
+  return one_stage("softcap", std::move(launch), [=](const StepSize& size) {
+    return task_grid(profile, ceil_divide(vocabulary, each), size.tokens);
   });
 }
 
@@ -36,7 +36,7 @@ Result<Operation> row_statistics(Device& device, std::uint32_t vocabulary, const
                                  const Buffer& step) {
   GGUF_FUSE_CHECK(check_buffers("row_statistics", {{"logits", logits, std::uint64_t{vocabulary} * sizeof(float)},
                                                    {"out", out, sizeof(RowStatistics)},
-                                                   {"step", step, kStepBytes}}));
+                                                   {"step", step, StepTable::kHeaderBytes}}));
   GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
   const std::uint32_t count = ceil_divide(vocabulary, kStatisticsChunk);
   const std::uint64_t rows = out.bytes() / sizeof(RowStatistics);
@@ -51,11 +51,11 @@ Result<Operation> row_statistics(Device& device, std::uint32_t vocabulary, const
   GGUF_FUSE_CHECK(first.check());
   GGUF_FUSE_CHECK(second.check());
   std::vector<Stage> stages;
-  stages.push_back(Stage{.launch = std::move(first), .grid = [profile, count](std::uint32_t tokens, std::uint32_t) {
-                           return task_grid(profile, count, tokens);
+  stages.push_back(Stage{.launch = std::move(first), .grid = [profile, count](const StepSize& size) {
+                           return task_grid(profile, count, size.tokens);
                          }});
-  stages.push_back(Stage{.launch = std::move(second), .grid = [](std::uint32_t tokens, std::uint32_t) {
-                           return Grid{.global = {tokens, 1, 1}, .local = {1, 1, 1}};
+  stages.push_back(Stage{.launch = std::move(second), .grid = [](const StepSize& size) {
+                           return Grid{.global = {size.tokens, 1, 1}, .local = {1, 1, 1}};
                          }});
   return Operation("row_statistics", std::move(stages));
 }
@@ -87,12 +87,10 @@ Result<Operation> top_k(Device& device, std::uint32_t vocabulary, std::uint32_t 
   GGUF_FUSE_CHECK(first.check());
   GGUF_FUSE_CHECK(second.check());
   std::vector<Stage> stages;
-  stages.push_back(Stage{.launch = std::move(first), .grid = [=](std::uint32_t tokens, std::uint32_t) {
-                           return task_grid(profile, count, tokens);
-                         }});
-  stages.push_back(Stage{.launch = std::move(second), .grid = [=](std::uint32_t tokens, std::uint32_t) {
-                           return task_grid(profile, tasks, tokens);
-                         }});
+  stages.push_back(Stage{.launch = std::move(first),
+                         .grid = [=](const StepSize& size) { return task_grid(profile, count, size.tokens); }});
+  stages.push_back(Stage{.launch = std::move(second),
+                         .grid = [=](const StepSize& size) { return task_grid(profile, tasks, size.tokens); }});
   return Operation("top_k", std::move(stages));
 }
 

@@ -66,7 +66,7 @@ Result<void> check(const MatmulShape& shape, const Buffer& activations, const Bu
   } rows[] = {{"activations", activations, prepared.tile_bytes() * shape.heads},
               {"out", out, row_bytes},
               {"bias", shape.bias, shape.bias ? (shape.epilogue == Epilogue::Gated ? 2 : 1) * row_bytes : 0},
-              {"step", step, kStepBytes}};
+              {"step", step, StepTable::kHeaderBytes}};
   for (const auto& row : rows) {
     const std::uint64_t bytes = row.buffer ? row.buffer.bytes() : 0;
     if (bytes < row.bytes) {
@@ -100,23 +100,22 @@ std::uint32_t row_blocks(const MatmulShape& shape, std::uint32_t row_tiles) {
 }
 
 /// The vector style's cut into work-items, and the argument that tells the kernel.
-std::function<Grid(std::uint32_t, std::uint32_t)> vector_grid(Launch& launch, const MatmulShape& shape,
-                                                              unsigned units) {
+StepGrid vector_grid(Launch& launch, const MatmulShape& shape, unsigned units) {
   const std::uint32_t blocks = row_blocks(shape, 1);
   const std::uint32_t token_tiles = std::clamp(blocks / (kItemsPerUnit * std::max(units, 1U)), 1U, kMaxTokenTiles);
   launch.set("token_tiles_per_item", token_tiles);
-  return [blocks, item_tokens = shape.tile * token_tiles](std::uint32_t tokens, std::uint32_t) {
-    return Grid{.global = {blocks, divide_up(tokens, item_tokens), 1}, .local = {1, 1, 1}};
+  return [blocks, item_tokens = shape.tile * token_tiles](const StepSize& size) {
+    return Grid{.global = {blocks, divide_up(size.tokens, item_tokens), 1}, .local = {1, 1, 1}};
   };
 }
 
-std::function<Grid(std::uint32_t, std::uint32_t)> group_grid(const MatmulShape& shape) {
+StepGrid group_grid(const MatmulShape& shape) {
   const std::uint32_t row_tiles = shape.tile == 1 ? 1 : kGroupRowTiles;
   const std::uint32_t slices = shape.tile == 1 ? kGroupSlices : 1;
   const std::size_t lanes = std::size_t{kTileRows} * row_tiles;
   const std::size_t blocks = row_blocks(shape, row_tiles);
-  return [=, tile = shape.tile](std::uint32_t tokens, std::uint32_t) {
-    return Grid{.global = {blocks * lanes, std::size_t{divide_up(tokens, tile)} * slices, 1},
+  return [=, tile = shape.tile](const StepSize& size) {
+    return Grid{.global = {blocks * lanes, std::size_t{divide_up(size.tokens, tile)} * slices, 1},
                 .local = {lanes, slices, 1}};
   };
 }
@@ -166,7 +165,7 @@ Result<Operation> matmul(Device& device, const MatmulShape& shape, const Buffer&
   launch.set("step_info", step);
   const DeviceProfile& profile = device.profile();
   auto grid = profile.style == Style::Vector ? vector_grid(launch, shape, profile.compute_units) : group_grid(shape);
-  launch.set_grid(grid(1, 0));
+  launch.set_grid(grid({.tokens = 1}));
   GGUF_FUSE_CHECK(launch.check());
   std::vector<Stage> stages;
   stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = profile.style == Style::Vector});

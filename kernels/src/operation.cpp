@@ -3,26 +3,42 @@
 
 #include <algorithm>
 
+#include "invalid.hpp"
+
 namespace gguf_fuse::kernels {
 
 Operation Operation::over(const std::function<std::uint32_t(std::uint32_t)>& rows) && {
   for (Stage& stage : stages_) {
-    stage.grid = [rows, grid = std::move(stage.grid)](std::uint32_t tokens, std::uint32_t past) {
-      return grid(rows(tokens), past);
+    stage.grid = [rows, grid = std::move(stage.grid)](StepSize size) {
+      size.tokens = rows(size.tokens);
+      return grid(size);
     };
   }
   return std::move(*this);
 }
 
-Result<void> Operation::enqueue(std::uint32_t tokens, std::uint32_t past) {
-  return enqueue(tokens, past, 1, [](double) { return true; });
+Result<void> Operation::set(std::string_view argument, const ArgumentValue& value) {
+  bool known = false;
+  for (Stage& stage : stages_) {
+    const std::vector<KernelArgument>& arguments = stage.launch.signature().arguments;
+    if (std::none_of(arguments.begin(), arguments.end(), [&](const auto& has) { return has.name == argument; }))
+      continue;
+    known = true;
+    GGUF_FUSE_CHECK(stage.launch.set(argument, value).check());
+  }
+  if (known) return {};
+  return detail::invalid(name_, "an argument of one of its kernels", std::string(argument));
 }
 
-Result<void> Operation::enqueue(std::uint32_t tokens, std::uint32_t past, std::uint32_t parts,
+Result<void> Operation::enqueue(const StepSize& size) {
+  return enqueue(size, 1, [](double) { return true; });
+}
+
+Result<void> Operation::enqueue(const StepSize& size, std::uint32_t parts,
                                 const std::function<Result<bool>(double share)>& launched) {
-  if (tokens == 0) return {};
+  if (size.tokens == 0) return {};
   for (Stage& stage : stages_) {
-    stage.launch.set_grid(stage.grid(tokens, past));
+    stage.launch.set_grid(stage.grid(size));
     const std::uint32_t of_stage = stage.cut ? std::max(parts, 1U) : 1;
     for (std::uint32_t part = 0; part < of_stage; ++part) {
       GGUF_FUSE_CHECK(stage.launch.enqueue(part, of_stage));

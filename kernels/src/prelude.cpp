@@ -24,11 +24,26 @@ struct PreludeRow {
       : name(kernel_name), number(static_cast<std::uint32_t>(value)) {}
 };
 
+constexpr std::size_t kWord = sizeof(std::uint32_t);
+
 /// Of enumerations only what a kernel asks for.
 constexpr PreludeRow kRows[] = {
-    {"STEP_PAST", offsetof(StepInfo, past) / sizeof(std::uint32_t)},
-    {"STEP_TOKENS", offsetof(StepInfo, tokens) / sizeof(std::uint32_t)},
-    {"STEP_WORDS", sizeof(StepInfo) / sizeof(std::uint32_t)},
+    // the step table, in words
+    {"STEP_TOKENS", offsetof(StepTable::Header, tokens) / kWord},
+    {"STEP_LONG_RUNS", offsetof(StepTable::Header, long_runs) / kWord},
+    {"STEP_TOKENS_AT", offsetof(StepTable::Header, tokens_at) / kWord},
+    {"STEP_RUNS_AT", offsetof(StepTable::Header, runs_at) / kWord},
+    {"STEP_TILES_AT", offsetof(StepTable::Header, tiles_at) / kWord},
+    {"STEP_OUTPUTS_AT", offsetof(StepTable::Header, outputs_at) / kWord},
+    {"STEP_WORDS", sizeof(StepTable::Header) / kWord},
+    {"STEP_TOKEN_WORDS", sizeof(StepTable::Token) / kWord},
+    {"TOKEN_POSITION", offsetof(StepTable::Token, position) / kWord},
+    {"TOKEN_SEQUENCE", offsetof(StepTable::Token, sequence) / kWord},
+    {"STEP_RUN_WORDS", sizeof(StepRun) / kWord},
+    {"RUN_FIRST", offsetof(StepRun, first) / kWord},
+    {"RUN_TOKENS", offsetof(StepRun, tokens) / kWord},
+    {"RUN_POSITION", offsetof(StepRun, position) / kWord},
+    {"RUN_SEQUENCE", offsetof(StepRun, sequence) / kWord},
     {"GROUP_LANES", kGroupLanes},
     // matrix products
     {"TILE_ROWS", kTileRows},
@@ -71,6 +86,7 @@ constexpr PreludeRow kRows[] = {
     {"ROPE_NONE", Rope::None},
     {"ROPE_NEOX", Rope::Neox},
     {"CACHE_TILE", kCacheTile},
+    {"PAGE_TILES", kPageTokens / kCacheTile},
     {"CACHE_BLOCK", kCacheBlock},
     {"CACHE_F32", CacheType::F32},
     {"CACHE_F16", CacheType::F16},

@@ -19,7 +19,8 @@ Result<void> check(const PrepareShape& shape, const PrepareBuffers& buffers, con
   }
   const std::uint64_t row = std::uint64_t{result.columns} * sizeof(float), rows = row * result.max_tokens;
   GGUF_FUSE_CHECK(check_buffers(
-      "prepare", {{"x", buffers.x, rows}, {"out", buffers.out, result.bytes()}, {"step", step, kStepBytes}}));
+      "prepare",
+      {{"x", buffers.x, rows}, {"out", buffers.out, result.bytes()}, {"step", step, StepTable::kHeaderBytes}}));
   if (shape.norm != Norm::None) GGUF_FUSE_CHECK(check_norm_buffers("prepare", buffers.weight, buffers.bias, row));
   if (shape.scaled) GGUF_FUSE_CHECK(check_buffers("prepare", {{"scale", buffers.scale, sizeof(float)}}));
   if (!shape.branch) return {};
@@ -72,21 +73,22 @@ Result<Operation> prepare(Device& device, const PrepareShape& shape, const Prepa
   launch.set("kind", static_cast<std::uint32_t>(shape.result.kind)).set("tile", shape.result.tile);
   const DeviceProfile profile = device.profile();
   const std::uint32_t tile = shape.result.tile;
-  return one_stage("prepare", std::move(launch), [profile, tile](std::uint32_t tokens, std::uint32_t) {
-    return task_grid(profile, std::size_t{ceil_divide(tokens, tile)} * tile);
+  return one_stage("prepare", std::move(launch), [profile, tile](const StepSize& size) {
+    return task_grid(profile, std::size_t{ceil_divide(size.tokens, tile)} * tile);
   });
 }
 
-Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer& x, const Buffer& out,
+Result<Operation> take_rows(Device& device, std::uint32_t columns, const Buffer& x, const Buffer& out,
                             const Buffer& step) {
   const std::uint64_t row = std::uint64_t{columns} * sizeof(float);
-  GGUF_FUSE_CHECK(check_buffers("take_last", {{"x", x, row}, {"out", out, row}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(
+      check_buffers("take_rows", {{"x", x, row}, {"out", out, row}, {"step", step, StepTable::kHeaderBytes}}));
   GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, rows_program(device));
-  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "take_last"));
+  GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "take_rows"));
   launch.set("x", x).set("out", out).set("step_info", step).set("columns", columns);
   const DeviceProfile profile = device.profile();
-  return one_stage("take_last", std::move(launch),
-                   [profile](std::uint32_t, std::uint32_t) { return task_grid(profile, 1); });
+  return one_stage("take_rows", std::move(launch),
+                   [profile](const StepSize& size) { return task_grid(profile, size.outputs); });
 }
 
 }  // namespace gguf_fuse::kernels

@@ -12,9 +12,9 @@ Result<std::shared_ptr<Program>> rows_program(Device& device) {
   return device.program(in_style({.file = "rows.cl"}, device.profile()));
 }
 
-Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows) {
+Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows, std::size_t layers) {
   const std::size_t lanes = profile.style == Style::Vector ? 1 : kGroupLanes;
-  return Grid{.global = {tasks * lanes, rows, 1}, .local = {lanes, 1, 1}};
+  return Grid{.global = {tasks * lanes, rows, layers}, .local = {lanes, 1, 1}};
 }
 
 Result<void> check_buffers(const std::string& operation, std::initializer_list<Need> needs) {
@@ -34,9 +34,8 @@ Result<void> check_norm_buffers(const std::string& operation, const Buffer& weig
   return bias ? check_buffers(operation, {{"bias", bias, bytes}}) : Result<void>();
 }
 
-Result<Operation> one_stage(std::string name, Launch launch,
-                            std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid, bool cut) {
-  launch.set_grid(grid(1, 0));
+Result<Operation> one_stage(std::string name, Launch launch, StepGrid grid, bool cut) {
+  launch.set_grid(grid({.tokens = 1}));
   GGUF_FUSE_CHECK(launch.check());
   std::vector<Stage> stages;
   stages.push_back(Stage{.launch = std::move(launch), .grid = std::move(grid), .cut = cut});

@@ -12,11 +12,12 @@ namespace gguf_fuse::kernels::detail {
 
 [[nodiscard]] constexpr std::uint32_t ceil_divide(std::uint32_t a, std::uint32_t b) { return a / b + (a % b != 0); }
 
-/// The program of all operations on rows: prepare, take_last, those of row_ops.hpp, softcap, statistics, top_k.
+/// The program of all operations on rows: prepare, take_rows, those of row_ops.hpp, softcap, statistics, top_k.
 [[nodiscard]] Result<std::shared_ptr<Program>> rows_program(Device& device);
 
-/// `tasks` x `rows` tasks: one work-item each in the vector style, one work-group each in the group style.
-[[nodiscard]] Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows = 1);
+/// `tasks` x `rows` x `layers` tasks: one work-item each in the vector style, one work-group each in the group style.
+[[nodiscard]] Grid task_grid(const DeviceProfile& profile, std::size_t tasks, std::size_t rows = 1,
+                             std::size_t layers = 1);
 
 /// A buffer that an operation needs, and how many bytes of it.
 struct Need {
@@ -33,8 +34,6 @@ struct Need {
                                               std::uint64_t bytes);
 
 /// An operation of one stage; `cut` as in Stage.
-[[nodiscard]] Result<Operation> one_stage(std::string name, Launch launch,
-                                          std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid,
-                                          bool cut = false);
+[[nodiscard]] Result<Operation> one_stage(std::string name, Launch launch, StepGrid grid, bool cut = false);
 
 }  // namespace gguf_fuse::kernels::detail

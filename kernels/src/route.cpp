@@ -35,8 +35,8 @@ Result<void> check(const RouterShape& shape, const RouterBuffers& buffers, const
                    fmt::format("{} of {} groups", shape.groups_used, shape.groups));
   }
   const std::uint64_t row = std::uint64_t{shape.experts} * sizeof(float);
-  GGUF_FUSE_CHECK(
-      check_buffers("route", {{"logits", buffers.logits, row * routing.shape.max_tokens}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers(
+      "route", {{"logits", buffers.logits, row * routing.shape.max_tokens}, {"step", step, StepTable::kHeaderBytes}}));
   if (buffers.selection_bias) {
     GGUF_FUSE_CHECK(check_buffers("route", {{"selection_bias", buffers.selection_bias, row}}));
   }
@@ -64,7 +64,7 @@ Result<Stage> choosing(const std::shared_ptr<Program>& program, const DeviceProf
   launch.set_grid(task_grid(profile, 1));
   GGUF_FUSE_CHECK(launch.check());
   return Stage{.launch = std::move(launch),
-               .grid = [profile](std::uint32_t tokens, std::uint32_t) { return task_grid(profile, tokens); }};
+               .grid = [profile](const StepSize& size) { return task_grid(profile, size.tokens); }};
 }
 
 Result<Stage> grouping(const std::shared_ptr<Program>& program, const DeviceProfile& profile, const Routing& routing,
@@ -77,8 +77,7 @@ Result<Stage> grouping(const std::shared_ptr<Program>& program, const DeviceProf
   launch.set("tiles", all_slots(routing.shape) / routing.shape.tile);
   launch.set_grid(task_grid(profile, 1));
   GGUF_FUSE_CHECK(launch.check());
-  return Stage{.launch = std::move(launch),
-               .grid = [profile](std::uint32_t, std::uint32_t) { return task_grid(profile, 1); }};
+  return Stage{.launch = std::move(launch), .grid = [profile](const StepSize&) { return task_grid(profile, 1); }};
 }
 
 }  // namespace
@@ -107,7 +106,7 @@ Result<void> detail::check_routing(const Routing& routing) {
                                    {"tokens", routing.tokens, slots},
                                    {"slot_weights", routing.slot_weights, slots},
                                    {"tile_experts", routing.tile_experts, slots / shape.tile},
-                                   {"step", routing.step, kStepBytes}});
+                                   {"step", routing.step, StepTable::kHeaderBytes}});
 }
 
 Result<Routing> allocate_routing(const Device& device, const RoutingShape& shape) {
@@ -124,7 +123,7 @@ Result<Routing> allocate_routing(const Device& device, const RoutingShape& shape
     GGUF_FUSE_ASSIGN(routing.slot_weights, device.allocate(slots));
   }
   GGUF_FUSE_ASSIGN(routing.tile_experts, device.allocate(slots / shape.tile));
-  GGUF_FUSE_ASSIGN(routing.step, device.allocate(kStepBytes));
+  GGUF_FUSE_ASSIGN(routing.step, device.allocate(StepTable::kHeaderBytes));
   return routing;
 }
 
@@ -155,17 +154,17 @@ Result<Operation> gather_tokens(Device& device, const PreparedShape& shape, cons
   PreparedShape slots = shape;
   slots.max_tokens = all_slots(routing.shape);
   GGUF_FUSE_CHECK(check_buffers(
-      "gather_tokens", {{"from", from, tokens.bytes()}, {"out", out, slots.bytes()}, {"step", step, kStepBytes}}));
+      "gather_tokens",
+      {{"from", from, tokens.bytes()}, {"out", out, slots.bytes()}, {"step", step, StepTable::kHeaderBytes}}));
   GGUF_FUSE_ASSIGN(std::shared_ptr<Program> program, routing_program(device));
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), "gather_tokens"));
   launch.set("slot_tokens", routing.tokens).set("tile_experts", routing.tile_experts);
   launch.set("from", from).set("to", out);
   launch.set("kind", static_cast<std::uint32_t>(shape.kind)).set("groups", ceil_divide(shape.columns, kGroupElements));
   const DeviceProfile profile = device.profile();
-  return one_stage("gather_tokens", std::move(launch),
-                   [profile, routed = routing.shape](std::uint32_t count, std::uint32_t) {
-                     return task_grid(profile, routed.slots(count) / routed.tile);
-                   });
+  return one_stage("gather_tokens", std::move(launch), [profile, routed = routing.shape](const StepSize& size) {
+    return task_grid(profile, routed.slots(size.tokens) / routed.tile);
+  });
 }
 
 }  // namespace gguf_fuse::kernels

@@ -37,16 +37,15 @@ Result<Operation> record(Device& device, const char* kernel, std::uint32_t segme
   GGUF_FUSE_ASSIGN(Launch launch, Launch::make(std::move(program), kernel));
   for (const Argument& argument : arguments) launch.set(argument.name, argument.value);
   const DeviceProfile profile = device.profile();
-  return one_stage(kernel, std::move(launch), [profile, segments](std::uint32_t tokens, std::uint32_t) {
-    return task_grid(profile, segments, tokens);
-  });
+  return one_stage(kernel, std::move(launch),
+                   [profile, segments](const StepSize& size) { return task_grid(profile, segments, size.tokens); });
 }
 
 /// A launch of a kernel of single numbers.
 Result<Operation> record_pointwise(Device& device, const char* kernel, std::uint32_t columns, const Buffer& x,
                                    const Buffer& step, std::initializer_list<Argument> arguments) {
   GGUF_FUSE_CHECK(check_columns(kernel, {.row = columns, .columns = columns}));
-  GGUF_FUSE_CHECK(check_buffers(kernel, {{"x", x, floats(columns)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers(kernel, {{"x", x, floats(columns)}, {"step", step, StepTable::kHeaderBytes}}));
   const std::uint32_t each = device.profile().style == Style::Vector ? kPointwiseChunk : kGroupLanes;
   return record(device, kernel, ceil_divide(columns, each), arguments);
 }
@@ -66,9 +65,9 @@ Result<Operation> copy_columns(Device& device, const Columns& from_shape, const 
                       .expected = text_of(from_shape),
                       .actual = text_of(to_shape)});
   }
-  GGUF_FUSE_CHECK(check_buffers(
-      "copy_columns",
-      {{"from", from, floats(from_shape.row)}, {"to", to, floats(to_shape.row)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(check_buffers("copy_columns", {{"from", from, floats(from_shape.row)},
+                                                 {"to", to, floats(to_shape.row)},
+                                                 {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "copy_columns", from_shape.segments,
                 {{"from", from},
                  {"to", to},
@@ -88,7 +87,8 @@ Result<Operation> norm_columns(Device& device, const Columns& shape, const Colum
     return fail(
         Error{.code = ErrorCode::InvalidArgument, .subject = "norm_columns", .expected = "a norm", .actual = "None"});
   }
-  GGUF_FUSE_CHECK(check_buffers("norm_columns", {{"x", x, floats(shape.row)}, {"step", step, kStepBytes}}));
+  GGUF_FUSE_CHECK(
+      check_buffers("norm_columns", {{"x", x, floats(shape.row)}, {"step", step, StepTable::kHeaderBytes}}));
   const std::uint64_t weights = floats(shape.columns) * (norm.each_segment ? shape.segments : 1);
   GGUF_FUSE_CHECK(check_norm_buffers("norm_columns", norm.weight, norm.bias, weights));
   return record(device, "norm_columns", shape.segments,
@@ -114,7 +114,7 @@ Result<Operation> sum_of_norms(Device& device, std::uint32_t columns, float epsi
                                                  {"b", branches.b, row},
                                                  {"b_weight", branches.b_weight, row},
                                                  {"out", out, row},
-                                                 {"step", step, kStepBytes}}));
+                                                 {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "sum_of_norms", 1,
                 {{"a", branches.a},
                  {"a_weight", branches.a_weight},
@@ -129,7 +129,8 @@ Result<Operation> gate_rows(Device& device, std::uint32_t columns, const Buffer&
                             const Buffer& step) {
   GGUF_FUSE_CHECK(check_columns("gate_rows", {.row = columns, .columns = columns}));
   GGUF_FUSE_CHECK(check_buffers(
-      "gate_rows", {{"gate", gate, sizeof(float)}, {"x", x, floats(columns)}, {"step", step, kStepBytes}}));
+      "gate_rows",
+      {{"gate", gate, sizeof(float)}, {"x", x, floats(columns)}, {"step", step, StepTable::kHeaderBytes}}));
   return record(device, "gate_rows", 1, {{"gate", gate}, {"x", x}, {"columns", columns}});
 }
 

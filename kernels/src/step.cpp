@@ -45,7 +45,6 @@ StepTable::StepTable(std::span<const StepRun> runs, std::span<const std::uint32_
                        .sequence = run.sequence});
     }
   }
-  header.past = runs.empty() ? 0 : runs.front().position;
   header.runs_at = static_cast<std::uint32_t>(words_.size());
   for (const StepRun& run : runs) append(words_, run);
   header.tiles = static_cast<std::uint32_t>(tiles.size());
@@ -68,8 +67,8 @@ StepTable::StepTable(std::uint32_t tokens, std::uint32_t past)
 
 std::uint64_t StepTable::most_bytes(std::uint32_t tokens, std::uint32_t sequences) {
   const std::uint64_t tiles = std::uint64_t{detail::ceil_divide(tokens, kBatchTile)} + sequences;
-  const std::uint64_t words = kWords<Header> + std::uint64_t{tokens} * (kWords<Token> + 1) +
-                              (sequences + tiles) * kWords<StepRun>;
+  const std::uint64_t words =
+      kWords<Header> + std::uint64_t{tokens} * (kWords<Token> + 1) + (sequences + tiles) * kWords<StepRun>;
   return words * sizeof(std::uint32_t);
 }
 

@@ -12,7 +12,7 @@ bool equal(const HeadShape& a, const HeadShape& b) {
 }
 
 Result<void> check(const StoreShape& shape, const StoreBuffers& buffers, const Cache& cache, const Buffer& step) {
-  GGUF_FUSE_CHECK(check_cache(cache));
+  GGUF_FUSE_CHECK(check_cache(cache, 1));
   const std::uint64_t head = std::uint64_t{shape.heads.size} * sizeof(float);
   const bool rotates = shape.rope != Rope::None;
   if (!equal(shape.heads, cache.shape.heads) ||
@@ -26,13 +26,15 @@ Result<void> check(const StoreShape& shape, const StoreBuffers& buffers, const C
   const std::uint64_t columns = shape.heads.q_columns() + 2 * std::uint64_t{shape.heads.kv_columns()};
   GGUF_FUSE_CHECK(check_buffers("store_kv", {{"qkv", buffers.qkv, columns * sizeof(float)},
                                              {"q", buffers.q, std::uint64_t{shape.heads.q_columns()} * sizeof(float)},
-                                             {"step", step, kStepBytes}}));
+                                             {"step", step, StepTable::most_bytes(1, 1)}}));
   if (rotates) {
     GGUF_FUSE_CHECK(check_buffers(
         "store_kv", {{"frequencies", buffers.frequencies, std::uint64_t{shape.rotated} / 2 * sizeof(float)}}));
   }
-  if (!shape.head_norm) return {};
-  return check_buffers("store_kv", {{"q_norm", buffers.q_norm, head}, {"k_norm", buffers.k_norm, head}});
+  if (shape.head_norm == Norm::None) return {};
+  const bool per_head = shape.weights_per_head;
+  return check_buffers("store_kv", {{"q_norm", buffers.q_norm, head * (per_head ? shape.heads.heads : 1)},
+                                    {"k_norm", buffers.k_norm, head * (per_head ? shape.heads.kv_heads : 1)}});
 }
 
 }  // namespace
@@ -45,19 +47,21 @@ Result<Operation> store_kv(Device& device, const StoreShape& shape, const StoreB
   // Buffers that this shape does not use are given qkv.
   const auto or_qkv = [&](const Buffer& buffer, bool used) { return used ? buffer : buffers.qkv; };
   launch.set("qkv", buffers.qkv).set("frequencies", or_qkv(buffers.frequencies, shape.rope != Rope::None));
-  launch.set("q_norm", or_qkv(buffers.q_norm, shape.head_norm));
-  launch.set("k_norm", or_qkv(buffers.k_norm, shape.head_norm));
-  launch.set("q", buffers.q).set("k", cache.k).set("v", cache.v).set("step_info", step);
-  launch.set("heads", shape.heads.heads).set("kv_heads", shape.heads.kv_heads);
-  launch.set("cache_tiles", cache_tiles(cache.shape));
+  launch.set("q_norm", or_qkv(buffers.q_norm, shape.head_norm != Norm::None));
+  launch.set("k_norm", or_qkv(buffers.k_norm, shape.head_norm != Norm::None));
+  launch.set("q", buffers.q);
+  set_cache(launch, cache, step);
   launch.set("rope", static_cast<std::uint32_t>(shape.rope)).set("rotated", shape.rotated);
-  launch.set("magnitude", shape.magnitude).set("head_norm", std::uint32_t{shape.head_norm});
-  launch.set("value_norm", std::uint32_t{shape.value_norm});
+  launch.set("magnitude", shape.magnitude).set("head_norm", static_cast<std::uint32_t>(shape.head_norm));
+  launch.set("head_weights", shape.weights_per_head ? shape.heads.size : 0U);
+  launch.set("turned_norm", std::uint32_t{shape.turned_norm}).set("value_norm", std::uint32_t{shape.value_norm});
+  launch.set("scale_length", shape.query_scale.length).set("scale_offset", shape.query_scale.offset);
+  launch.set("scale_factor", shape.query_scale.factor);
   launch.set("epsilon", shape.epsilon).set("q_factor", shape.q_factor);
   const DeviceProfile profile = device.profile();
   const std::size_t slots = shape.heads.heads + 2 * shape.heads.kv_heads;
-  return one_stage("store_kv", std::move(launch), [profile, slots](std::uint32_t tokens, std::uint32_t) {
-    return profile.style == Style::Vector ? task_grid(profile, tokens) : task_grid(profile, slots, tokens);
+  return one_stage("store_kv", std::move(launch), [profile, slots](const StepSize& size) {
+    return profile.style == Style::Vector ? task_grid(profile, size.tokens) : task_grid(profile, slots, size.tokens);
   });
 }
 

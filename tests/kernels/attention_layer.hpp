@@ -17,17 +17,27 @@ inline void append(std::vector<float>& to, std::span<const float> from) {
   to.insert(to.end(), from.begin(), from.end());
 }
 
+/// Pages for so many positions.
+constexpr std::uint32_t pages_for(std::uint32_t positions) { return (positions + kPageTokens - 1) / kPageTokens; }
+
+/// Numbers of pages without order, the same ones each time.
+inline std::vector<std::uint32_t> shuffled_pages(std::uint32_t pages) {
+  const std::vector<std::size_t> order = Random(pages).permutation(pages);
+  return {order.begin(), order.end()};
+}
+
 /// A layer whose Q, K and V come as they are (no rotary embedding): what was stored is known, and what the cache makes
-/// of it. The cache starts full of NaN, so that nothing beyond the last position may matter.
+/// of it. The cache starts full of NaN, so that nothing beyond the last position may matter; its pages have no order.
 class Layer {
  public:
-  Layer(Device& device, CacheShape shape) : device_(device), cache_{.shape = shape, .k = {}, .v = {}} {
+  Layer(Device& device, CacheShape shape) : device_(device), cache_{.shape = shape, .table_row = shape.pages} {
+    cache_.table = buffer_of(device, shuffled_pages(shape.pages));
     cache_.k = value_of(device.allocate(shape.k_bytes()));
     cache_.v = value_of(device.allocate(shape.v_bytes()));
     for (const Buffer& buffer : {cache_.k, cache_.v}) {
       value_of(buffer.fill(std::byte{0xff}).map([] { return 0; }));
     }
-    step_ = zeros(device, kStepBytes);
+    step_ = empty_step(device);
   }
 
   /// Puts tokens behind those that are there. `scale` is the magnitude of Q, K and V.

@@ -13,8 +13,10 @@ using support::Layer;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 /// Scores of these tests lie between -30 and 30: far below, among, at the edge, far above.
 const std::vector<float> kSinks{kNone, -1e30F, -60, -2, 0, 2, 25, 60, 1e4F};
-constexpr CacheShape kCache{
-    .k = CacheType::F32, .v = CacheType::F32, .capacity = 1100, .heads = {.heads = 9, .kv_heads = 3, .size = 64}};
+constexpr CacheShape kCache{.k = CacheType::F32,
+                            .v = CacheType::F32,
+                            .pages = support::pages_for(1100),
+                            .heads = {.heads = 9, .kv_heads = 3, .size = 64}};
 
 class AttentionSinks : public testing::TestWithParam<Style> {
  protected:
@@ -64,15 +66,19 @@ TEST_P(AttentionSinks, AreOneMoreScore) { expect_as_reference(kCache, kSinks, {0
 TEST_P(AttentionSinks, OfMoreHeadsThanATaskTakes) {
   std::vector<float> sinks(34);
   for (std::size_t i = 0; i < sinks.size(); ++i) sinks[i] = static_cast<float>(i) - 17;
-  expect_as_reference(
-      {.k = CacheType::F16, .v = CacheType::Q8_0, .capacity = 1001, .heads = {.heads = 34, .kv_heads = 2, .size = 24}},
-      sinks, {0, 4}, {0});
+  expect_as_reference({.k = CacheType::F16,
+                       .v = CacheType::Q8_0,
+                       .pages = support::pages_for(1001),
+                       .heads = {.heads = 34, .kv_heads = 2, .size = 24}},
+                      sinks, {0, 4}, {0});
 }
 
 TEST_P(AttentionSinks, OfLargeHeads) {
-  expect_as_reference(
-      {.k = CacheType::F16, .v = CacheType::F16, .capacity = 1001, .heads = {.heads = 9, .kv_heads = 1, .size = 576}},
-      kSinks, {0}, {0}, 0.75F);
+  expect_as_reference({.k = CacheType::F16,
+                       .v = CacheType::F16,
+                       .pages = support::pages_for(1001),
+                       .heads = {.heads = 9, .kv_heads = 1, .size = 576}},
+                      kSinks, {0}, {0}, 0.75F);
 }
 
 /// n scores of 0 and a sink s: each weight is 1 / (n + exp(s)) instead of 1 / n.
@@ -124,19 +130,21 @@ TEST_P(AttentionSinks, PartsWithoutPositions) {
                                                  {"k", layer.cache().k},
                                                  {"v", layer.cache().v},
                                                  {"out", out},
+                                                 {"pages", layer.cache().table},
+                                                 {"pages_row", layer.cache().table_row},
                                                  {"step_info", layer.step()},
                                                  {"heads", 9U},
                                                  {"kv_heads", 3U},
-                                                 {"cache_tiles", (kCache.capacity + 15) / 16},
                                                  {"softcap", 0.0F},
                                                  {"window", 0U},
+                                                 {"chunked", 0U},
                                                  {"sinks", buffer(kSinks)},
                                                  {"has_sinks", 1U},
                                                  {"partial", partial}},
                                                 Grid{.global = {3 * lanes, kParts, 1}, .local = {lanes, 1, 1}}));
-    auto second = support::value_of(Launch::make(program, "attention_combine",
-                                                 {{"partial", partial}, {"out", out}, {"heads", 9U}},
-                                                 Grid{.global = {9 * lanes, 1, 1}, .local = {lanes, 1, 1}}));
+    auto second = support::value_of(Launch::make(
+        program, "attention_combine", {{"partial", partial}, {"out", out}, {"heads", 9U}, {"step_info", layer.step()}},
+        Grid{.global = {9 * lanes, 1, 1}, .local = {lanes, 1, 1}}));
     ASSERT_TRUE(first.enqueue().has_value());
     ASSERT_TRUE(second.enqueue().has_value());
     SCOPED_TRACE(past);

@@ -15,6 +15,7 @@
 #include "shared_device.hpp"
 #include "support/opencl_device.hpp"
 #include "support/random.hpp"
+#include "support/step.hpp"
 
 namespace gguf_fuse::test_support {
 
@@ -26,12 +27,14 @@ inline std::vector<float> random_floats(std::size_t count, std::uint64_t seed, f
 }
 
 /// Runs an operation once: sets the step buffer, enqueues, waits.
+inline void run_operation(Device& device, Operation& operation, const Buffer& step, const StepTable& table) {
+  write_step(step, table);
+  enqueue_in_parts(operation, table.size());
+  value_of(device.finish().map([] { return 0; }));
+}
 inline void run_operation(Device& device, Operation& operation, const Buffer& step, std::uint32_t tokens,
                           std::uint32_t past = 0) {
-  const StepInfo info{.past = past, .tokens = tokens};
-  value_of(step.write(std::as_bytes(std::span(&info, 1))).map([] { return 0; }));
-  enqueue_in_parts(operation, tokens, past);
-  value_of(device.finish().map([] { return 0; }));
+  run_operation(device, operation, step, StepTable(tokens, past));
 }
 
 inline Buffer zeros(Device& device, std::uint64_t bytes) {

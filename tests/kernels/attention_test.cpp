@@ -20,7 +20,10 @@ class Attention : public testing::TestWithParam<Style> {
 
   static CacheShape shape_of(std::uint32_t heads, std::uint32_t kv_heads, std::uint32_t size, CacheType k, CacheType v,
                              std::uint32_t capacity = 1100) {
-    return {.k = k, .v = v, .capacity = capacity, .heads = {.heads = heads, .kv_heads = kv_heads, .size = size}};
+    return {.k = k,
+            .v = v,
+            .pages = support::pages_for(capacity),
+            .heads = {.heads = heads, .kv_heads = kv_heads, .size = size}};
   }
 
   /// Every combination of lengths, windows and caps against the reference of the same cache. Heads of many elements
@@ -129,25 +132,6 @@ TEST_P(Attention, CacheTypesLoseAsMuchAsTheyMay) {
   }
 }
 
-TEST_P(Attention, OneTokenAloneIsAsInABatch) {
-  for (const std::uint32_t past : {0U, 16U, 600U, 1000U, 1090U}) {
-    Layer layer(device_, shape_of(9, 3, 64, CacheType::F32, CacheType::F32));
-    if (past > 0) layer.store(past);
-    layer.store(1);
-    const std::vector<float> batch = layer.attend({.max_tokens = 1});
-    const std::vector<double> expected(batch.begin(), batch.end());
-    // The batch kernel with a token of its own: the buffers hold two, one is there.
-    const Buffer q = support::zeros(device_, 2 * layer.q().bytes()),
-                 out = support::zeros(device_, 2 * layer.q().bytes());
-    const std::vector<float> rows = support::content_of<float>(layer.q());
-    support::value_of(q.write(std::as_bytes(std::span(rows))).map([] { return 0; }));
-    auto operation = support::value_of(attention(device_, {.max_tokens = 2}, layer.cache(), q, out, layer.step()));
-    support::run_operation(device_, operation, layer.step(), 1, past);
-    EXPECT_LT(error(std::span<const float>(support::content_of<float>(out)).first(batch.size()), expected), 1e-6)
-        << past;
-  }
-}
-
 TEST_P(Attention, PiecesAreAsOnePrompt) {
   const CacheShape shape = shape_of(9, 3, 64, CacheType::F32, CacheType::F32);
   Layer pieces(device_, shape);
@@ -197,7 +181,7 @@ TEST_P(Attention, RefusesWhatDoesNotFit) {
   EXPECT_EQ(code({.sinks = sinks, .max_tokens = 2}, layer.cache(), out), "none");
   EXPECT_EQ(code({.sinks = few, .max_tokens = 2}, layer.cache(), out), "InvalidArgument");
   Cache wrong = layer.cache();
-  wrong.shape.capacity *= 2;
+  wrong.shape.pages *= 2;
   EXPECT_EQ(code({.max_tokens = 2}, wrong, out), "InvalidArgument");
   wrong = layer.cache();
   wrong.shape.heads.kv_heads = 2;
@@ -205,14 +189,18 @@ TEST_P(Attention, RefusesWhatDoesNotFit) {
 }
 
 TEST(AttentionWork, CountsPositionsWithinTheWindow) {
-  const CacheShape cache{
-      .k = CacheType::F16, .v = CacheType::F16, .capacity = 160, .heads = {.heads = 4, .kv_heads = 2, .size = 32}};
+  const CacheShape cache{.k = CacheType::F16,
+                         .v = CacheType::F16,
+                         .pages = support::pages_for(160),
+                         .heads = {.heads = 4, .kv_heads = 2, .size = 32}};
   // One token sees 11 positions, two of each product of 128 columns.
   const Work all = AttentionShape{}.work(cache, 1, 10);
   EXPECT_DOUBLE_EQ(all.flops, 4.0 * 128 * 11);
   EXPECT_DOUBLE_EQ(all.bytes, 2.0 * 64 * 2 * 11 + 2 * 4 * 128);
   EXPECT_DOUBLE_EQ(AttentionShape{.window = 4}.work(cache, 2, 10).flops, 4.0 * 128 * 8);
   EXPECT_DOUBLE_EQ((AttentionShape{.window = 4}.work(cache, 2, 0).flops), 4.0 * 128 * 3);
+  // positions 7 and 8 of chunks of 4 see four and one
+  EXPECT_DOUBLE_EQ((AttentionShape{.window = 4, .chunked = true}.work(cache, 2, 7).flops), 4.0 * 128 * 5);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Attention, testing::Values(Style::Vector, Style::Group), support::style_test_name);

@@ -86,7 +86,7 @@ std::vector<float> embedded(const support::Variant& variant, const support::File
   const Buffer out = support::value_of(device->allocate(std::uint64_t{file.rows} * file.columns * sizeof(float)));
   Operation operation = support::value_of(embed(*device, table, factor, support::buffer_of(*device, tokens), out,
                                                 support::step_buffer(*device, file.rows)));
-  EXPECT_TRUE(operation.enqueue(file.rows));
+  EXPECT_TRUE(operation.enqueue({.tokens = file.rows}));
   const std::vector<float> scrambled = support::content_of<float>(out);
   std::vector<float> rows(scrambled.size());
   for (std::size_t i = 0; i < file.rows; ++i) {

@@ -23,7 +23,7 @@ TEST_P(Embed, TakesRowsTimesAFactorAndNoMoreThanAsked) {
       value_of(embed(*device, support::upload(*device, file, 128), 0.25F, support::buffer_of(*device, tokens), out,
                      support::step_buffer(*device, kAsked)));
   // A grid larger than the step happens when a launch is recorded for the most that can come.
-  ASSERT_TRUE(operation.enqueue(static_cast<std::uint32_t>(tokens.size())));
+  ASSERT_TRUE(operation.enqueue({.tokens = static_cast<std::uint32_t>(tokens.size())}));
   const std::vector<float> got = support::content_of<float>(out);
   std::vector<float> want = embed_reference(file.values, file.columns, 0.25F, std::span(tokens).first(kAsked));
   want.resize(before.size(), -7.0F);

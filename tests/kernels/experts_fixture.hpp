@@ -122,8 +122,8 @@ inline TestRouting make_routing(Device& device, const RouterShape& shape, std::u
       {.experts = shape.experts, .used = shape.used, .tile = tile, .max_tokens = most, .weigh_input = weigh_input}));
   if (logits.empty()) logits = random_floats(std::size_t{most} * shape.experts, 3, tokens);
   logits.resize(std::size_t{most} * shape.experts);
-  value_of(
-      value_of(route(device, shape, {.logits = buffer_of(device, logits)}, made.routing, made.step)).enqueue(tokens));
+  value_of(value_of(route(device, shape, {.logits = buffer_of(device, logits)}, made.routing, made.step))
+               .enqueue({.tokens = tokens}));
   made.experts = content_of<std::uint32_t>(made.routing.experts);
   made.weights = content_of<float>(made.routing.weights);
   made.slots = content_of<std::uint32_t>(made.routing.slots);

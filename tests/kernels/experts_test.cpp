@@ -77,7 +77,7 @@ class Experts : public testing::TestWithParam<Variant> {
     const Buffer out = support::buffer_of(*device_, std::vector<float>(std::size_t{slots} * wanted.rows, 77));
     Operation operation = value_of(
         expert_gate_up(*device_, shape, routing.routing, support::buffer_of(*device_, x.bytes), out, routing.step));
-    support::enqueue_in_parts(operation, wanted.tokens, 7);
+    support::enqueue_in_parts(operation, {.tokens = wanted.tokens});
     const auto got = support::content_of<float>(out);
     for (std::uint32_t choice = 0; choice < wanted.tokens * wanted.used; ++choice) {
       const std::uint32_t slot = routing.slots[choice];
@@ -128,7 +128,7 @@ class Experts : public testing::TestWithParam<Variant> {
         wanted.tile == 1 ? Buffer() : value_of(device_->allocate(std::uint64_t{slots} * wanted.out_rows * 4));
     Operation operation = value_of(expert_down(*device_, shape, routing.routing, support::buffer_of(*device_, x.bytes),
                                                scratch, out, routing.step));
-    support::enqueue_in_parts(operation, wanted.tokens, 7);
+    support::enqueue_in_parts(operation, {.tokens = wanted.tokens});
     const auto got = support::content_of<float>(out);
     for (std::uint32_t token = 0; token < wanted.tokens; ++token) {
       std::vector<double> sums(wanted.out_rows);
@@ -303,7 +303,7 @@ TEST_P(Experts, FusedAndSeparateAgree) {
       const Buffer out = support::buffer_of(*device_, std::vector<float>(std::size_t{slots} * 40));
       value_of(value_of(expert_gate_up(*device_, {.gate = std::move(gates), .up = std::move(ups)}, routing.routing,
                                        support::buffer_of(*device_, x.bytes), out, routing.step))
-                   .enqueue(wanted.tokens));
+                   .enqueue({.tokens = wanted.tokens}));
       return support::content_of<std::uint32_t>(out);
     };
     const auto separate = run(support::upload_experts(*device_, gate, 128), support::upload_experts(*device_, up, 128));

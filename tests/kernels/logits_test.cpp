@@ -18,8 +18,7 @@ class Logits : public testing::TestWithParam<Style> {
  protected:
   std::vector<RowStatistics> statistics_of(const std::vector<float>& logits, std::uint32_t vocabulary) {
     const auto tokens = static_cast<std::uint32_t>(logits.size() / vocabulary);
-    const Buffer out = support::zeros(device_, tokens * sizeof(RowStatistics)),
-                 step = support::zeros(device_, kStepBytes);
+    const Buffer out = support::zeros(device_, tokens * sizeof(RowStatistics)), step = support::empty_step(device_);
     auto operation =
         support::value_of(row_statistics(device_, vocabulary, support::buffer_of(device_, logits), out, step));
     support::run_operation(device_, operation, step, tokens);
@@ -29,7 +28,7 @@ class Logits : public testing::TestWithParam<Style> {
   /// Of two rows at once, the second one the other way round.
   void expect_top(const std::vector<float>& logits, std::uint32_t k) {
     const auto vocabulary = static_cast<std::uint32_t>(logits.size());
-    const Buffer out = support::zeros(device_, 2 * k * sizeof(Candidate)), step = support::zeros(device_, kStepBytes);
+    const Buffer out = support::zeros(device_, 2 * k * sizeof(Candidate)), step = support::empty_step(device_);
     std::vector<float> rows = logits;
     rows.insert(rows.end(), logits.rbegin(), logits.rend());
     auto operation = support::value_of(top_k(device_, vocabulary, k, support::buffer_of(device_, rows), out));
@@ -142,7 +141,7 @@ TEST_P(Logits, SoftcapBendsRows) {
   for (const std::uint32_t vocabulary : {1U, 16U, 100U, 4096U, 5000U}) {
     for (const float magnitude : {1e-3F, 1.0F, 30.0F, 500.0F}) {
       const std::vector<float> logits = support::random_floats(std::size_t{vocabulary} * 2, 5, magnitude);
-      const Buffer buffer = support::buffer_of(device_, logits), step = support::zeros(device_, kStepBytes);
+      const Buffer buffer = support::buffer_of(device_, logits), step = support::empty_step(device_);
       auto operation = support::value_of(softcap(device_, 30, vocabulary, buffer, step));
       support::run_operation(device_, operation, step, 2);
       const auto found = support::content_of<float>(buffer);
@@ -155,7 +154,7 @@ TEST_P(Logits, SoftcapBendsRows) {
 }
 
 TEST_P(Logits, RefusesWhatDoesNotFit) {
-  const Buffer row = support::zeros(device_, 400), step = support::zeros(device_, kStepBytes);
+  const Buffer row = support::zeros(device_, 400), step = support::empty_step(device_);
   const auto code = [](const Result<Operation>& result) {
     return result ? "none" : std::string(error_name(result.error().code));
   };

@@ -19,6 +19,7 @@
 #include "support/paths.hpp"
 #include "support/random.hpp"
 #include "support/reference/matmul_reference.hpp"
+#include "support/step.hpp"
 #include "support/value_of.hpp"
 
 namespace gguf_fuse::test_support {
@@ -200,10 +201,6 @@ inline TestActivations random_activations(Activations kind, std::uint32_t column
     made.values.insert(made.values.end(), row.begin(), row.begin() + columns);
   }
   return made;
-}
-
-inline Buffer step_buffer(const Device& device, std::uint32_t tokens) {
-  return buffer_of(device, std::vector<std::uint32_t>{7, tokens, 0, 0});
 }
 
 /// |weights| . |activations|: what rounding errors are in proportion to.

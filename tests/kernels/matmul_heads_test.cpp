@@ -27,7 +27,7 @@ class MatmulHeads : public testing::TestWithParam<Variant> {
         .kind = kind, .tile = tile, .matrices = {support::upload(*device, file)}, .factor = 2, .heads = heads};
     value_of(value_of(matmul(*device, shape, support::buffer_of(*device, x.bytes), out,
                              support::step_buffer(*device, tokens)))
-                 .enqueue(tokens));
+                 .enqueue({.tokens = tokens}));
     const auto got = support::content_of<float>(out);
     for (std::size_t token = 0; token < tokens; ++token) {
       for (std::size_t row = 0; row < file.rows; ++row) {

@@ -90,7 +90,7 @@ class Product {
     const Buffer out = support::buffer_of(*device_, before);
     Operation operation = value_of(matmul(*device_, shape_, support::buffer_of(*device_, activations_.bytes), out,
                                           support::step_buffer(*device_, tokens)));
-    support::enqueue_in_parts(operation, tokens, 7);
+    support::enqueue_in_parts(operation, {.tokens = tokens});
     const std::vector<float> got = support::content_of<float>(out);
     const std::uint32_t rows = shape_.rows();
     std::uint32_t first = 0;

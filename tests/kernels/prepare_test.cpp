@@ -83,7 +83,7 @@ class Prepare : public testing::TestWithParam<Style> {
                                  .scale = support::buffer_of(device_, std::vector<float>{rows.scale, 1e30F}),
                                  .out = support::value_of(device_.allocate(shape.result.bytes()))};
     support::value_of(buffers.out.fill(std::byte{0xff}).map([] { return 0; }));
-    const Buffer step = support::zeros(device_, kStepBytes);
+    const Buffer step = support::empty_step(device_);
     auto operation = support::value_of(prepare(device_, shape, buffers, step));
     support::run_operation(device_, operation, step, tokens);
     return {Prepared(shape.result, support::content_of<std::byte>(buffers.out)), support::content_of<float>(buffers.x),
@@ -314,21 +314,29 @@ TEST_P(Prepare, WhatIsNotFiniteIsNotHidden) {
   }
 }
 
-TEST_P(Prepare, TakesTheLastRow) {
+TEST_P(Prepare, TakesTheRowsOfTheOutputs) {
   for (const std::uint32_t columns : {1U, 16U, 77U, 576U}) {
     const std::vector<float> x = support::random_floats(std::size_t{columns} * 5, 9);
-    const Buffer out = support::zeros(device_, columns * sizeof(float)), step = support::zeros(device_, kStepBytes);
-    auto operation = support::value_of(take_last(device_, columns, support::buffer_of(device_, x), out, step));
-    for (const std::uint32_t tokens : {1U, 5U}) {
-      support::run_operation(device_, operation, step, tokens, 3);
-      const auto begin = x.begin() + static_cast<std::ptrdiff_t>((tokens - 1) * columns);
-      EXPECT_EQ(support::content_of<float>(out), std::vector<float>(begin, begin + columns));
+    const Buffer out = support::zeros(device_, 3 * columns * sizeof(float)), step = support::empty_step(device_);
+    auto operation = support::value_of(take_rows(device_, columns, support::buffer_of(device_, x), out, step));
+    const std::array runs{StepRun{.tokens = 3, .position = 8}, StepRun{.first = 3, .tokens = 2, .sequence = 1}};
+    const std::vector<std::uint32_t> kOutputs[] = {{4}, {2, 4}, {1, 0, 4}};
+    for (const std::vector<std::uint32_t>& outputs : kOutputs) {
+      support::value_of(out.fill(std::byte{0}).map([] { return 0; }));
+      support::run_operation(device_, operation, step, StepTable(runs, outputs));
+      std::vector<float> expected;
+      for (const std::uint32_t row : outputs) {
+        const auto begin = x.begin() + static_cast<std::ptrdiff_t>(row * columns);
+        expected.insert(expected.end(), begin, begin + columns);
+      }
+      expected.resize(std::size_t{3} * columns, 0.0F);
+      EXPECT_EQ(support::content_of<float>(out), expected);
     }
   }
 }
 
 TEST_P(Prepare, RefusesWhatDoesNotFit) {
-  const Buffer rows = support::zeros(device_, 64 * 4), step = support::zeros(device_, kStepBytes);
+  const Buffer rows = support::zeros(device_, 64 * 4), step = support::empty_step(device_);
   const auto code = [&](const PrepareShape& shape, const PrepareBuffers& buffers) {
     const auto result = prepare(device_, shape, buffers, step);
     return result ? "none" : std::string(error_name(result.error().code));

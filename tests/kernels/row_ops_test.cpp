@@ -31,7 +31,7 @@ class RowOps : public testing::TestWithParam<Style> {
   }
 
   Device& device_ = *support::shared_device(GetParam());
-  Buffer step_ = support::zeros(device_, kStepBytes);
+  Buffer step_ = support::empty_step(device_);
 };
 
 TEST_P(RowOps, CopiesSegmentsAndNothingElse) {

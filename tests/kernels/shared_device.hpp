@@ -44,13 +44,13 @@ inline std::shared_ptr<Device> shared_device(Style style, std::optional<DotProdu
 }
 
 /// Enqueues an operation whole or, the next times, in parts: to the result that makes no difference.
-inline void enqueue_in_parts(Operation& operation, std::uint32_t tokens, std::uint32_t past = 0) {
+inline void enqueue_in_parts(Operation& operation, const StepSize& size) {
   constexpr std::uint32_t kParts[] = {1, 2, 5, 64};
   static std::size_t times = 0;
   double launched = 0;
   const auto count = [&](double share) -> Result<bool> { return (launched += share) > 0; };
-  value_of(operation.enqueue(tokens, past, kParts[times++ % std::size(kParts)], count).map([] { return 0; }));
-  EXPECT_NEAR(launched, tokens == 0 ? 0.0 : 1.0, 1e-6);
+  value_of(operation.enqueue(size, kParts[times++ % std::size(kParts)], count).map([] { return 0; }));
+  EXPECT_NEAR(launched, size.tokens == 0 ? 0.0 : 1.0, 1e-6);
 }
 
 }  // namespace gguf_fuse::test_support

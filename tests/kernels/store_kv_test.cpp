@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <gtest/gtest.h>
 
-#include "attention_support.hpp"
-#include "gguf_fuse/kernels/attention.hpp"
-#include "support/reference/reference.hpp"
+#include "attention_layer.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
@@ -34,10 +32,14 @@ class StoreKv : public testing::TestWithParam<Style> {
     const std::vector<float> frequencies = usual_frequencies(std::max(shape.rotated, 2U));
     const std::vector<float> q_norm = support::random_floats(heads.size, 1),
                              k_norm = support::random_floats(heads.size, 2);
-    Cache cache{.shape = {.k = k, .v = v, .capacity = past + tokens, .heads = heads}, .k = {}, .v = {}};
+    const std::uint32_t pages = support::pages_for(past + tokens);
+    const std::vector<std::uint32_t> table = support::shuffled_pages(pages);
+    Cache cache{.shape = {.k = k, .v = v, .pages = pages, .heads = heads},
+                .table = support::buffer_of(device_, table),
+                .table_row = pages};
     cache.k = support::zeros(device_, cache.shape.k_bytes());
     cache.v = support::zeros(device_, cache.shape.v_bytes());
-    const Buffer step = support::zeros(device_, kStepBytes);
+    const Buffer step = support::empty_step(device_);
     const StoreBuffers buffers{.qkv = support::buffer_of(device_, qkv),
                                .frequencies = support::buffer_of(device_, frequencies),
                                .q_norm = support::buffer_of(device_, q_norm),
@@ -48,7 +50,8 @@ class StoreKv : public testing::TestWithParam<Style> {
     Stored stored{.q = support::content_of<float>(buffers.q)};
     const auto k_bytes = support::content_of<std::byte>(cache.k), v_bytes = support::content_of<std::byte>(cache.v);
     for (std::uint32_t i = 0; i < tokens * heads.kv_heads; ++i) {
-      const std::uint32_t head = i % heads.kv_heads, position = past + i / heads.kv_heads;
+      const std::uint32_t head = i % heads.kv_heads, at = past + i / heads.kv_heads;
+      const std::uint32_t position = table[at / kPageTokens] * kPageTokens + at % kPageTokens;
       const auto k_head = read_cached_head(cache.shape, CachePart::K, k_bytes, head, position);
       const auto v_head = read_cached_head(cache.shape, CachePart::V, v_bytes, head, position);
       stored.k.insert(stored.k.end(), k_head.begin(), k_head.end());
@@ -103,7 +106,7 @@ TEST_P(StoreKv, EveryRotaryEmbeddingWithAndWithoutNorm) {
                              .rope = rope,
                              .rotated = rotated,
                              .magnitude = 1.25F,
-                             .head_norm = norm,
+                             .head_norm = norm ? Norm::Rms : Norm::None,
                              .q_factor = 0.125F},
                             CacheType::F32, CacheType::F32, past, 18),
                       2e-6);
@@ -145,7 +148,7 @@ TEST_P(StoreKv, TypesQuantiseAsTheReference) {
 
 TEST_P(StoreKv, HeadsThatAreNoMultipleOf16) {
   const HeadShape heads{.heads = 4, .kv_heads = 1, .size = 24};
-  expect_near(store({.heads = heads, .rope = Rope::Neox, .rotated = 24, .head_norm = true}, CacheType::F16,
+  expect_near(store({.heads = heads, .rope = Rope::Neox, .rotated = 24, .head_norm = Norm::Rms}, CacheType::F16,
                     CacheType::Q8_0, 7, 20),
               1e-2);
 }
@@ -158,7 +161,7 @@ TEST_P(StoreKv, NormsValuesOfEverySize) {
       const StoreShape shape{.heads = {.heads = 4, .kv_heads = 2, .size = size},
                              .rope = Rope::Neox,
                              .rotated = 24,
-                             .head_norm = head_norm,
+                             .head_norm = head_norm ? Norm::Rms : Norm::None,
                              .value_norm = true,
                              .epsilon = 0.25F};
       const Stored stored = store(shape, CacheType::F32, CacheType::F32, 14, 5);
@@ -185,17 +188,18 @@ TEST_P(StoreKv, OneHeadOf576) {
 }
 
 TEST_P(StoreKv, RefusesWhatDoesNotFit) {
-  Cache cache{.shape = {.k = CacheType::F32, .v = CacheType::F32, .capacity = 16, .heads = kHeads}, .k = {}, .v = {}};
+  Cache cache{.shape = {.k = CacheType::F32, .v = CacheType::F32, .pages = 1, .heads = kHeads}, .table_row = 1};
+  cache.table = support::zeros(device_, sizeof(std::uint32_t));
   cache.k = support::zeros(device_, cache.shape.k_bytes());
   cache.v = support::zeros(device_, cache.shape.v_bytes());
-  const Buffer step = support::zeros(device_, kStepBytes), rows = support::zeros(device_, 15 * 64 * sizeof(float));
+  const Buffer step = support::empty_step(device_), rows = support::zeros(device_, 15 * 64 * sizeof(float));
   const auto code = [&](const StoreShape& shape, const StoreBuffers& buffers) {
     const auto result = store_kv(device_, shape, buffers, cache, step);
     return result ? "none" : std::string(error_name(result.error().code));
   };
   EXPECT_EQ(code({.heads = kHeads}, {.qkv = rows, .q = rows}), "none");
   EXPECT_EQ(code({.heads = kHeads}, {.qkv = rows}), "InvalidArgument");
-  EXPECT_EQ(code({.heads = kHeads, .head_norm = true}, {.qkv = rows, .q = rows}), "InvalidArgument");
+  EXPECT_EQ(code({.heads = kHeads, .head_norm = Norm::Rms}, {.qkv = rows, .q = rows}), "InvalidArgument");
   EXPECT_EQ(code({.heads = kHeads, .rope = Rope::Neox, .rotated = 64}, {.qkv = rows, .q = rows}), "InvalidArgument");
   EXPECT_EQ(code({.heads = kHeads, .rope = Rope::Neox, .rotated = 66}, {.qkv = rows, .frequencies = rows, .q = rows}),
             "InvalidArgument");

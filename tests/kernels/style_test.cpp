@@ -8,6 +8,7 @@
 
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "support/opencl_device.hpp"
+#include "support/step.hpp"
 
 namespace gguf_fuse::kernels {
 namespace {
@@ -34,8 +35,8 @@ std::vector<float> product_of_ones(Device& device) {
   }
   const Buffer out = support::buffer_of(device, std::vector<float>(16));
   auto operation = value_of(matmul(device, {.tile = 1, .matrices = {matrix}}, support::buffer_of(device, record), out,
-                                   support::buffer_of(device, std::vector<std::uint32_t>{0, 1, 0, 0})));
-  value_of(operation.enqueue(1));
+                                   support::step_buffer(device, 1)));
+  value_of(operation.enqueue({.tokens = 1}));
   return support::content_of<float>(out);
 }
 

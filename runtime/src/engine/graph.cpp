@@ -16,7 +16,9 @@ std::span<const float> rope_factors(const RopeFactors& factors, bool is_long) {
 void cut_into_stages(Engine::State& state) {
   const BlockDevices& places = state.shared().places;
   const auto stage_on = [&](std::size_t device) -> StageBlocks& {
-    if (state.stages.empty() || state.stages.back().device != device) state.stages.push_back({.device = device});
+    if (state.stages.empty() || state.stages.back().device != device) {
+      state.stages.push_back({.device = device, .halves = {}, .batch = {}, .single = {}});
+    }
     return state.stages.back();
   };
   const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half, const Ending& before) {

@@ -35,8 +35,8 @@ void Pace::end() {
   learned_->operations = std::min(std::max(most, 1.0), learned_->operations);
 }
 
-Result<bool> Pace::enqueue(const Device& device, std::vector<Operation>& operations, std::uint32_t tokens,
-                           std::uint32_t past, const std::atomic<bool>& stop) {
+Result<bool> Pace::enqueue(const Device& device, std::vector<Operation>& operations, const StepSize& size,
+                           const std::atomic<bool>& stop) {
   const std::function<Result<bool>(double)> launched = [&](double share) -> Result<bool> {
     GGUF_FUSE_CHECK(count(device, share));
     return !stop.load(std::memory_order_relaxed);
@@ -44,7 +44,7 @@ Result<bool> Pace::enqueue(const Device& device, std::vector<Operation>& operati
   for (Operation& operation : operations) {
     if (stop.load(std::memory_order_relaxed)) return false;
     const auto parts = static_cast<std::uint32_t>(std::ceil(1 / std::min(learned_->operations, 1.0)));
-    GGUF_FUSE_CHECK(operation.enqueue(tokens, past, parts, launched));
+    GGUF_FUSE_CHECK(operation.enqueue(size, parts, launched));
   }
   return !stop.load(std::memory_order_relaxed);
 }

@@ -24,8 +24,8 @@ class Pace {
   void begin(std::uint32_t tokens);
   /// False when `stop` was set by then: some of the operations may have been enqueued, the others were not. Errors:
   /// those of Operation::enqueue and Device::mark.
-  [[nodiscard]] Result<bool> enqueue(const Device& device, std::vector<Operation>& operations, std::uint32_t tokens,
-                                     std::uint32_t past, const std::atomic<bool>& stop);
+  [[nodiscard]] Result<bool> enqueue(const Device& device, std::vector<Operation>& operations, const StepSize& size,
+                                     const std::atomic<bool>& stop);
   /// Everything enqueued since begin() has run by now: learns from how long it took, also what had no marker.
   void end();
 

@@ -45,7 +45,7 @@ Result<void> PageGroup::check_limit() const {
                  .subject = "KV cache",
                  .expected = fmt::format("at most {} bytes a layer", most),
                  .actual = std::to_string(bytes),
-                 .hint = error_hint(ErrorCode::OutOfDeviceMemory)});
+                 .hint = std::string(error_hint(ErrorCode::OutOfDeviceMemory))});
   }
   return {};
 }

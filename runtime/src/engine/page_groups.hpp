@@ -8,6 +8,7 @@
 #include "engine/page_pool.hpp"
 #include "gguf_fuse/kernels/attention.hpp"
 #include "gguf_fuse/kernels/device.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
 namespace gguf_fuse::runtime::detail {
 

@@ -21,6 +21,25 @@ void norm_row(std::span<double> row, double mean, double epsilon, std::span<cons
 
 std::vector<double> widen(std::span<const float> values) { return {values.begin(), values.end()}; }
 
+/// Of the head in slot `slot` of a row.
+void norm_qk(const StoreShape& shape, const StoreInput& input, std::size_t slot, std::span<double> head) {
+  if (shape.head_norm == Norm::None) return;
+  const bool is_q = slot < shape.heads.heads;
+  const std::size_t index = is_q ? slot : slot - shape.heads.heads, size = shape.heads.size;
+  const std::span<const float> weights = is_q ? input.q_norm : input.k_norm;
+  const double sum = std::accumulate(head.begin(), head.end(), 0.0);
+  norm_row(head, shape.head_norm == Norm::Layer ? sum / static_cast<double>(size) : 0,
+           static_cast<double>(shape.epsilon), weights.subspan(shape.weights_per_head ? index * size : 0, size));
+}
+
+double query_factor(const StoreShape& shape, std::uint32_t position) {
+  const QueryScale& scale = shape.query_scale;
+  const double factor = static_cast<double>(shape.q_factor);
+  if (scale.length == 0) return factor;
+  const double reached = std::floor((static_cast<double>(position) + scale.offset) / scale.length);
+  return factor * (1 + static_cast<double>(scale.factor) * std::log(1 + reached));
+}
+
 void rotate(const StoreShape& shape, std::span<const float> frequencies, std::uint32_t position,
             std::span<double> head) {
   const std::size_t pairs = shape.rope == Rope::None ? 0 : shape.rotated / 2;
@@ -72,16 +91,17 @@ StoredRows store_kv_reference(const StoreShape& shape, const StoreInput& input, 
   StoredRows rows;
   for (std::size_t i = 0; i < input.qkv.size() / size; ++i) {
     const std::size_t slot = i % slots;
+    const std::uint32_t position = past + static_cast<std::uint32_t>(i / slots);
     std::vector<double> head = widen(input.qkv.subspan(i * size, size));
     if (slot < first_v) {
-      const std::span<const float> weight = slot < first_k ? input.q_norm : input.k_norm;
-      if (shape.head_norm) norm_row(head, 0, static_cast<double>(shape.epsilon), weight);
-      rotate(shape, input.frequencies, past + static_cast<std::uint32_t>(i / slots), head);
+      norm_qk(shape, input, slot, head);
+      rotate(shape, input.frequencies, position, head);
+      if (shape.turned_norm) norm_row(head, 0, static_cast<double>(shape.epsilon), {});
     } else if (shape.value_norm) {
       norm_row(head, 0, static_cast<double>(shape.epsilon), {});
     }
     if (slot < first_k) {
-      for (double& value : head) value *= static_cast<double>(shape.q_factor);
+      for (double& value : head) value *= query_factor(shape, position);
     }
     std::vector<double>& to = slot < first_k ? rows.q : slot < first_v ? rows.k : rows.v;
     to.insert(to.end(), head.begin(), head.end());
@@ -99,7 +119,8 @@ std::vector<double> attention_reference(const AttentionShape& shape, const HeadS
   for (std::size_t i = 0; i < tokens * heads.heads; ++i) {
     const std::size_t token = i / heads.heads, kv_head = i % heads.heads / (heads.heads / heads.kv_heads);
     const std::size_t end = past + token + 1;
-    const std::size_t first = shape.window != 0 && end > shape.window ? end - shape.window : 0;
+    std::size_t first = shape.window != 0 && end > shape.window ? end - shape.window : 0;
+    if (shape.chunked) first = (end - 1) / shape.window * shape.window;
     weights.assign(end - first, 0);
     for (std::size_t p = first; p < end; ++p) {
       double score = 0;

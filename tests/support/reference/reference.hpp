@@ -38,7 +38,7 @@ void norm_reference(Norm norm, float epsilon, std::span<const float> weight, std
 struct StoreInput {
   std::span<const float> qkv{};  ///< float[tokens][q_columns + 2 * kv_columns]
   std::span<const float> frequencies{};
-  std::span<const float> q_norm{};
+  std::span<const float> q_norm{};  ///< float[size], or float[heads][size] as StoreShape::weights_per_head has it
   std::span<const float> k_norm{};
 };
 
@@ -57,7 +57,8 @@ struct StoredRows {
 
 enum class CachePart : std::uint8_t { K, V };
 
-/// A head of a position out of the bytes of a cache (their order: cl/cache.cl).
+/// A head of a position out of the bytes of a cache (their order: cl/cache.cl). Positions are counted through the pages
+/// in the order in which they lie.
 [[nodiscard]] std::vector<float> read_cached_head(const CacheShape& shape, CachePart part,
                                                   std::span<const std::byte> bytes, std::uint32_t kv_head,
                                                   std::uint32_t position);

@@ -159,10 +159,11 @@ std::vector<float> read_cached_head(const CacheShape& shape, CachePart part, std
                                     std::uint32_t kv_head, std::uint32_t position) {
   const std::size_t size = shape.heads.size, slot = position % kCacheTile;
   const CacheType type = part == CachePart::K ? shape.k : shape.v;
-  const std::size_t head_tiles = (shape.capacity + kCacheTile - 1) / kCacheTile;
-  const std::size_t tiles = shape.heads.kv_heads * head_tiles;
+  const std::size_t page_tiles = kPageTokens / kCacheTile, page = position / kPageTokens;
+  const std::size_t tiles = std::size_t{shape.heads.kv_heads} * page_tiles * shape.pages;
   const std::size_t tile_bytes = (part == CachePart::K ? shape.k_bytes() : shape.v_bytes()) / tiles;
-  const std::size_t tile_index = kv_head * head_tiles + position / kCacheTile;
+  const std::size_t tile_index =
+      (page * shape.heads.kv_heads + kv_head) * page_tiles + position % kPageTokens / kCacheTile;
   const std::span<const std::byte> tile = bytes.subspan(tile_index * tile_bytes, tile_bytes);
   std::vector<float> out(size);
   for (std::size_t e = 0; e < size; ++e) {

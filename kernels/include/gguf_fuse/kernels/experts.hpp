@@ -58,7 +58,7 @@ struct Routing {
   Buffer tokens{};        ///< uint32[slots]: the token of each slot; ~0 where a tile is not full
   Buffer slot_weights{};  ///< float[slots]: the weight of each slot; 0 where a tile is not full
   Buffer tile_experts{};  ///< uint32[slots / tile]: the expert of each tile; ~0 behind the last one
-  Buffer step{};          ///< a step buffer that says: no past, as many tokens as slots are taken (whole tiles)
+  Buffer step{};          ///< the header of a StepTable that says only: as many tokens as slots are taken (whole tiles)
 };
 
 /// Errors: OutOfDeviceMemory, InvalidArgument, OpenClFailed.

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "gguf_fuse/kernels/buffer.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/launch.hpp"
+#include "gguf_fuse/kernels/step.hpp"
 
 namespace gguf_fuse::kernels {
 
@@ -20,18 +22,12 @@ struct Work {
   double bytes = 0;
 };
 
-/// Where a step stands, in a buffer that every kernel reads, so that recorded launches need no new arguments.
-struct StepInfo {
-  std::uint32_t past = 0;    ///< tokens already in the context
-  std::uint32_t tokens = 0;  ///< of this step
-  std::uint32_t unused[2] = {};
-};
-inline constexpr std::size_t kStepBytes = sizeof(StepInfo);
+using StepGrid = std::function<Grid(const StepSize& size)>;
 
-/// A launch of an operation and how its grid follows from the number of tokens.
+/// A launch of an operation and how its grid follows from what a step holds.
 struct Stage {
   Launch launch;
-  std::function<Grid(std::uint32_t tokens, std::uint32_t past)> grid;
+  StepGrid grid;
   bool cut = false;  ///< it may run in parts (Launch::enqueue), which matters where it takes long
 };
 
@@ -43,11 +39,15 @@ class GGUF_FUSE_EXPORT Operation {
   [[nodiscard]] const std::string& name() const { return name_; }
   /// The same for as many rows as `rows` makes of a number of tokens: slots of experts, say.
   [[nodiscard]] Operation over(const std::function<std::uint32_t(std::uint32_t)>& rows) &&;
-  /// Enqueues all stages for `tokens` tokens behind `past` earlier ones. Errors: OpenClFailed.
-  [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past = 0);
+  /// Gives all launches that have an argument of this name another value of the same kind: a buffer that has grown. No
+  /// size is checked. Errors: InvalidArgument (no launch has it), BadLaunch (of another kind; the operation is of no
+  /// use then), OpenClFailed.
+  [[nodiscard]] Result<void> set(std::string_view argument, const ArgumentValue& value);
+  /// Enqueues all stages for a step of this size; what it holds is in the step buffer. Errors: OpenClFailed.
+  [[nodiscard]] Result<void> enqueue(const StepSize& size);
   /// The same with launches cut into `parts` where they can be. `launched` is called after each launch with its share
   /// of the operation; when it returns false the rest is left out.
-  [[nodiscard]] Result<void> enqueue(std::uint32_t tokens, std::uint32_t past, std::uint32_t parts,
+  [[nodiscard]] Result<void> enqueue(const StepSize& size, std::uint32_t parts,
                                      const std::function<Result<bool>(double share)>& launched);
 
  private:

@@ -42,10 +42,10 @@ struct PrepareBuffers {
 [[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> prepare(Device& device, const PrepareShape& shape,
                                                          const PrepareBuffers& buffers, const Buffer& step);
 
-/// Copies row `step.tokens - 1` of x to row 0 of out: only the last token's logits are wanted. x and out are
-/// float[tokens][columns]. The step buffer of what follows says one token.
-/// Errors: as prepare.
-[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> take_last(Device& device, std::uint32_t columns, const Buffer& x,
+/// Copies the rows of x whose logits are wanted, those of the step's list of outputs, to rows 0 and on of out. x is
+/// float[tokens][columns], out float[outputs][columns]. The step buffer of what follows says as many tokens as there
+/// are outputs. Errors: as prepare.
+[[nodiscard]] GGUF_FUSE_EXPORT Result<Operation> take_rows(Device& device, std::uint32_t columns, const Buffer& x,
                                                            const Buffer& out, const Buffer& step);
 
 }  // namespace gguf_fuse::kernels

@@ -37,7 +37,6 @@ class GGUF_FUSE_EXPORT StepTable {
  public:
   /// The first words of the table.
   struct Header {
-    std::uint32_t past = 0;  ///< position of the first row
     std::uint32_t tokens = 0;
     std::uint32_t runs = 0;
     std::uint32_t long_runs = 0;
@@ -47,8 +46,9 @@ class GGUF_FUSE_EXPORT StepTable {
     std::uint32_t runs_at = 0;
     std::uint32_t tiles_at = 0;
     std::uint32_t outputs_at = 0;
-    std::uint32_t unused[6] = {};
+    std::uint32_t unused[7] = {};
   };
+  static constexpr std::uint64_t kHeaderBytes = sizeof(Header);
   struct Token {
     std::uint32_t position = 0;
     std::uint32_t sequence = 0;
