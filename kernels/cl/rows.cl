@@ -5,6 +5,7 @@
 #include "vector_math.cl"
 #include "prepare.cl"
 #include "row_ops.cl"
+#include "gates.cl"
 #include "softcap.cl"
 #include "statistics.cl"
 #include "top_k.cl"

@@ -10,6 +10,7 @@
 #include "gguf_fuse/kernels/experts.hpp"
 #include "gguf_fuse/kernels/operation.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
+#include "gguf_fuse/kernels/step.hpp"
 
 namespace gguf_fuse::kernels::detail {
 namespace {
@@ -29,6 +30,16 @@ constexpr PreludeRow kRows[] = {
     {"STEP_PAST", offsetof(StepInfo, past) / sizeof(std::uint32_t)},
     {"STEP_TOKENS", offsetof(StepInfo, tokens) / sizeof(std::uint32_t)},
     {"STEP_WORDS", sizeof(StepInfo) / sizeof(std::uint32_t)},
+    {"STEP_RUNS", offsetof(StepTable::Header, runs) / sizeof(std::uint32_t)},
+    {"STEP_LONG_RUNS", offsetof(StepTable::Header, long_runs) / sizeof(std::uint32_t)},
+    {"STEP_TILES", offsetof(StepTable::Header, tiles) / sizeof(std::uint32_t)},
+    {"STEP_RUNS_AT", offsetof(StepTable::Header, runs_at) / sizeof(std::uint32_t)},
+    {"STEP_TILES_AT", offsetof(StepTable::Header, tiles_at) / sizeof(std::uint32_t)},
+    {"RUN_WORDS", sizeof(StepRun) / sizeof(std::uint32_t)},
+    {"RUN_FIRST", offsetof(StepRun, first) / sizeof(std::uint32_t)},
+    {"RUN_TOKENS", offsetof(StepRun, tokens) / sizeof(std::uint32_t)},
+    {"RUN_POSITION", offsetof(StepRun, position) / sizeof(std::uint32_t)},
+    {"RUN_SEQUENCE", offsetof(StepRun, sequence) / sizeof(std::uint32_t)},
     {"GROUP_LANES", kGroupLanes},
     // matrix products
     {"TILE_ROWS", kTileRows},
@@ -72,6 +83,10 @@ constexpr PreludeRow kRows[] = {
     {"CACHE_IQ4_NL", CacheType::IQ4_NL},
     {"PARTIAL_HEADER", kPartialHeader},
     {"PARTIAL_SUMS", kPartialSums},
+    // delta rule
+    {"CONV_CHANNELS", kConvChannels},
+    {"DELTA_HEAD_FLOATS", kDeltaHeadFloats},
+    {"DELTA_SINGLE_BLOCKS", kDeltaSingleBlocks},
     // logits
     {"SOFTCAP_CHUNK", kSoftcapChunk},
     {"TOP_K_SORTED", kTopKGroupChunk},
