@@ -53,6 +53,9 @@ Result<void> check(const DeltaShape& shape, const DeltaBuffers& buffers, const B
                                    {"state", buffers.state, shape.state_bytes()},
                                    {"out", buffers.out, floats(tokens * shape.value_heads * shape.value_size)},
                                    {"step", step, StepTable::most_bytes(shape.max_tokens, shape.max_sequences)}}));
+  if (buffers.out.identity() == buffers.qkv.identity()) {
+    return invalid("delta_rule: out", "another buffer than qkv", "the same buffer");
+  }
   if (shape.max_tokens == 1) return {};
   return check_buffers("delta_rule", {{"scratch", buffers.scratch, shape.scratch_bytes()}});
 }

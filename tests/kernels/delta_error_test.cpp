@@ -11,17 +11,17 @@ namespace {
 class DeltaErrors : public testing::Test {
  protected:
   DeltaErrors() {
-    const auto zeros = [&](std::uint64_t bytes) { return support::zeros(device_, bytes); };
+    const auto zeros = [&](std::uint64_t count) { return support::zeros(device_, count * sizeof(float)); };
     good_.beta = {.row = 8, .columns = 4};
     good_.alpha = {.row = 8, .offset = 4, .columns = 4};
-    fit_ = {.qkv = zeros(3 * 4 * std::uint64_t{good_.channels()}),
-            .beta = zeros(3 * 4 * 8),
-            .alpha = zeros(3 * 4 * 8),
-            .a = zeros(4 * 4),
-            .dt = zeros(4 * 4),
-            .state = zeros(good_.state_bytes()),
-            .scratch = zeros(good_.scratch_bytes()),
-            .out = zeros(3 * 4 * 4 * 32)};
+    fit_ = {.qkv = zeros(std::uint64_t{3} * good_.channels()),
+            .beta = zeros(24),
+            .alpha = zeros(24),
+            .a = zeros(4),
+            .dt = zeros(4),
+            .state = zeros(good_.state_bytes() / sizeof(float)),
+            .scratch = zeros(good_.scratch_bytes() / sizeof(float)),
+            .out = zeros(384)};
   }
 
   std::string code(const DeltaShape& shape, const DeltaBuffers& buffers, const Buffer& step) {
@@ -50,6 +50,9 @@ TEST_F(DeltaErrors, BuffersThatAreMissingOrTooSmall) {
     buffers.*buffer = {};
     EXPECT_EQ(code(good_, buffers, step_), "InvalidArgument");
   }
+  DeltaBuffers same = fit_;
+  same.out = same.qkv;
+  EXPECT_EQ(code(good_, same, step_), "InvalidArgument");
 }
 
 TEST_F(DeltaErrors, SizesThatContradictEachOther) {

@@ -79,7 +79,7 @@ struct DeltaBuffers {
   Buffer dt{};       ///< float[value_heads]
   Buffer state{};    ///< float[sequences][value_heads][value_size / 16][key_size][16]: columns of S by sixteens
   Buffer scratch{};  ///< with max_tokens > 1; overwritten, so that operations of one queue may share it
-  Buffer out{};      ///< float[tokens][value_heads * value_size]
+  Buffer out{};      ///< float[tokens][value_heads * value_size]; none of the other buffers
 };
 
 /// The state of a run that begins at position 0 is not read, and may be anything. Errors: as causal_conv.
