@@ -102,6 +102,7 @@ void long_run(benchmark::State& state) {
 }
 BENCHMARK(long_run)
     ->ArgName("tokens")
+    ->Arg(2)
     ->Arg(16)
     ->Arg(64)
     ->Arg(512)

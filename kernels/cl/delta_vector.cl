@@ -1,19 +1,39 @@
 // SPDX-License-Identifier: MIT
 // One work-item a tile and key head, a run and sixteen columns of a value head, or a short run and some of its columns.
 
-// sums[t] = sum of rows[i][t] * vectors[i] over i.
-static inline void project(global const float *rows, global const float *vectors, float16 *sums) {
+// Inlined before anything else, so that `tokens` is a number where loops are unrolled: TILE, or FEW where no token
+// from there on exists.
+#define INLINE static inline __attribute__((always_inline))
+#define FEW (TILE / 4)
+
+// sums[t] = sum of rows[i][t] * vectors[i] over i for the first `tokens`, 0 for the others.
+INLINE void project(global const float *rows, global const float *vectors, float16 *sums, const uint tokens) {
+  // Always sixteen sums, which hide the latency of an addition.
+  const uint at_once = TILE / tokens;
   float16 acc[TILE];
   #pragma unroll
   for (uint t = 0; t < TILE; ++t) acc[t] = 0.0f;
   #pragma nounroll
-  for (uint i = 0; i < KEY_SIZE; ++i) {
-    const float16 vector = load_floats(vectors + i * 16);
+  for (uint i = 0; i < KEY_SIZE; i += at_once) {
     #pragma unroll
-    for (uint t = 0; t < TILE; ++t) acc[t] = fma((float16)(rows[i * TILE + t]), vector, acc[t]);
+    for (uint r = 0; r < at_once; ++r) {
+      const float16 vector = load_floats(vectors + (i + r) * 16);
+      #pragma unroll
+      for (uint t = 0; t < tokens; ++t) {
+        acc[r * tokens + t] = fma((float16)(rows[(i + r) * TILE + t]), vector, acc[r * tokens + t]);
+      }
+    }
   }
   #pragma unroll
-  for (uint t = 0; t < TILE; ++t) sums[t] = acc[t];
+  for (uint t = 0; t < TILE; ++t) {
+    float16 sum = 0.0f;
+    if (t < tokens) sum = acc[t];
+    #pragma unroll
+    for (uint r = tokens; r < TILE; r += tokens) {
+      if (t < tokens) sum += acc[r + t];
+    }
+    sums[t] = sum;
+  }
 }
 
 // 1 / sqrt(sum(x^2) + epsilon).
@@ -82,8 +102,8 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void delta_tiles(DELTA_INP
   transpose_units(query + key_heads * KEY_SIZE, channels, tokens, epsilon, 1.0f, keys);
   transpose_units(query, channels, tokens, epsilon, 1.0f / sqrt((float)KEY_SIZE), queries);
   float16 key_products[TILE], query_products[TILE];
-  project(keys, keys, key_products);
-  project(queries, keys, query_products);
+  project(keys, keys, key_products, TILE);
+  project(queries, keys, query_products, TILE);
   for (uint head = 0; head < value_heads; ++head) {
     if (key_head_of(head, key_heads, value_heads, tiled) != key_head) continue;
     float betas[TILE], decays[TILE];
@@ -105,9 +125,9 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void delta_tiles(DELTA_INP
 }
 
 // sums[t] += sum of rows[t][s] * vectors[s] over s <= t.
-static inline void add_lower(global const float *rows, const float16 *vectors, float16 *sums) {
+INLINE void add_lower(global const float *rows, const float16 *vectors, float16 *sums, const uint tokens) {
   #pragma unroll
-  for (uint t = 0; t < TILE; ++t) {
+  for (uint t = 0; t < tokens; ++t) {
     float16 sum = sums[t];
     #pragma unroll
     for (uint s = 0; s <= t; ++s) sum = fma((float16)(rows[t * TILE + s]), vectors[s], sum);
@@ -116,20 +136,46 @@ static inline void add_lower(global const float *rows, const float16 *vectors, f
 }
 
 // state[i] = decay * state[i] + sum of keys[i][t] * added[t] over t.
-static inline void update_state(global const float *keys, const float16 *added, float decay, global float *state) {
+INLINE void update_state(global const float *keys, const float16 *added, float decay, global float *state,
+                         const uint tokens) {
   #pragma nounroll
   for (uint i = 0; i < KEY_SIZE; i += 8) {
     float16 acc[8];
     #pragma unroll
     for (uint r = 0; r < 8; ++r) acc[r] = load_floats(state + (i + r) * 16) * decay;
     #pragma unroll
-    for (uint t = 0; t < TILE; ++t) {
+    for (uint t = 0; t < tokens; ++t) {
       #pragma unroll
       for (uint r = 0; r < 8; ++r) acc[r] = fma((float16)(keys[(i + r) * TILE + t]), added[t], acc[r]);
     }
     #pragma unroll
     for (uint r = 0; r < 8; ++r) store_floats(acc[r], state + (i + r) * 16);
   }
+}
+
+// Sixteen columns of a value head in a tile: `count` tokens, at most `tokens`.
+INLINE void chunk(global const float *keys, global const float *matrices, global const float *value, uint value_row,
+                  global float *state, global float *out, uint out_row, uint count, const uint tokens) {
+  float16 u[TILE], d[TILE];
+  project(keys, state, u, tokens);
+  #pragma unroll
+  for (uint t = 0; t < tokens; ++t) {
+    float16 v = 0.0f;
+    if (t < count) v = load_floats(value + (ulong)t * value_row);
+    u[t] = v - matrices[P_AT + t] * u[t];
+    d[t] = 0.0f;
+  }
+  add_lower(matrices, u, d, tokens);
+  project(keys + KEY_SIZE * TILE, state, u, tokens);
+  #pragma unroll
+  for (uint t = 0; t < tokens; ++t) u[t] *= matrices[P_AT + t];
+  add_lower(matrices + B_AT, d, u, tokens);
+  #pragma unroll
+  for (uint t = 0; t < tokens; ++t) {
+    if (t < count) store_floats(u[t], out + (ulong)t * out_row);
+    d[t] *= matrices[LAST_AT + t];
+  }
+  update_state(keys, d, matrices[P_AT + TILE - 1], state, tokens);
 }
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1))) void delta_chunks(CHUNK_ARGUMENTS) {
@@ -151,26 +197,11 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void delta_chunks(CHUNK_AR
     global const float *matrices = tile + (ulong)key_heads * KEY_FLOATS + (ulong)head * DELTA_HEAD_FLOATS;
     const uint first = run[RUN_FIRST] + begin, count = min(tokens - begin, TILE);
     global const float *value = qkv + (ulong)first * channels + 2 * key_heads * KEY_SIZE + column;
-    float16 u[TILE], d[TILE];
-    project(keys, columns, u);
-    #pragma unroll
-    for (uint t = 0; t < TILE; ++t) {
-      float16 v = 0.0f;
-      if (t < count) v = load_floats(value + (ulong)t * channels);
-      u[t] = v - matrices[P_AT + t] * u[t];
-      d[t] = 0.0f;
+    if (count > FEW) {
+      chunk(keys, matrices, value, channels, columns, out + (ulong)first * out_row + column, out_row, count, TILE);
+    } else {
+      chunk(keys, matrices, value, channels, columns, out + (ulong)first * out_row + column, out_row, count, FEW);
     }
-    add_lower(matrices, u, d);
-    project(keys + KEY_SIZE * TILE, columns, u);
-    #pragma unroll
-    for (uint t = 0; t < TILE; ++t) u[t] *= matrices[P_AT + t];
-    add_lower(matrices + B_AT, d, u);
-    #pragma unroll
-    for (uint t = 0; t < TILE; ++t) {
-      if (t < count) store_floats(u[t], out + (ulong)(first + t) * out_row + column);
-      d[t] *= matrices[LAST_AT + t];
-    }
-    update_state(keys, d, matrices[P_AT + TILE - 1], columns);
   }
 }
 

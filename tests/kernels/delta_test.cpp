@@ -152,6 +152,21 @@ TEST_P(Delta, ExtremeGates) {
   }
 }
 
+/// What goes wrong before must be seen behind, and only there.
+TEST_P(Delta, ANanReachesWhatComesBehindIt) {
+  const DeltaShape shape = support::delta_shape(KeyHeads::Grouped, 32, 32);
+  const std::vector<support::PlainRun> plain{{.sequence = 1, .tokens = 40}, {.sequence = 2, .tokens = 5}};
+  const std::vector<StepRun> runs = support::runs_of(plain);
+  support::DeltaRows rows = support::delta_rows(shape, 45, 12);
+  const std::size_t row = shape.channels(), out_row = std::size_t{shape.value_heads} * shape.value_size;
+  for (std::size_t i = 20 * row; i < 21 * row; ++i) rows.qkv[i] = std::numeric_limits<float>::quiet_NaN();
+  support::DeltaLayer layer(device_, shape);
+  const std::vector<float> found = layer.run(runs, rows);
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(std::isnan(found[i]), i / out_row >= 20 && i / out_row < 40) << "token " << i / out_row;
+  }
+}
+
 /// An operation for single tokens has no launches for long runs, and wants no scratch.
 TEST_P(Delta, OneTokenAtATime) {
   DeltaShape shape = support::delta_shape(KeyHeads::Tiled, 32, 16);
