@@ -10,7 +10,7 @@ mapfile -t names < <(sed -nE -e 's/^ +\{"([A-Z0-9_]+)", .*/\1/p' -e 's/.*cache_m
 [ ${#names[@]} -gt 20 ] || { echo "no names found in $table"; exit 1; }
 any=$(IFS='|'; echo "${names[*]}")
 # What one file does by itself and no host knows of may be a number; what is one for some programs may be 0 or 1 for others.
-own='(SUBGROUPS|BLOCK_TILES|PREFETCH_BYTES|SOME|TRELLIS_FIRST)\b|(ROW_STEP|ROW_TILES|SLICES|LANES)\s+[01]\b'
+own='(SUBGROUPS|BLOCK_TILES|PREFETCH_BYTES|SOME|TRELLIS_FIRST)\b|(ROW_STEP|ROW_TILES|SLICES|LANES|VECTORS)\s+[01]\b'
 # What holds a number of an enumeration, or flags.
 enums='activation|norm|rope|gating|kind|type|flags|ACTIVATION_KIND|CACHE_[KV]'
 

@@ -7,6 +7,7 @@
 #include "prepare.cl"
 #include "row_ops.cl"
 #include "pointwise.cl"
+#include "gates.cl"
 #include "softcap.cl"
 #include "statistics.cl"
 #include "top_k.cl"

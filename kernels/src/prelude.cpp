@@ -10,6 +10,7 @@
 #include "gguf_fuse/kernels/experts.hpp"
 #include "gguf_fuse/kernels/operation.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
+#include "gguf_fuse/kernels/step.hpp"
 
 namespace gguf_fuse::kernels::detail {
 namespace {
@@ -30,7 +31,9 @@ constexpr std::size_t kWord = sizeof(std::uint32_t);
 constexpr PreludeRow kRows[] = {
     // the step table, in words
     {"STEP_TOKENS", offsetof(StepTable::Header, tokens) / kWord},
+    {"STEP_RUNS", offsetof(StepTable::Header, runs) / kWord},
     {"STEP_LONG_RUNS", offsetof(StepTable::Header, long_runs) / kWord},
+    {"STEP_TILES", offsetof(StepTable::Header, tiles) / kWord},
     {"STEP_TOKENS_AT", offsetof(StepTable::Header, tokens_at) / kWord},
     {"STEP_RUNS_AT", offsetof(StepTable::Header, runs_at) / kWord},
     {"STEP_TILES_AT", offsetof(StepTable::Header, tiles_at) / kWord},
@@ -97,6 +100,10 @@ constexpr PreludeRow kRows[] = {
     {"CACHE_IQ4_NL", CacheType::IQ4_NL},
     {"PARTIAL_HEADER", kPartialHeader},
     {"PARTIAL_SUMS", kPartialSums},
+    // delta rule
+    {"CONV_CHANNELS", kConvChannels},
+    {"DELTA_HEAD_FLOATS", kDeltaHeadFloats},
+    {"DELTA_SINGLE_BLOCKS", kDeltaSingleBlocks},
     // logits
     {"SOFTCAP_CHUNK", kSoftcapChunk},
     {"TOP_K_SORTED", kTopKGroupChunk},

@@ -50,6 +50,12 @@ inline constexpr std::uint32_t kPartialHeader = 16;
 inline constexpr std::uint32_t kPartialSums = 2;
 
 inline constexpr std::uint32_t kPointwiseChunk = 1024;  ///< columns that a vector-style task takes
+inline constexpr std::uint32_t kConvChannels = 256;     ///< that a vector-style task takes
+inline constexpr std::uint32_t kDeltaSingleBlocks =
+    4;  ///< sixteens of columns of one token's that a vector-style task takes
+/// Floats of a tile and value head between the launches of the delta rule: two matrices and two vectors of its tokens.
+inline constexpr std::uint32_t kDeltaHeadFloats = 2 * kBatchTile * (kBatchTile + 1);
+
 inline constexpr std::uint32_t kSoftcapChunk = 4096;    ///< logits that a vector-style task takes
 inline constexpr std::uint32_t kTopKGroupChunk = 2048;  ///< logits that a group sorts in local memory: a power of two
 inline constexpr std::uint32_t kMostCandidates = 256;   ///< of top_k

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "columns.hpp"
 #include "prelude.hpp"
 #include "prepare_program.hpp"
 
@@ -12,24 +13,6 @@ namespace gguf_fuse::kernels {
 namespace {
 
 std::uint64_t floats(std::uint32_t count) { return std::uint64_t{count} * sizeof(float); }
-
-std::string text_of(const Columns& shape) {
-  return fmt::format("{} segments of {} columns from {} on, {} apart, in rows of {}", shape.segments, shape.columns,
-                     shape.offset, shape.stride, shape.row);
-}
-
-Result<void> check_columns(const char* operation, const Columns& shape) {
-  const std::uint64_t last = std::uint64_t{shape.segments} - 1;
-  const bool apart = shape.segments == 1 || shape.stride >= shape.columns;
-  if (shape.columns != 0 && shape.segments != 0 && apart &&
-      std::uint64_t{shape.offset} + last * shape.stride + shape.columns <= shape.row) {
-    return {};
-  }
-  return fail(Error{.code = ErrorCode::InvalidArgument,
-                    .subject = operation,
-                    .expected = "segments that lie in their row and do not overlap",
-                    .actual = text_of(shape)});
-}
 
 Result<Operation> record(Device& device, const char* kernel, std::uint32_t segments,
                          std::initializer_list<Argument> arguments) {
@@ -57,14 +40,7 @@ float softplus(float x) { return std::fmax(x, 0.0F) + std::log1p(std::exp(-std::
 
 Result<Operation> copy_columns(Device& device, const Columns& from_shape, const Buffer& from, const Columns& to_shape,
                                const Buffer& to, const Buffer& step) {
-  GGUF_FUSE_CHECK(check_columns("copy_columns", from_shape));
-  GGUF_FUSE_CHECK(check_columns("copy_columns", to_shape));
-  if (from_shape.segments != to_shape.segments || from_shape.columns != to_shape.columns) {
-    return fail(Error{.code = ErrorCode::InvalidArgument,
-                      .subject = "copy_columns",
-                      .expected = text_of(from_shape),
-                      .actual = text_of(to_shape)});
-  }
+  GGUF_FUSE_CHECK(check_alike("copy_columns", from_shape, to_shape));
   GGUF_FUSE_CHECK(check_buffers("copy_columns", {{"from", from, floats(from_shape.row)},
                                                  {"to", to, floats(to_shape.row)},
                                                  {"step", step, StepTable::kHeaderBytes}}));
