@@ -6,6 +6,13 @@
 #include "invalid.hpp"
 
 namespace gguf_fuse::kernels {
+namespace {
+
+bool is_empty(const Grid& grid) {
+  return std::find(grid.global.begin(), grid.global.end(), std::size_t{0}) != grid.global.end();
+}
+
+}  // namespace
 
 Operation Operation::over(const std::function<std::uint32_t(std::uint32_t)>& rows) && {
   for (Stage& stage : stages_) {
@@ -37,12 +44,16 @@ Result<void> Operation::enqueue(const StepSize& size) {
 Result<void> Operation::enqueue(const StepSize& size, std::uint32_t parts,
                                 const std::function<Result<bool>(double share)>& launched) {
   if (size.tokens == 0) return {};
+  const auto launches =
+      std::count_if(stages_.begin(), stages_.end(), [&](const Stage& stage) { return !is_empty(stage.grid(size)); });
   for (Stage& stage : stages_) {
-    stage.launch.set_grid(stage.grid(size));
+    const Grid grid = stage.grid(size);
+    if (is_empty(grid)) continue;
+    stage.launch.set_grid(grid);
     const std::uint32_t of_stage = stage.cut ? std::max(parts, 1U) : 1;
     for (std::uint32_t part = 0; part < of_stage; ++part) {
       GGUF_FUSE_CHECK(stage.launch.enqueue(part, of_stage));
-      GGUF_FUSE_ASSIGN(const bool goes_on, launched(1.0 / static_cast<double>(of_stage * stages_.size())));
+      GGUF_FUSE_ASSIGN(const bool goes_on, launched(1.0 / (of_stage * static_cast<double>(launches))));
       if (!goes_on) return {};
     }
   }

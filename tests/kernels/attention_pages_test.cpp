@@ -168,13 +168,36 @@ TEST_P(AttentionPages, BuffersMayBeChanged) {
   auto operation =
       support::value_of(attention(device_, {.max_tokens = 3, .max_sequences = 4}, empty, mixed.q(), out, mixed.step()));
   support::run_operation(device_, operation, mixed.step(), mixed.table());
-  EXPECT_EQ(support::content_of<float>(out), std::vector<float>(3 * 576));
+  EXPECT_EQ(support::content_of<float>(out), std::vector<float>(std::size_t{3} * 576));
   ASSERT_TRUE(operation.set("k", mixed.cache().k));
   ASSERT_TRUE(operation.set("v", mixed.cache().v));
   support::run_operation(device_, operation, mixed.step(), mixed.table());
   EXPECT_LT(error(support::content_of<float>(out), mixed.expected({})), 1e-5);
   EXPECT_EQ(operation.set("nothing", out).error().code, ErrorCode::InvalidArgument);
   EXPECT_EQ(operation.set("window", out).error().code, ErrorCode::BadLaunch);
+}
+
+/// What paces a device goes by the shares.
+TEST_P(AttentionPages, LaunchesWithoutWorkAreNone) {
+  Pool mixed = pool(three_share());
+  mixed.store(std::vector<Piece>{{0, 40}});
+  const Buffer out = support::zeros(device_, mixed.q().bytes());
+  auto operation = support::value_of(
+      attention(device_, {.max_tokens = 40, .max_sequences = 4}, mixed.cache(), mixed.q(), out, mixed.step()));
+  const auto shares_of = [&](const StepTable& table) {
+    support::write_step(mixed.step(), table);
+    std::vector<double> shares;
+    const auto launched = [&](double share) -> Result<bool> {
+      shares.push_back(share);
+      return true;
+    };
+    EXPECT_TRUE(operation.enqueue(table.size(), 1, launched));
+    return shares;
+  };
+  EXPECT_EQ(shares_of(StepTable(40, 0)), std::vector<double>{1});
+  EXPECT_EQ(shares_of(StepTable(1, 39)), std::vector<double>{1});
+  const std::array both{StepRun{.tokens = 2, .position = 3}, StepRun{.first = 2, .tokens = 1, .sequence = 1}};
+  EXPECT_EQ(shares_of(StepTable(both, {})), (std::vector<double>{0.5, 0.5}));
 }
 
 TEST_P(AttentionPages, RefusesWhatDoesNotFit) {
