@@ -30,9 +30,10 @@ const std::vector<std::string>& dense_models() {
 }
 
 const std::vector<std::string>& mixtures() {
-  static const std::vector<std::string> names = {
-      "llama-moe-iq2_xxs",       "qwen2moe-q5",  "qwen3moe-q2_k",   "qwen3vlmoe-iq4_nl", "gpt-oss-mxfp4",
-      "granite_swa-merged-q4_1", "glm4moe-q4_0", "gemma4-moe-q8_0", "deepseek2-q8_0",    "ik-qwen3moe-iq4_k"};
+  static const std::vector<std::string> names = {"llama-moe-iq2_xxs", "qwen2moe-q5",     "qwen3moe-q2_k",
+                                                 "qwen3vlmoe-iq4_nl", "gpt-oss-mxfp4",   "granite_swa-merged-q4_1",
+                                                 "glm4moe-q4_0",      "gemma4-moe-q8_0", "deepseek2-q8_0",
+                                                 "ik-qwen3moe-iq4_k", "qwen35moe-q8_0"};
   return names;
 }
 

@@ -41,6 +41,9 @@ class Block {
   [[nodiscard]] virtual Result<void> record(Recorder& recorder) const = 0;
   /// What it keeps of a sequence.
   [[nodiscard]] virtual std::optional<KeyValueShape> keeps() const { return std::nullopt; }
+  /// Bytes of each state that it keeps of a sequence beside, in a buffer with a row for each sequence. States say what
+  /// they are of tokens seen so far, and cannot go back.
+  [[nodiscard]] virtual std::vector<std::uint64_t> states() const { return {}; }
   /// How it chooses experts, or null.
   [[nodiscard]] virtual const RouterShape* router() const { return nullptr; }
 };

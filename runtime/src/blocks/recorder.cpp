@@ -11,10 +11,10 @@ Activations kind_for(std::span<const Matrix> matrices, Activations wanted) {
   return quantised ? wanted : Activations::F32;
 }
 
-Result<void> Recorder::record(const HalfLayer& half, const Ending& before, const Cache* cache) {
+Result<void> Recorder::record(const HalfLayer& half, const Ending& before, const Kept& kept) {
   half_ = &half;
   before_ = before;
-  cache_ = cache;
+  kept_ = &kept;
   return half.block->record(*this);
 }
 

@@ -27,14 +27,20 @@ class Recorder {
     Activations activations;  ///< that meet quantised weights
     std::uint32_t tile;       ///< of tokens; 1: they come one by one
     std::uint32_t max_tokens;
-    std::uint32_t max_sequences;
+    std::uint32_t max_sequences;  ///< of a step
+    std::uint32_t sequences;      ///< numbers of sequences are below it
     const std::atomic<bool>& stop;
     Error interrupted;  ///< what a stop gives
   };
   explicit Recorder(const Place& place) : place_(place) {}
 
-  /// One half of a layer, behind what the one before left to do; `cache` where it keeps keys and values.
-  [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Cache* cache);
+  /// What a block keeps of all sequences.
+  struct Kept {
+    const Cache& cache;                 ///< keys and values
+    const std::vector<Buffer>& states;  ///< those that Block::states() speaks of
+  };
+  /// One half of a layer, behind what the one before left to do.
+  [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Kept& kept);
   /// Operations so far.
   [[nodiscard]] std::size_t size() const { return operations_.size(); }
   [[nodiscard]] std::vector<Operation> take() { return std::move(operations_); }
@@ -43,6 +49,7 @@ class Recorder {
   [[nodiscard]] std::uint32_t tile() const { return place_.tile; }
   [[nodiscard]] std::uint32_t max_tokens() const { return place_.max_tokens; }
   [[nodiscard]] std::uint32_t max_sequences() const { return place_.max_sequences; }
+  [[nodiscard]] std::uint32_t sequences() const { return place_.sequences; }
   [[nodiscard]] const Buffer& step() const { return place_.workspace.step; }
   /// What input() and pack() made.
   [[nodiscard]] const Buffer& activations() const { return place_.workspace.activations; }
@@ -50,7 +57,8 @@ class Recorder {
   [[nodiscard]] const T& scratch() const {
     return place_.workspace.of<T>();
   }
-  [[nodiscard]] const Cache& cache() const { return *cache_; }
+  [[nodiscard]] const Cache& cache() const { return kept_->cache; }
+  [[nodiscard]] const Buffer& state(std::size_t index) const { return kept_->states[index]; }
   [[nodiscard]] Buffer frequencies(const RopeParameters& rope) const;
   [[nodiscard]] Activations kind_for(std::span<const Matrix> matrices) const {
     return detail::kind_for(matrices, place_.activations);
@@ -85,7 +93,7 @@ class Recorder {
   Place place_;
   const HalfLayer* half_ = nullptr;
   Ending before_;
-  const Cache* cache_ = nullptr;
+  const Kept* kept_ = nullptr;
   std::vector<Operation> operations_;
 };
 

@@ -26,7 +26,7 @@ std::uint64_t prepared_bytes(std::uint64_t columns, std::uint32_t tokens) {
 
 Result<void> Workspace::allocate(const Device& device, const Most& most) {
   widen(most.embedding);
-  GGUF_FUSE_ASSIGN(step, device.allocate(StepTable::most_bytes(most.tokens, most.sequences)));
+  GGUF_FUSE_ASSIGN(step, device.allocate(StepTable::most_bytes(most.tokens, sequences_)));
   GGUF_FUSE_CHECK(float_rows(device, most.tokens, most.embedding, x));
   if (most.branch) GGUF_FUSE_CHECK(float_rows(device, most.tokens, most.embedding, branch));
   GGUF_FUSE_ASSIGN(activations, device.allocate(prepared_bytes(columns_, most.tokens)));

@@ -26,6 +26,10 @@ struct BlockScratch {
 /// What the blocks on one device work in.
 class Workspace {
  public:
+  explicit Workspace(std::uint32_t sequences = 1) : sequences_(sequences) {}
+
+  /// Numbers of sequences are below it.
+  [[nodiscard]] std::uint32_t sequences() const { return sequences_; }
   /// Room for activations of so many columns.
   void widen(std::uint64_t columns) { columns_ = std::max(columns_, columns); }
   void add_rope(const std::shared_ptr<const RopeParameters>& rope) { frequencies_[rope]; }
@@ -44,7 +48,6 @@ class Workspace {
   /// Of the largest step.
   struct Most {
     std::uint32_t tokens = 0;
-    std::uint32_t sequences = 0;
     std::uint32_t embedding = 0;
     bool branch = false;  ///< results of blocks may wait to be added
   };
@@ -60,6 +63,7 @@ class Workspace {
   [[nodiscard]] const Frequencies& frequencies() const { return frequencies_; }
 
  private:
+  std::uint32_t sequences_;
   std::uint64_t columns_ = 0;
   Frequencies frequencies_;
   std::map<std::type_index, std::unique_ptr<BlockScratch>> kinds_;

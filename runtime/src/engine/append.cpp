@@ -90,6 +90,7 @@ class Appender {
     Sequence& sequence = *job.sequence;
     const bool is_new = sequence.cached >= job.size;
     sequence.cached += static_cast<std::uint32_t>(tokens.size());
+    sequence.live = sequence.cached;
     if (is_new) {
       sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
       if (state_.options.all_logits) {

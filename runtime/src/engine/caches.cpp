@@ -49,6 +49,24 @@ Result<void> allocate_caches(Engine::State& state) {
   return {};
 }
 
+/// A row for each sequence in every state, and in its copy.
+Result<void> allocate_states(Engine::State& state) {
+  state.states.resize(state.shared().network.layers.size());
+  for (const StageBlocks& stage : state.stages) {
+    const Device& device = *state.devices[stage.device].device;
+    for (const StageHalf& half : stage.halves) {
+      for (const std::uint64_t bytes : half.half->block->states()) {
+        LayerStates& layer = state.states[half.layer];
+        layer.bytes.push_back(bytes);
+        for (auto* const buffers : {&layer.live, &layer.copies}) {
+          GGUF_FUSE_ASSIGN(buffers->emplace_back(), allocate_cache(device, (state.options.sessions + 1) * bytes));
+        }
+      }
+    }
+  }
+  return {};
+}
+
 /// Whether what a block gives has to wait anywhere.
 bool has_branches(const Network& network) {
   return std::any_of(network.layers.begin(), network.layers.end(),
@@ -87,6 +105,7 @@ Error context_full(const Engine::State& state) {
 
 Result<void> allocate_buffers(Engine::State& state) {
   GGUF_FUSE_CHECK(allocate_caches(state));
+  GGUF_FUSE_CHECK(allocate_states(state));
   const Network& network = state.shared().network;
   for (std::size_t i = 0; i < state.devices.size(); ++i) {
     DeviceState& device = state.devices[i];
@@ -98,7 +117,7 @@ Result<void> allocate_buffers(Engine::State& state) {
     }
     if (!used) continue;
     GGUF_FUSE_CHECK(device.workspace.allocate(*device.device, {.tokens = state.max_tokens,
-                                                               .sequences = state.options.sessions + 1,
+
                                                                .embedding = network.sizes.embedding,
                                                                .branch = has_branches(network)}));
   }
@@ -124,6 +143,7 @@ Result<void> hold_pages(Engine::State& state, Sequence& sequence, std::uint32_t 
 
 void forget_behind(Engine::State& state, Sequence& sequence, std::uint32_t count) {
   sequence.cached = std::min(sequence.cached, count);
+  sequence.cached = states_behind(state, sequence, sequence.cached);
   for (std::size_t i = 0; i < sequence.held.size(); ++i) {
     if (!state.groups[i].sees_all(sequence.held[i], sequence.cached)) sequence.cached = 0;
   }

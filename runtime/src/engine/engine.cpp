@@ -153,6 +153,10 @@ Result<StepReport> Engine::evaluate(std::span<const Part> parts) {
   if (stopped()) return fail(interrupted(state));
   const auto start = Clock::now();
   GGUF_FUSE_CHECK(append(state, all));
+  // A conversation goes back to where an answer begins, or into it, and seldom further.
+  for (const Append& one : all) {
+    if (one.tokens.size() > 1) GGUF_FUSE_CHECK(copy_states(state, *one.sequence));
+  }
   report.seconds = seconds_since(start);
   return report;
 }

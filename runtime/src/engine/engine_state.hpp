@@ -19,6 +19,13 @@ struct DeviceState {
   Workspace workspace;
 };
 
+/// What a layer's blocks keep of sequences beside keys and values: rows of `bytes[i]` in buffers i.
+struct LayerStates {
+  std::vector<std::uint64_t> bytes;
+  std::vector<Buffer> live;    ///< of the tokens that are cached
+  std::vector<Buffer> copies;  ///< of those that were where a sequence can go back to
+};
+
 /// A half of a layer, and what the one before it left to do.
 struct StageHalf {
   std::size_t layer = 0;
@@ -67,6 +74,8 @@ struct Sequence {
   const Control* control = nullptr;
   std::vector<std::int32_t> tokens{};
   std::uint32_t cached = 0;          ///< how many tokens the cache holds keys and values of
+  std::uint32_t live = 0;            ///< how many tokens the states are of
+  std::uint32_t copied = 0;          ///< how many tokens the copies of states are of; 0: there are none
   std::optional<bool> long_factors;  ///< which rope factors those are turned with
   std::vector<HeldPages> held{};     ///< of each group
   Results results{};                 ///< of the last evaluate()
@@ -86,6 +95,7 @@ struct Engine::State {
   std::vector<Operation> embedding;  ///< tokens to that device's residual stream
   std::vector<DeviceState> devices;  ///< the model's, in its order
   std::vector<Cache> caches;         ///< one a layer; of those that keep keys and values
+  std::vector<LayerStates> states;   ///< one a layer
   std::vector<PageGroup> groups;
   std::vector<StageBlocks> stages;   ///< the first one on the embeddings' device, the last one on the output's
   HeadRows one, several;             ///< `several` where there may be more sessions, or all logits are kept
@@ -133,6 +143,15 @@ namespace gguf_fuse::runtime::detail {
 /// ContextFull, OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
 [[nodiscard]] Result<void> hold_pages(Engine::State& state, Sequence& sequence, std::uint32_t position,
                                       std::uint32_t end);
+/// Keeps copies of a sequence's states, to go back to. Errors: OpenClFailed.
+[[nodiscard]] Result<void> copy_states(Engine::State& state, Sequence& sequence);
+/// Has states of at most `count` tokens live: those that are, or copies, or none; of how many tokens they are. Without
+/// states all are.
+[[nodiscard]] std::uint32_t states_behind(Engine::State& state, Sequence& sequence, std::uint32_t count);
+/// Gives `to` the states that `from` has of at most `count` tokens; of how many tokens they are. Errors: OpenClFailed.
+[[nodiscard]] Result<std::uint32_t> share_states(Engine::State& state, const Sequence& from, Sequence& to,
+                                                 std::uint32_t count);
+
 /// Forgets keys and values behind `count` positions, and all where what those look at is gone.
 void forget_behind(Engine::State& state, Sequence& sequence, std::uint32_t count);
 

@@ -42,12 +42,14 @@ Result<StageOperations> record_stage(const Engine::State& state, const StageBloc
                      .tile = tile,
                      .max_tokens = tile == 1 ? 1 : state.max_tokens,
                      .max_sequences = tile == 1 ? 1 : state.options.sessions,
+                     .sequences = state.options.sessions + 1,
                      .stop = state.stop(),
                      .interrupted = interrupted(state)});
   StageOperations recorded;
   for (const StageHalf& half : stage.halves) {
     recorded.halves.push_back(recorder.size());
-    GGUF_FUSE_CHECK(recorder.record(*half.half, half.before, &state.caches[half.layer]));
+    const Recorder::Kept kept{.cache = state.caches[half.layer], .states = state.states[half.layer].live};
+    GGUF_FUSE_CHECK(recorder.record(*half.half, half.before, kept));
   }
   recorded.operations = recorder.take();
   return recorded;
@@ -79,7 +81,9 @@ Result<void> choose_frequencies(Engine::State& state, bool is_long) {
 
 Result<void> build_graph(Engine::State& state) {
   const RunnableModel::State& shared = state.shared();
-  for (const auto& device : shared.options.devices) state.devices.push_back({.device = device, .workspace = {}});
+  for (const auto& device : shared.options.devices) {
+    state.devices.push_back({.device = device, .workspace = Workspace(state.options.sessions + 1)});
+  }
   cut_into_stages(state);
   GGUF_FUSE_CHECK(allocate_buffers(state));
 

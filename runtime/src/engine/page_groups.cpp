@@ -10,7 +10,8 @@ namespace {
 
 std::uint32_t pages_of(std::uint32_t positions) { return positions / kPageTokens + (positions % kPageTokens != 0); }
 
-/// A shorter context helps, whichever limit of the device it was.
+}  // namespace
+
 Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
   auto buffer = device.allocate(bytes);
   if (buffer) return buffer;
@@ -19,8 +20,6 @@ Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
   error.hint = error_hint(ErrorCode::OutOfDeviceMemory);
   return fail(std::move(error));
 }
-
-}  // namespace
 
 Result<void> PageGroup::add(const Device& device, Cache& cache) {
   auto& table = tables_[&device];

@@ -16,6 +16,10 @@ inline constexpr std::uint32_t kNoPage = ~std::uint32_t{0};
 /// A window gives pages back this late, so that what a conversation takes back can be looked at again.
 inline constexpr std::uint32_t kSlackPages = 8;
 
+/// A buffer for what is kept of sequences: a shorter context, or fewer of them, help. Errors: OutOfDeviceMemory,
+/// BufferTooLarge.
+[[nodiscard]] Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes);
+
 /// The pages that a sequence holds in a group of layers: entry i is that of positions i * kPageTokens and on, or
 /// kNoPage where it was given back.
 struct HeldPages {

@@ -128,7 +128,7 @@ Result<void> Session::begin_as(const Session& other, std::uint32_t tokens) {
   sequence.tokens.assign(from.tokens.begin(), from.tokens.begin() + tokens);
   sequence.long_factors = from.long_factors;
   sequence.held.resize(from.held.size());
-  const std::uint32_t shared = std::min(from.cached, tokens);
+  GGUF_FUSE_ASSIGN(const std::uint32_t shared, share_states(state, from, sequence, std::min(from.cached, tokens)));
   for (std::size_t i = 0; i < from.held.size(); ++i) {
     GGUF_FUSE_CHECK(state.groups[i].share(from.held[i], sequence.held[i], sequence.number, shared));
   }

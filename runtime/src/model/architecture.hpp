@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "blocks/attention/attention.hpp"
+#include "blocks/delta_network/delta_network.hpp"
 #include "blocks/latent_attention/latent_attention.hpp"
 #include "blocks/mixture/mixture.hpp"
 
@@ -19,7 +20,7 @@ namespace gguf_fuse::runtime::detail {
 /// or in none.
 struct Architecture {
   std::string_view name;  ///< general.architecture
-  std::variant<AttentionTraits, LatentTraits> mixer{};
+  std::variant<AttentionTraits, LatentTraits, DeltaTraits> mixer{};
   std::optional<MixtureTraits> mixture{};  ///< of those models that have experts; none: no model has
   Activation activation = Activation::Silu;
   bool gated = true;         ///< feed-forward networks have a gate; else the activation is of up alone
@@ -33,8 +34,11 @@ struct Architecture {
   bool logit_scale_multiplies = false;  ///< logits are multiplied by the key logit_scale, and not divided
   bool own_output = false;  ///< output.weight has to be there; elsewhere the embeddings serve in its absence
 
-  /// Null where layers have no grouped heads.
-  [[nodiscard]] constexpr const AttentionTraits* attention() const { return std::get_if<AttentionTraits>(&mixer); }
+  /// Null where no layer has grouped heads.
+  [[nodiscard]] constexpr const AttentionTraits* attention() const {
+    const auto* const delta = std::get_if<DeltaTraits>(&mixer);
+    return delta != nullptr ? &delta->attention : std::get_if<AttentionTraits>(&mixer);
+  }
   /// Whether its parts fit together: each side of dense_beside ends in a norm, and what is added in parallel in none.
   [[nodiscard]] constexpr bool possible() const {
     const bool beside = mixture && mixture->dense_beside;

@@ -22,6 +22,8 @@ constexpr Kind kKinds[] = {
      [](const Architecture& architecture) {
        return architecture.attention() != nullptr && architecture.attention()->window_pattern != 0;
      }},
+    {kRecurrent,
+     [](const Architecture& architecture) { return std::holds_alternative<DeltaTraits>(architecture.mixer); }},
     {kMixtures, [](const Architecture& architecture) { return architecture.mixture.has_value(); }},
 };
 

@@ -54,11 +54,14 @@ Result<void> read_factors(const Keys& keys, Network& network) {
 
 Result<void> add_mixers(const Keys& keys, Network& network) {
   const ModelSizes& sizes = network.sizes;
-  const auto& mixer = network.architecture->mixer;
-  const auto* const attention = std::get_if<AttentionTraits>(&mixer);
-  GGUF_FUSE_ASSIGN(Mixers mixers, attention != nullptr
-                                      ? Attention::read(keys, sizes, *attention)
-                                      : LatentAttention::read(keys, sizes, std::get<LatentTraits>(mixer)));
+  struct Read {
+    const Keys& keys;
+    const ModelSizes& sizes;
+    Result<Mixers> operator()(const AttentionTraits& traits) const { return Attention::read(keys, sizes, traits); }
+    Result<Mixers> operator()(const LatentTraits& traits) const { return LatentAttention::read(keys, sizes, traits); }
+    Result<Mixers> operator()(const DeltaTraits& traits) const { return DeltaNetwork::read(keys, sizes, traits); }
+  };
+  GGUF_FUSE_ASSIGN(Mixers mixers, std::visit(Read{keys, sizes}, network.architecture->mixer));
   network.layers.resize(sizes.layers);
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     network.layers[i].mixer.block = std::move(mixers.blocks[i]);

@@ -1,12 +1,28 @@
 // SPDX-License-Identifier: MIT
 #include "blocks/attention/attention.hpp"
 
+#include <algorithm>
+
 #include "blocks/attention/core.hpp"
 #include "blocks/recorder.hpp"
-#include "gguf_fuse/kernels/row_ops.hpp"
+#include "gguf_fuse/kernels/delta.hpp"
 #include "model/layer_tensors.hpp"
 
 namespace gguf_fuse::runtime::detail {
+
+namespace {
+
+/// What attention with gates is projected to. Rows are tokens.
+struct GatedScratch final : BlockScratch {
+  std::uint64_t columns = 0;
+  Buffer projected;  ///< float[tokens][each head's query and gate, then K and V]
+
+  [[nodiscard]] Result<void> allocate(const Device& device, std::uint32_t tokens) override {
+    return float_rows(device, tokens, columns, projected);
+  }
+};
+
+}  // namespace
 
 Result<void> Attention::map(LayerTensors& tensors) {
   const HeadShape& heads = parameters_.heads;
@@ -34,7 +50,7 @@ Result<void> Attention::map_qkv(LayerTensors& tensors) {
     GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_v.weight"}, Peers::Variant));
     no_value = !there;
   }
-  GGUF_FUSE_CHECK(tensors.matrices({{.name = "attn_q", .rows = heads.q_columns()},
+  GGUF_FUSE_CHECK(tensors.matrices({{.name = "attn_q", .rows = q_rows()},
                                     {.name = "attn_k", .rows = heads.kv_columns()},
                                     {.name = no_value ? "attn_k" : "attn_v", .rows = heads.kv_columns()}},
                                    sizes_.embedding, qkv_));
@@ -53,8 +69,39 @@ Result<void> Attention::map_qkv_bias(LayerTensors& tensors) {
 
 void Attention::plan(Workspace& workspace) const {
   workspace.of<AttentionScratch>().widen(parameters_.heads);
+  if (traits_.gated_output) {
+    auto& columns = workspace.of<GatedScratch>().columns;
+    columns = std::max<std::uint64_t>(columns, q_rows() + 2 * parameters_.heads.kv_columns());
+  }
   workspace.add_rope(parameters_.angles);
   workspace.widen(parameters_.heads.q_columns());
+}
+
+Columns Attention::among_gates(bool gates) const {
+  const HeadShape& heads = parameters_.heads;
+  return {.row = q_rows() + 2 * heads.kv_columns(),
+          .offset = gates ? heads.size : 0,
+          .segments = heads.heads,
+          .stride = 2 * heads.size,
+          .columns = heads.size};
+}
+
+Result<void> Attention::record_projection(Recorder& recorder) const {
+  const auto& scratch = recorder.scratch<AttentionScratch>();
+  const Activations kind = recorder.kind_for(qkv_);
+  const MatmulShape product{.kind = kind, .matrices = qkv_, .bias = qkv_bias_};
+  GGUF_FUSE_CHECK(recorder.input(kind));
+  if (!traits_.gated_output) return recorder.multiply(product, scratch.qkv);
+  const HeadShape& heads = parameters_.heads;
+  const Buffer& projected = recorder.scratch<GatedScratch>().projected;
+  const std::uint32_t q = heads.q_columns(), kv = 2 * heads.kv_columns();
+  GGUF_FUSE_CHECK(recorder.multiply(product, projected));
+  const Columns queries{.row = q + kv, .segments = heads.heads, .stride = heads.size, .columns = heads.size};
+  GGUF_FUSE_CHECK(recorder.add(
+      copy_columns(recorder.device(), among_gates(false), projected, queries, scratch.qkv, recorder.step())));
+  return recorder.add(copy_columns(recorder.device(), {.row = q_rows() + kv, .offset = q_rows(), .columns = kv},
+                                   projected, {.row = q + kv, .offset = q, .columns = kv}, scratch.qkv,
+                                   recorder.step()));
 }
 
 Result<void> Attention::record_row_norms(Recorder& recorder) const {
@@ -71,9 +118,7 @@ Result<void> Attention::record_row_norms(Recorder& recorder) const {
 
 Result<void> Attention::record(Recorder& recorder) const {
   const auto& scratch = recorder.scratch<AttentionScratch>();
-  const Activations kind = recorder.kind_for(qkv_);
-  GGUF_FUSE_CHECK(recorder.input(kind));
-  GGUF_FUSE_CHECK(recorder.multiply({.kind = kind, .matrices = qkv_, .bias = qkv_bias_}, scratch.qkv));
+  GGUF_FUSE_CHECK(record_projection(recorder));
   if (traits_.row_norm) GGUF_FUSE_CHECK(record_row_norms(recorder));
   GGUF_FUSE_CHECK(record_core(recorder, {.parameters = parameters_,
                                          .epsilon = sizes_.epsilon,
@@ -81,6 +126,13 @@ Result<void> Attention::record(Recorder& recorder) const {
                                          .q_norm = traits_.row_norm ? Buffer() : q_norm_,
                                          .k_norm = traits_.row_norm ? Buffer() : k_norm_,
                                          .sinks = sinks_}));
+  if (traits_.gated_output) {
+    const HeadShape& heads = parameters_.heads;
+    const Columns result{
+        .row = heads.q_columns(), .segments = heads.heads, .stride = heads.size, .columns = heads.size};
+    GGUF_FUSE_CHECK(recorder.add(gate_columns(recorder.device(), result, scratch.out, among_gates(true),
+                                              recorder.scratch<GatedScratch>().projected, recorder.step())));
+  }
   return recorder.project(output_, output_bias_, scratch.out, recorder.output());
 }
 

@@ -3,6 +3,7 @@
 
 #include "blocks/block.hpp"
 #include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/row_ops.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
@@ -15,6 +16,7 @@ struct AttentionTraits {
   bool value_norm = false;          ///< RMS norm of every V head, without weights
   bool value_from_key = false;      ///< layers that see everything use the projection of K where they have no attn_v
   bool sinks = false;               ///< a learned score of nothing in each softmax (attn_sinks)
+  bool gated_output = false;        ///< each head of attn_q is followed by a gate of its result, whose sigmoid counts
   bool output_bias = false;         ///< attn_output has to have a bias; elsewhere it may
   /// Layers with i % pattern < pattern - 1 attend over a window only, unless the file says which; 0: none does.
   std::uint32_t window_pattern = 0;
@@ -63,6 +65,11 @@ class Attention final : public Block {
   [[nodiscard]] Result<void> map_qkv_bias(LayerTensors& tensors);
   [[nodiscard]] Result<void> map_norms(LayerTensors& tensors);
   [[nodiscard]] Result<void> record_row_norms(Recorder& recorder) const;
+  [[nodiscard]] Result<void> record_projection(Recorder& recorder) const;
+  /// Rows of attn_q: of queries, and of gates.
+  [[nodiscard]] std::uint32_t q_rows() const { return parameters_.heads.q_columns() * (traits_.gated_output ? 2 : 1); }
+  /// Queries in a row of what is projected, or the gates beside them.
+  [[nodiscard]] Columns among_gates(bool gates) const;
 
   ModelSizes sizes_;
   AttentionTraits traits_;
