@@ -35,7 +35,8 @@ struct Absence {
   std::string_view reason;
 };
 constexpr Absence kAbsences[] = {
-    {" llama qwen2 qwen3 qwen3moe qwen3vlmoe gemma3 gemma4 glm4moe deepseek2 granite_swa phi3 ", "output.weight",
+    {" llama qwen2 qwen3 qwen3moe qwen3vlmoe qwen35moe gemma3 gemma4 glm4moe deepseek2 granite_swa phi3 ",
+     "output.weight",
      "the embeddings serve as the output matrix in models without one, and no key tells which these are"},
     {" llama granite_swa ", "rope_freqs.weight",
      "only some models stretch positions, and no key tells which these are"},
@@ -56,8 +57,7 @@ std::vector<std::string> reference_models() {
     const std::string name = entry.path().stem();
     const bool other_types = name.starts_with("ik-");  // of ik_llama.cpp
     if (entry.path().extension() != ".gguf" || other_types) continue;
-    if (find_architecture(EditedModel(entry.path()).architecture()) != nullptr)
-      names.push_back(name);
+    if (find_architecture(EditedModel(entry.path()).architecture()) != nullptr) names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
