@@ -22,6 +22,8 @@ constexpr Kind kKinds[] = {
      [](const Architecture& architecture) {
        return architecture.attention() != nullptr && architecture.attention()->window_pattern != 0;
      }},
+    {kRmsNorms, [](const Architecture& architecture) { return architecture.norm == Norm::Rms; }},
+    {kLayerNorms, [](const Architecture& architecture) { return architecture.norm == Norm::Layer; }},
     {kMixtures, [](const Architecture& architecture) { return architecture.mixture.has_value(); }},
 };
 
