@@ -49,6 +49,14 @@ class TinyModels : public testing::TestWithParam<std::string> {
   [[nodiscard]] std::unique_ptr<Session> open(bool fuse = true) const {
     return support::open_session(path_, {.all_logits = true, .fuse_gate_up = fuse, .fuse_qkv = fuse});
   }
+  /// Attention on one device, feed-forwards on another.
+  [[nodiscard]] std::unique_ptr<Session> open_apart() const {
+    const auto& all = support::test_devices();
+    return support::open_session(path_,
+                                 {.all_logits = true,
+                                  .devices = {all.front(), all.back()},
+                                  .overrides = {{.pattern = "ffn", .device = 1}, {.pattern = ".*", .device = 0}}});
+  }
 
   /// A row of logits for each token of the text.
   [[nodiscard]] static std::vector<float> expected() {
@@ -99,6 +107,14 @@ TEST_P(TinyModels, FusedIsTheSameAsSeparate) {
     value_of(separate->evaluate(tokens));
     EXPECT_EQ(value_of(fused->logits()), value_of(separate->logits())) << tokens.size() << " tokens";
   }
+}
+
+TEST_P(TinyModels, HalvesMayLieOnDifferentDevices) {
+  const auto together = open();
+  const auto apart = open_apart();
+  value_of(together->evaluate(tiny_text()));
+  value_of(apart->evaluate(tiny_text()));
+  EXPECT_EQ(value_of(apart->logits()), value_of(together->logits()));
 }
 
 std::string test_name(const testing::TestParamInfo<std::string>& model) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <initializer_list>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "blocks/block.hpp"
@@ -30,7 +31,7 @@ class Recorder {
     const std::atomic<bool>& stop;
     Error interrupted;  ///< what a stop gives
   };
-  explicit Recorder(const Place& place) : place_(place) {}
+  explicit Recorder(Place place) : place_(std::move(place)) {}
 
   /// One half of a layer, behind what the one before left to do; `cache` where it keeps keys and values.
   [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Cache* cache);

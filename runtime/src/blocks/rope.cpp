@@ -84,6 +84,7 @@ Result<RopeSet> read_rope(const Keys& keys, const ModelSizes& sizes, const RopeT
   }
   if (traits.local_unscaled) {
     local.scale = 1;
+    local.attention_factor = 1;
     local.yarn = false;
     local.factors = false;
   }

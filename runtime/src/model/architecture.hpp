@@ -50,7 +50,8 @@ struct Architecture {
   /// experts have gates.
   [[nodiscard]] constexpr bool possible() const {
     const bool beside = mixture && mixture->dense_beside;
-    const bool norms = norm != Norm::None && (norm_weights || !norm_biases) && (pre_norms || post_norms);
+    const bool norms = norm != Norm::None && (norm_weights || !norm_biases) && (pre_norms || post_norms) &&
+                       (pre_norms || attention_norm_if_there.empty());
     const bool ends = (post_norms || !beside) && (!post_norms || residual == Residual::Sequential);
     const bool blocks = dense.possible() && (dense.gated || !mixture) && (!attention() || attention()->possible());
     return norms && ends && blocks;
