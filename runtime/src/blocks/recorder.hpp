@@ -35,6 +35,8 @@ class Recorder {
 
   /// One half of a layer, behind what the one before left to do; `cache` where it keeps keys and values.
   [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Cache* cache);
+  /// What the half looks at ahead of its layer's mixer.
+  [[nodiscard]] Result<void> record_ahead(const HalfLayer& half, const Ending& before);
   [[nodiscard]] std::vector<Operation> take() { return std::move(operations_); }
 
   [[nodiscard]] Device& device() const { return place_.device; }

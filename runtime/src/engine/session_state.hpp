@@ -21,6 +21,7 @@ struct StageHalf {
   std::size_t layer = 0;
   const HalfLayer* half = nullptr;
   Ending before{};
+  bool ahead = false;  ///< only what its block looks at ahead of the layer's mixer
 };
 
 /// Consecutive halves of layers on one device, recorded for tokens that come in batches or one by one.

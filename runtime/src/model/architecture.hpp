@@ -46,13 +46,14 @@ struct Architecture {
 
   /// Null where layers have no grouped heads.
   [[nodiscard]] constexpr const AttentionTraits* attention() const { return std::get_if<AttentionTraits>(&mixer); }
-  /// Whether its parts fit together: each side of dense_beside ends in a norm, and what is added in parallel in none;
-  /// experts have gates.
+  /// Whether its parts fit together: each side of dense_beside ends in a norm and reads through one, and what is added
+  /// in parallel ends in none; experts have gates.
   [[nodiscard]] constexpr bool possible() const {
     const bool beside = mixture && mixture->dense_beside;
     const bool norms = norm != Norm::None && (norm_weights || !norm_biases) && (pre_norms || post_norms) &&
                        (pre_norms || attention_norm_if_there.empty());
-    const bool ends = (post_norms || !beside) && (!post_norms || residual == Residual::Sequential);
+    const bool ends =
+        (!beside || (post_norms && !mixture->router_ahead)) && (!post_norms || residual == Residual::Sequential);
     const bool blocks = dense.possible() && (dense.gated || !mixture) && (!attention() || attention()->possible());
     return norms && ends && blocks;
   }

@@ -99,12 +99,10 @@ Result<void> add_feed_forwards(const Keys& keys, Network& network) {
 }
 
 Error unknown_architecture(std::string_view name, const std::string& path) {
-  std::string known;
-  for (const Architecture& row : architectures()) known += (known.empty() ? "" : ", ") + std::string(row.name);
   return {.code = ErrorCode::UnsupportedArchitecture,
           .path = path,
           .subject = "general.architecture",
-          .expected = known,
+          .expected = fmt::format("one of {}", architectures().size()),
           .actual = escape_text(name)};
 }
 

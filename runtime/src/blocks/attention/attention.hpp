@@ -20,6 +20,7 @@ struct AttentionTraits {
   bool output_bias = false;     ///< attn_output has to have a bias; elsewhere it may
   /// Layers with i % pattern < pattern - 1 attend over a window only, unless the file says which; 0: none does.
   std::uint32_t window_pattern = 0;
+  bool global_first = false;          ///< those with i % pattern > 0, instead
   std::uint32_t window_layers = 0;    ///< only models of so many layers have windows; 0: all
   bool only_local_turn = false;       ///< where there are windows, layers that see everything have no rotary embedding
   std::uint32_t still_every = 0;      ///< each so-manieth layer has no rotary embedding; 0: all have

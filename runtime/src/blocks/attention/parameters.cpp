@@ -33,7 +33,9 @@ struct Windows {
 };
 
 /// The file's own list or period, or the architecture's.
-Result<Windows> read_windows(const Keys& keys, std::uint64_t pattern, std::size_t layers) {
+Result<Windows> read_windows(const Keys& keys, const AttentionTraits& traits, std::size_t layers) {
+  const bool has_windows = traits.window_layers == 0 || traits.window_layers == layers;
+  std::uint64_t pattern = has_windows ? traits.window_pattern : 0;
   Windows windows{.local = std::vector<bool>(layers, false)};
   if (pattern == 0) return windows;
   GGUF_FUSE_ASSIGN(windows.size, keys.limit("attention.sliding_window"));
@@ -49,7 +51,10 @@ Result<Windows> read_windows(const Keys& keys, std::uint64_t pattern, std::size_
   if (value) {
     GGUF_FUSE_ASSIGN(pattern, keys.limit(kPattern));
   }
-  for (std::size_t i = 0; i < layers; ++i) windows.local[i] = pattern == 0 || i % pattern + 1 < pattern;
+  for (std::size_t i = 0; i < layers; ++i) {
+    const std::size_t global = traits.global_first ? 0 : pattern - 1;
+    windows.local[i] = pattern == 0 || i % pattern != global;
+  }
   return windows;
 }
 
@@ -131,8 +136,7 @@ Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t si
 Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const AttentionTraits& traits) {
   GGUF_FUSE_CHECK(check_rotary(keys, sizes, traits));
   GGUF_FUSE_ASSIGN(const std::vector<bool> turns, read_turns(keys, sizes.layers));
-  const bool has_windows = traits.window_layers == 0 || traits.window_layers == sizes.layers;
-  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, has_windows ? traits.window_pattern : 0, sizes.layers));
+  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, traits, sizes.layers));
   GGUF_FUSE_ASSIGN(const Heads heads, read_heads(keys, sizes));
   Mixers mixers;
   GGUF_FUSE_ASSIGN(mixers.ropes, read_rope(keys, sizes,
