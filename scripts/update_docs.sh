@@ -44,20 +44,36 @@ flags() {
   ! grep -q LatentTraits "$1" || found='latent attention'
   while read -r name; do
     found+="${found:+, }${name//_/ }"
-  done < <(grep -oP '\.\K[a-z_]+(?= = true)' "$1" | grep -vxE 'head_norm|post_norms|local_rope_unscaled')
+  done < <(sed -nE -e 's/Residual::Parallel/parallel blocks = true/' -e 's/Residual::ByKey/parallel blocks by key = true/' \
+      -e 's/Residual::ByNorm/parallel blocks without a second norm = true/' -e 's/\.gated = false/.no gate = true/' \
+      -e 's/\.pre_norms = false/.no norms before halves = true/' -e 's/\.norm_weights = false/.norms without weights = true/' \
+      -e 's/\.(still_every|window_layers|rotary_layers) = ([0-9]+)/.\1 \2 = true/' -e 'p' "$1" |
+    grep -oP '[.=] ?\K[a-z_0-9 ]+(?= = true)' | grep -vxE 'head_norm|row_norm|(own_)?head_norms?_if_there|post_norms|local_rope_unscaled|xielu')
   echo "${found:--}"
 }
+# norm_of_heads FILE: what Q and K go through.
+norm_of_heads() {
+  if grep -q 'own_head_norms_if_there = true' "$1"; then echo 'each its own, if there'
+  elif grep -q 'head_norm_if_there = true' "$1"; then echo 'if there'
+  elif grep -q 'row_norm = true' "$1"; then echo 'all heads at once'
+  elif grep -q 'head_norm = true' "$1"; then echo yes
+  else echo -; fi
+}
 runs_table() {
-  local file pattern window
-  echo '| architecture | rotary embedding | gate | norm of Q and K heads | norms behind a layer'"'"'s halves | layers with a window | router of experts | also |'
-  echo '| --- | --- | --- | --- | --- | --- | --- | --- |'
+  local file activation pattern window router
+  echo '| architecture | rotary embedding | activation | norms | norm of Q and K heads | norms behind a layer'"'"'s halves | layers with a window | router of experts | also |'
+  echo '| --- | --- | --- | --- | --- | --- | --- | --- | --- |'
   for file in runtime/architectures/*.inc; do
     pattern=$(field "$file" window_pattern 0)
     window=-
     [ "$pattern" = 0 ] || window="$((pattern - 1)) of $pattern"
     [ "$pattern" != 1 ] || window='as the file says'
-    echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $(field "$file" activation Silu) |" \
-      "$(field "$file" head_norm -) | $(field "$file" post_norms -) | $window | $(field "$file" gating Softmax) | $(flags "$file") |"
+    router=-
+    ! grep -q MixtureTraits "$file" || router=$(field "$file" gating Softmax)
+    activation=$(field "$file" activation Silu)
+    ! grep -q 'xielu = true' "$file" || activation=xIELU
+    echo "| $(field "$file" name '') | $(field "$file" rope Norm) | $activation | $(field "$file" norm Rms) |" \
+      "$(norm_of_heads "$file") | $(field "$file" post_norms -) | $window | $router | $(flags "$file") |"
   done | sed 's/ true / yes /g'
   printf '\nTensor types: %s.\n' "$(grep -ohP '\{"\K[A-Z][A-Z0-9_]*(?=",)' kernels/src/packing_*.cpp | paste -sd, | sed 's/,/, /g')"
 }

@@ -5,11 +5,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <limits>
 
 #include "gguf_fuse/loader/container.hpp"
 #include "model/architecture.hpp"
 #include "support/file_util.hpp"
+#include "support/model_shape.hpp"
 #include "support/random_model.hpp"
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
@@ -23,10 +26,13 @@ using support::TensorSpec;
 /// Behind an architecture that is dense by nature: the same with experts.
 constexpr std::string_view kWithExperts = "+experts";
 
-/// Architectures that are run, and those that may be dense or a mixture as both.
+/// Architectures that are run and that a random model has the tensors and keys of, and one that may be dense or a
+/// mixture as both; each of the others is among the tiny models (lost_tensor_test.cpp).
 inline std::vector<std::string> hostile_names() {
-  std::vector<std::string> names{"llama" + std::string(kWithExperts)};
-  for (const Architecture& row : architectures()) names.emplace_back(row.name);
+  std::vector<std::string> names{"llama" + std::string(kWithExperts), "gemma2", "gemma", "smollm3", "mistral3"};
+  for (const std::string_view name : support::known_architectures()) {
+    if (find_architecture(name) != nullptr) names.emplace_back(name);
+  }
   return names;
 }
 
@@ -82,6 +88,47 @@ inline Bytes with_key(const Bytes& file, std::string_view key, const Write& writ
   Bytes changed = writer.finish();
   changed.insert(changed.end(), file.begin() + static_cast<std::ptrdiff_t>(container.data_offset), file.end());
   return changed;
+}
+
+/// A value that a key may be given; nothing leaves the key out.
+struct BadValue {
+  const char* name;
+  std::function<void(HeaderWriter&, std::string_view)> write;
+};
+
+inline const std::vector<BadValue>& bad_values() {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const auto f32 = [](float value) { return [=](HeaderWriter& w, std::string_view key) { w.add_f32(key, value); }; };
+  const auto u64 = [](std::uint64_t value) {
+    return [=](HeaderWriter& w, std::string_view key) { w.add_u64(key, value); };
+  };
+  static const std::vector<BadValue> values = {
+      {"missing", nullptr},
+      {"text", [](HeaderWriter& w, std::string_view key) { w.add_string(key, "m\x1b[any"); }},
+      {"true", [](HeaderWriter& w, std::string_view key) { w.add_bool(key, true); }},
+      {"2.5", f32(2.5F)},
+      {"-1.0", f32(-1)},
+      {"1e-45", f32(1e-45F)},
+      {"3e38", f32(3e38F)},
+      {"NaN", f32(std::nanf(""))},
+      {"infinite", f32(kInfinity)},
+      {"0.0", f32(0)},
+      {"-1", [](HeaderWriter& w, std::string_view key) { w.add_i32(key, -1); }},
+      {"0", u64(0)},
+      {"1", u64(1)},
+      {"3", u64(3)},
+      {"2^24", u64(1U << 24)},
+      {"2^31", u64(std::uint64_t{1} << 31)},
+      {"2^64-1", u64(~std::uint64_t{0})},
+      {"[]", [](HeaderWriter& w, std::string_view key) { w.add_u32_array(key, {}); }},
+      {"[0, 0]",
+       [](HeaderWriter& w, std::string_view key) {
+         w.add_u32_array(key, std::array{0U, 0U});
+       }},
+      {"[texts]", [](HeaderWriter& w, std::string_view key) {
+         w.add_string_array(key, std::array<std::string_view, 2>{"a", "b"});
+       }}};
+  return values;
 }
 
 /// Files that are run, a name of hostile_names() each.

@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: MIT
 // Hyperparameters as a damaged or hostile file has them: an error that names the key, or numbers.
-#include <array>
-#include <limits>
-
 #include "hostile_fixture.hpp"
 #include "model/key_table.hpp"
 
@@ -16,47 +13,6 @@ class HostileHyperparameters : public HostileTest {};
 INSTANTIATE_TEST_SUITE_P(Any, HostileHyperparameters, testing::ValuesIn(hostile_names()), test_name);
 
 TEST_P(HostileHyperparameters, UntouchedItWorks) { EXPECT_EQ(outcome(model_of(GetParam()).build()), "works"); }
-
-// Values that a key may be given; nothing leaves the key out.
-struct BadValue {
-  const char* name;
-  std::function<void(HeaderWriter&, std::string_view)> write;
-};
-
-const std::vector<BadValue>& bad_values() {
-  constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const auto f32 = [](float value) { return [=](HeaderWriter& w, std::string_view key) { w.add_f32(key, value); }; };
-  const auto u64 = [](std::uint64_t value) {
-    return [=](HeaderWriter& w, std::string_view key) { w.add_u64(key, value); };
-  };
-  static const std::vector<BadValue> values = {
-      {"missing", nullptr},
-      {"text", [](HeaderWriter& w, std::string_view key) { w.add_string(key, "m\x1b[any"); }},
-      {"true", [](HeaderWriter& w, std::string_view key) { w.add_bool(key, true); }},
-      {"2.5", f32(2.5F)},
-      {"-1.0", f32(-1)},
-      {"1e-45", f32(1e-45F)},
-      {"3e38", f32(3e38F)},
-      {"NaN", f32(std::nanf(""))},
-      {"infinite", f32(kInfinity)},
-      {"0.0", f32(0)},
-      {"-1", [](HeaderWriter& w, std::string_view key) { w.add_i32(key, -1); }},
-      {"0", u64(0)},
-      {"1", u64(1)},
-      {"3", u64(3)},
-      {"2^24", u64(1U << 24)},
-      {"2^31", u64(std::uint64_t{1} << 31)},
-      {"2^64-1", u64(~std::uint64_t{0})},
-      {"[]", [](HeaderWriter& w, std::string_view key) { w.add_u32_array(key, {}); }},
-      {"[0, 0]",
-       [](HeaderWriter& w, std::string_view key) {
-         w.add_u32_array(key, std::array{0U, 0U});
-       }},
-      {"[texts]", [](HeaderWriter& w, std::string_view key) {
-         w.add_string_array(key, std::array<std::string_view, 2>{"a", "b"});
-       }}};
-  return values;
-}
 
 /// Which models read a key, and which rows below are about them.
 enum Who : std::uint8_t {

@@ -9,9 +9,12 @@
 #include "gguf_fuse/runtime/model.hpp"
 #include "model/architecture.hpp"
 #include "support/edited_model.hpp"
+#include "support/file_util.hpp"
+#include "support/random.hpp"
 #include "support/random_model.hpp"
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
+#include "support/tiny_model.hpp"
 
 namespace gguf_fuse::runtime {
 namespace {
@@ -82,6 +85,43 @@ std::string test_name(const testing::TestParamInfo<std::string>& model) {
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(Reference, LostTensor, testing::ValuesIn(reference_models()), test_name);
+
+/// What may be missing of a tiny model and says something by it.
+bool may_be_absent_of(const Architecture& row, std::string_view tensor) {
+  if (tensor == "output.weight") return !row.own_output;  // the embeddings serve
+  if (tensor == "output.bias") return true;
+  const auto* const attention = row.attention();
+  return tensor == "rope_freqs.weight" && !(attention != nullptr && attention->global_rope_factors);
+}
+
+// Of each, some tensors that a seed chooses.
+TEST(LostTensorOfTinyModels, IsMissedUnlessItsAbsenceMeansSomething) {
+  constexpr std::size_t kTensors = 16;
+  const TempDir dir;
+  for (const auto& model : support::tiny_models()) {
+    const Architecture* const row = find_architecture(model.architecture());
+    if (row == nullptr) continue;
+    const std::string path = dir.file("whole.gguf");
+    support::write_file(path, support::build_tiny_model(model));
+    if (outcome(path) == "UnsupportedHyperparameter") continue;  // architectures_test.cpp says which these are
+    const EditedModel whole(path);
+    const auto& tensors = whole.tensors();
+    const auto order = support::Random(1, model.name).permutation(tensors.size());
+    for (std::size_t i = 0; i < std::min(kTensors, order.size()); ++i) {
+      const std::string& lost = tensors[order[i]].name;
+      const std::string without = EditedModel(whole).without_tensor(lost).write(dir.file("in.gguf"));
+      // Without a gate up may seem to hold both.
+      const std::string_view other = lost.find(".ffn_gate") != std::string::npos ? "BadTensorShape" : "MissingTensor";
+      const auto refused = testing::AnyOf("MissingTensor", other);
+      SCOPED_TRACE(std::string(model.name) + " " + lost);
+      if (may_be_absent_of(*row, lost)) {
+        EXPECT_EQ(outcome(without), "opens");
+      } else {
+        EXPECT_THAT(outcome(without), refused);
+      }
+    }
+  }
+}
 
 // Beside what the reference models have: each may be absent, and not in some layers only.
 TEST(LostParts, WhatIsOptionalIsInAllLayersOfAKindOrInNone) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What a file without a key means: tests/data/missing_keys.tsv, whose rows llama.cpp agrees with (tests/peers/keys.py).
+// Its models are reference models, or tiny ones (tiny_model.hpp) behind "tiny:".
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -12,9 +13,11 @@
 #include "gguf_fuse/runtime/architecture.hpp"
 #include "model/key_table.hpp"
 #include "support/edited_model.hpp"
+#include "support/file_util.hpp"
 #include "support/paths.hpp"
 #include "support/runtime/run_model.hpp"
 #include "support/temp_dir.hpp"
+#include "support/tiny_model.hpp"
 
 namespace gguf_fuse::runtime {
 namespace {
@@ -51,6 +54,20 @@ std::vector<std::string> models() {
     if (names.empty() || names.back() != row.model) names.push_back(row.model);
   }
   return names;
+}
+
+/// The model's file; a tiny one is made in `dir`.
+std::string path_of(const std::string& model, const support::TempDir& dir) {
+  constexpr std::string_view kTiny = "tiny:";
+  if (!model.starts_with(kTiny)) return support::reference_path(model);
+  const std::string path = dir.file("tiny.gguf");
+  support::write_file(path, support::build_tiny_model(support::tiny_model(model.substr(kTiny.size()))));
+  return path;
+}
+
+/// As files have it; those that begin with a dot are not below the architecture's name.
+std::string name_of(const std::string& key, const EditedModel& file) {
+  return key.starts_with('.') ? key.substr(1) : file.architecture() + "." + key;
 }
 
 template <typename T>
@@ -91,27 +108,26 @@ std::vector<Row> rows_with_value(const std::string& model, const EditedModel& fi
   std::vector<Row> found;
   for (const Row& row : rows()) {
     const bool of_model = row.model == model && row.outcome != "refused";
-    if (of_model && file.has_key(file.architecture() + "." + row.key) == there) found.push_back(row);
+    if (of_model && file.has_key(name_of(row.key, file)) == there) found.push_back(row);
   }
   return found;
 }
 
 TEST_P(MissingKeys, AreRefusedWhereTheyAreRequired) {
   const support::TempDir dir;
-  const EditedModel whole(support::reference_path(GetParam()));
+  const EditedModel whole(path_of(GetParam(), dir));
   for (const Row& row : rows()) {
     if (row.model != GetParam() || row.outcome != "refused") continue;
-    const std::string path =
-        EditedModel(whole).without_key(whole.architecture() + "." + row.key).write(dir.file("in.gguf"));
+    const std::string path = EditedModel(whole).without_key(name_of(row.key, whole)).write(dir.file("in.gguf"));
     EXPECT_FALSE(RunnableModel::open(path, {.devices = {support::test_devices().front()}})) << row.key;
   }
 }
 
 TEST_P(MissingKeys, MeanTheValuesOfTheTable) {
   const support::TempDir dir;
-  const EditedModel whole(support::reference_path(GetParam()));
+  const EditedModel whole(path_of(GetParam(), dir));
   for (const Row& row : rows_with_value(GetParam(), whole, true)) {
-    const std::string key = whole.architecture() + "." + row.key;
+    const std::string key = name_of(row.key, whole);
     EditedModel model = EditedModel(whole).without_key(key);
     const auto without = logits_of(model.write(dir.file("without.gguf")));
     model.with_key([&](HeaderWriter& writer) { add_value(writer, key, row.outcome); });
@@ -122,13 +138,12 @@ TEST_P(MissingKeys, MeanTheValuesOfTheTable) {
 // Added all at once; where that changes something, each tells whether it was the one.
 TEST_P(MissingKeys, OfTheReferenceModelMeanTheValuesOfTheTable) {
   const support::TempDir dir;
-  const EditedModel whole(support::reference_path(GetParam()));
-  const auto original = logits_of(support::reference_path(GetParam()));
+  const EditedModel whole(path_of(GetParam(), dir));
+  const auto original = logits_of(path_of(GetParam(), dir));
   const auto with = [&](const std::vector<Row>& added) {
     EditedModel model = whole;
     for (const Row& row : added) {
-      model.with_key(
-          [&](HeaderWriter& writer) { add_value(writer, whole.architecture() + "." + row.key, row.outcome); });
+      model.with_key([&](HeaderWriter& writer) { add_value(writer, name_of(row.key, whole), row.outcome); });
     }
     return logits_of(model.write(dir.file("with.gguf")));
   };
@@ -146,13 +161,13 @@ std::string test_name(const testing::TestParamInfo<std::string>& model) {
 INSTANTIATE_TEST_SUITE_P(Reference, MissingKeys, testing::ValuesIn(models()), test_name);
 
 // What is read is in the table, and the data says what its absence means for some model that reads it.
-// What is read is in the table, and the data says what its absence means for some model that reads it.
 TEST(KeyTable, EveryRowHasItsData) {
+  const support::TempDir dir;
   std::set<const KeyRow*> found;
   std::string architecture;
   std::string model;
   for (const Row& row : rows()) {
-    if (row.model != model) architecture = EditedModel(support::reference_path(row.model)).architecture();
+    if (row.model != model) architecture = EditedModel(path_of(row.model, dir)).architecture();
     model = row.model;
     found.insert(find_key(architecture, row.key));
   }

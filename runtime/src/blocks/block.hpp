@@ -39,6 +39,10 @@ class Block {
   virtual void plan(Workspace& workspace) const = 0;
   /// Records its operations. Errors: as Session::create.
   [[nodiscard]] virtual Result<void> record(Recorder& recorder) const = 0;
+  /// Whether a feed-forward also reads the residual stream before the layer's mixer adds to it; and what it makes of
+  /// that, recorded ahead of the mixer. Errors: as record.
+  [[nodiscard]] virtual bool looks_ahead() const { return false; }
+  [[nodiscard]] virtual Result<void> record_ahead(Recorder& /*recorder*/) const { return {}; }
   /// What it keeps of a sequence.
   [[nodiscard]] virtual std::optional<KeyValueShape> keeps() const { return std::nullopt; }
   /// Bytes of each state that it keeps of a sequence beside, in a buffer with a row for each sequence. States say what

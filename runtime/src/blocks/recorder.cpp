@@ -18,6 +18,13 @@ Result<void> Recorder::record(const HalfLayer& half, const Ending& before, const
   return half.block->record(*this);
 }
 
+Result<void> Recorder::record_ahead(const HalfLayer& half, const Ending& before) {
+  half_ = &half;
+  before_ = before;
+  kept_ = nullptr;
+  return half.block->record_ahead(*this);
+}
+
 Buffer Recorder::frequencies(const RopeParameters& rope) const {
   for (const auto& [parameters, buffer] : place_.workspace.frequencies()) {
     if (parameters.get() == &rope) return buffer;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <initializer_list>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "blocks/block.hpp"
@@ -32,7 +33,7 @@ class Recorder {
     const std::atomic<bool>& stop;
     Error interrupted;  ///< what a stop gives
   };
-  explicit Recorder(const Place& place) : place_(place) {}
+  explicit Recorder(Place place) : place_(std::move(place)) {}
 
   /// What a block keeps of all sequences.
   struct Kept {
@@ -41,6 +42,8 @@ class Recorder {
   };
   /// One half of a layer, behind what the one before left to do.
   [[nodiscard]] Result<void> record(const HalfLayer& half, const Ending& before, const Kept& kept);
+  /// What the half looks at ahead of its layer's mixer.
+  [[nodiscard]] Result<void> record_ahead(const HalfLayer& half, const Ending& before);
   /// Operations so far.
   [[nodiscard]] std::size_t size() const { return operations_.size(); }
   [[nodiscard]] std::vector<Operation> take() { return std::move(operations_); }

@@ -44,6 +44,10 @@ Result<void> read_scaling(const Keys& keys, std::uint32_t train_context, RopePar
 /// pair, or follow one another; what is behind them begins again (ggml's ggml_rope_multi).
 Result<std::vector<bool>> read_still_pairs(const Keys& keys, std::uint32_t pairs, bool in_turns) {
   constexpr std::string_view kKey = "rope.dimension_sections";
+  if (!keys.find(kKey)) {
+    GGUF_FUSE_CHECK(keys.fallback(kKey, 0));
+    return std::vector<bool>();
+  }
   GGUF_FUSE_ASSIGN(const auto sections, keys.numbers(kKey));
   std::uint64_t sum = 0;
   for (const std::uint64_t section : sections) sum += std::min(section, kLargestSize);
@@ -68,9 +72,7 @@ Result<RopeSet> read_rope(const Keys& keys, const ModelSizes& sizes, const RopeT
   RopeParameters& rope = *set.global;
   GGUF_FUSE_ASSIGN(rope.rotated, read_rotated(keys, "rope.dimension_count", traits.head, traits.head));
   GGUF_FUSE_CHECK(read_scaling(keys, sizes.train_context, rope));
-  if (traits.interleaved_sections || keys.find("rope.dimension_sections")) {
-    GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2, traits.interleaved_sections));
-  }
+  GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2, traits.interleaved_sections));
 
   set.local = std::make_shared<RopeParameters>(rope);
   RopeParameters& local = *set.local;
@@ -82,6 +84,7 @@ Result<RopeSet> read_rope(const Keys& keys, const ModelSizes& sizes, const RopeT
   }
   if (traits.local_unscaled) {
     local.scale = 1;
+    local.attention_factor = 1;
     local.yarn = false;
     local.factors = false;
   }

@@ -31,6 +31,7 @@ struct StageHalf {
   std::size_t layer = 0;
   const HalfLayer* half = nullptr;
   Ending before{};
+  bool ahead = false;  ///< only what its block looks at ahead of the layer's mixer
 };
 
 /// The operations of a stage. Those of a half begin where `halves` says.

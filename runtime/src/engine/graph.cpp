@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <future>
+#include <utility>
 
 #include "blocks/recorder.hpp"
 #include "engine/engine_state.hpp"
@@ -21,14 +22,18 @@ void cut_into_stages(Engine::State& state) {
     }
     return state.stages.back();
   };
-  const auto add = [&](std::size_t device, std::size_t layer, const HalfLayer& half, const Ending& before) {
-    stage_on(device).halves.push_back({.layer = layer, .half = &half, .before = before});
-  };
+  const auto add = [&](std::size_t device, StageHalf half) { stage_on(device).halves.push_back(std::move(half)); };
   stage_on(places.embedding);
   const std::vector<Layer>& layers = state.shared().network.layers;
   for (std::size_t i = 0; i < layers.size(); ++i) {
-    add(places.attention[i], i, layers[i].mixer, i > 0 ? layers[i - 1].end() : Ending());
-    add(places.feed_forward[i], i, layers[i].feed_forward, layers[i].between());
+    const Layer& layer = layers[i];
+    Ending before = i > 0 ? layers[i - 1].end() : Ending();
+    if (layer.feed_forward.block->looks_ahead()) {
+      add(places.feed_forward[i],
+          {.layer = i, .half = &layer.feed_forward, .before = std::exchange(before, {}), .ahead = true});
+    }
+    add(places.attention[i], {.layer = i, .half = &layer.mixer, .before = before});
+    add(places.feed_forward[i], {.layer = i, .half = &layer.feed_forward, .before = layer.between()});
   }
   stage_on(places.output);
 }
@@ -49,7 +54,8 @@ Result<StageOperations> record_stage(const Engine::State& state, const StageBloc
   for (const StageHalf& half : stage.halves) {
     recorded.halves.push_back(recorder.size());
     const Recorder::Kept kept{.cache = state.caches[half.layer], .states = state.states[half.layer].live};
-    GGUF_FUSE_CHECK(recorder.record(*half.half, half.before, kept));
+    GGUF_FUSE_CHECK(half.ahead ? recorder.record_ahead(*half.half, half.before)
+                               : recorder.record(*half.half, half.before, kept));
   }
   recorded.operations = recorder.take();
   return recorded;

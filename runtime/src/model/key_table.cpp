@@ -24,6 +24,8 @@ constexpr Kind kKinds[] = {
      }},
     {kRecurrent,
      [](const Architecture& architecture) { return std::holds_alternative<DeltaTraits>(architecture.mixer); }},
+    {kRmsNorms, [](const Architecture& architecture) { return architecture.norm == Norm::Rms; }},
+    {kLayerNorms, [](const Architecture& architecture) { return architecture.norm == Norm::Layer; }},
     {kMixtures, [](const Architecture& architecture) { return architecture.mixture.has_value(); }},
 };
 

@@ -17,7 +17,7 @@ enum class Absent : std::uint8_t {
 /// What a key means to the architectures that read it. Whoever has no row for a key does not read it, whatever the
 /// file says: engines that write every key they know (llama.cpp's saver) write some that are not the model's.
 struct KeyRow {
-  std::string_view key;            ///< below the architecture's name
+  std::string_view key;            ///< below the architecture's name, unless it begins with a dot
   std::string_view architectures;  ///< separated by spaces, or the word of a kind; none: all
   Absent absent;
   double fallback = 0;  ///< where absent is Default

@@ -10,6 +10,10 @@
 
 namespace gguf_fuse::runtime::detail {
 
+std::string Keys::name(std::string_view key) const {
+  return key.starts_with('.') ? std::string(key.substr(1)) : architecture_ + "." + std::string(key);
+}
+
 Error Keys::bad(ErrorCode code, std::string_view key, std::string expected, std::string actual) const {
   return {
       .code = code, .path = path_, .subject = name(key), .expected = std::move(expected), .actual = std::move(actual)};
@@ -111,6 +115,25 @@ Result<double> Keys::real(std::string_view key, std::optional<double> derived) c
   return *number;
 }
 
+Result<std::vector<double>> Keys::reals(std::string_view key, std::size_t layers) const {
+  const auto value = find(key);
+  if (!value || value->type() != ValueType::Array) {
+    GGUF_FUSE_ASSIGN(const double one, real(key));
+    return std::vector<double>(layers, one);
+  }
+  std::vector<double> result;
+  bool good = value->count() == layers;
+  for (auto element = value->elements(); good && !element.done(); ++element) {
+    const auto number = (*element).as_double();
+    if (!number) return fail(bad(ErrorCode::WrongValueType, key, "an array of floats", value->display()));
+    result.push_back(*number);
+    good = std::isfinite(*number);
+  }
+  if (good) return result;
+  return fail(
+      bad(ErrorCode::BadHyperparameter, key, fmt::format("{} finite numbers, one a layer", layers), value->display()));
+}
+
 Result<float> Keys::amount(std::string_view key, std::optional<double> derived) const {
   GGUF_FUSE_ASSIGN(const double number, real(key, derived));
   if (number >= 0) return static_cast<float>(number);
@@ -123,9 +146,13 @@ Result<float> Keys::factor_or_one(std::string_view key, std::optional<double> de
   return factor == 0 ? 1 : factor;
 }
 
-Result<bool> Keys::flag_or(std::string_view key, bool derived) const {
+Result<bool> Keys::flag(std::string_view key, std::optional<bool> derived) const {
   const auto value = find(key);
-  if (!value) return derived;
+  if (!value) {
+    GGUF_FUSE_ASSIGN(const double number,
+                     fallback(key, derived ? std::optional<double>(*derived ? 1 : 0) : std::nullopt));
+    return number != 0;
+  }
   const auto flag = value->as_bool();
   if (flag) return *flag;
   return fail(bad(ErrorCode::WrongValueType, key, "a boolean", std::string(value_type_name(value->type()))));

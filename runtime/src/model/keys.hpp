@@ -25,7 +25,8 @@ class Keys {
   [[nodiscard]] bool reads(std::string_view key) const;
   /// What the file says, where the architecture reads it.
   [[nodiscard]] std::optional<Value> find(std::string_view key) const;
-  [[nodiscard]] std::string name(std::string_view key) const { return architecture_ + "." + std::string(key); }
+  /// As files have it: below the architecture's name, unless it begins with a dot.
+  [[nodiscard]] std::string name(std::string_view key) const;
 
   [[nodiscard]] Error bad(ErrorCode code, std::string_view key, std::string expected, std::string actual) const;
   [[nodiscard]] Error missing(std::string_view key) const { return bad(ErrorCode::MissingKey, key, "", ""); }
@@ -50,11 +51,13 @@ class Keys {
   [[nodiscard]] Result<std::string_view> text_or(std::string_view key, std::string_view derived) const;
 
   [[nodiscard]] Result<double> real(std::string_view key, std::optional<double> derived = {}) const;
+  /// As real, or an array with one number a layer.
+  [[nodiscard]] Result<std::vector<double>> reals(std::string_view key, std::size_t layers) const;
   /// As real, but not below 0.
   [[nodiscard]] Result<float> amount(std::string_view key, std::optional<double> derived = {}) const;
   /// As amount; 1 where that is 0, or the architecture does not read it.
   [[nodiscard]] Result<float> factor_or_one(std::string_view key, std::optional<double> derived = {}) const;
-  [[nodiscard]] Result<bool> flag_or(std::string_view key, bool derived) const;
+  [[nodiscard]] Result<bool> flag(std::string_view key, std::optional<bool> derived = {}) const;
 
  private:
   [[nodiscard]] Result<std::uint32_t> checked(std::string_view key, std::uint64_t value) const;

@@ -65,6 +65,7 @@ class Mapper {
   Result<void> map_norm(Tensors& tensors, const std::string& part, StreamNorm& out) const {
     const Architecture& architecture = *network_.architecture;
     out.kind = architecture.norm;
+    if (!architecture.norm_weights) return {};
     GGUF_FUSE_CHECK(tensors.floats(part + ".weight", network_.sizes.embedding, out.weight));
     if (!architecture.norm_biases) return {};
     return tensors.floats(part + ".bias", network_.sizes.embedding, out.bias);
@@ -86,14 +87,34 @@ class Mapper {
     return host_floats(near, factors.near);
   }
 
+  /// Attention's norm, and the feed-forward's, which may be the same one.
+  Result<void> map_pre_norm(LayerTensors& tensors, bool of_mixer, Layer& layer) const {
+    const Architecture& architecture = *network_.architecture;
+    if (!architecture.pre_norms) return {};
+    std::string part(of_mixer ? "attn_norm" : architecture.feed_forward_norm);
+    if (of_mixer && !architecture.attention_norm_if_there.empty()) {
+      const std::string other(architecture.attention_norm_if_there);
+      GGUF_FUSE_ASSIGN(const bool there, tensors.has({other + ".weight"}));
+      if (there) part = other;
+    } else if (!of_mixer && architecture.residual == Residual::ByNorm && layer.parallel) {
+      part = "attn_norm";
+    }
+    return map_norm(tensors, part, of_mixer ? layer.mixer.norm : layer.feed_forward.norm);
+  }
+
   Result<void> map_mixer(std::size_t index) {
-    HalfLayer& half = network_.layers[index].mixer;
+    Layer& layer = network_.layers[index];
+    HalfLayer& half = layer.mixer;
     LayerTensors tensors(tensors_, parts_, mixers_, index);
     tensors_.use_device(places_.attention[index]);
     GGUF_FUSE_CHECK(half.block->map(tensors));
     const Architecture& architecture = *network_.architecture;
-    if (architecture.pre_norms) GGUF_FUSE_CHECK(map_norm(tensors, "attn_norm", half.norm));
-    half.ending.waits = architecture.post_norms || architecture.parallel;
+    if (architecture.residual == Residual::ByNorm) {
+      GGUF_FUSE_ASSIGN(const bool two, tensors.has({std::string(architecture.feed_forward_norm) + ".weight"}));
+      layer.parallel = !two;
+    }
+    GGUF_FUSE_CHECK(map_pre_norm(tensors, true, layer));
+    half.ending.waits = architecture.post_norms || layer.parallel;
     if (!architecture.post_norms) return {};
     // What follows computes this norm together with its own.
     tensors_.use_device(places_.feed_forward[index]);
@@ -106,9 +127,7 @@ class Mapper {
     LayerTensors tensors(tensors_, parts_, feed_forwards_, index);
     tensors_.use_device(places_.feed_forward[index]);
     GGUF_FUSE_CHECK(half.block->map(tensors));
-    if (architecture.pre_norms) {
-      GGUF_FUSE_CHECK(map_norm(tensors, std::string(architecture.feed_forward_norm), half.norm));
-    }
+    GGUF_FUSE_CHECK(map_pre_norm(tensors, false, network_.layers[index]));
     half.ending.waits = architecture.post_norms;
     if (!architecture.post_norms) return {};
     const bool last = index + 1 == network_.layers.size();

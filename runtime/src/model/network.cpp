@@ -62,10 +62,15 @@ Result<void> add_mixers(const Keys& keys, Network& network) {
     Result<Mixers> operator()(const DeltaTraits& traits) const { return DeltaNetwork::read(keys, sizes, traits); }
   };
   GGUF_FUSE_ASSIGN(Mixers mixers, std::visit(Read{keys, sizes}, network.architecture->mixer));
+  const Residual residual = network.architecture->residual;
+  bool parallel = residual == Residual::Parallel;
+  if (residual == Residual::ByKey) {
+    GGUF_FUSE_ASSIGN(parallel, keys.flag("use_parallel_residual"));
+  }
   network.layers.resize(sizes.layers);
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     network.layers[i].mixer.block = std::move(mixers.blocks[i]);
-    network.layers[i].parallel = network.architecture->parallel;
+    network.layers[i].parallel = parallel;
   }
   network.ropes = std::move(mixers.ropes);
   return {};
@@ -74,41 +79,33 @@ Result<void> add_mixers(const Keys& keys, Network& network) {
 Result<void> add_feed_forwards(const Keys& keys, Network& network) {
   const Architecture& architecture = *network.architecture;
   const ModelSizes& sizes = network.sizes;
-  std::vector<std::uint32_t> dense(sizes.layers + sizes.next_token_layers, 0);
-  GGUF_FUSE_ASSIGN(const std::uint32_t experts, keys.count("expert_count"));
-  if (experts == 0 || keys.find("feed_forward_length")) {
-    GGUF_FUSE_ASSIGN(dense, keys.per_layer("feed_forward_length", dense.size()));
-  }
+  GGUF_FUSE_ASSIGN(const std::vector<DenseParameters> dense,
+                   DenseParameters::read(keys, sizes, architecture.dense, architecture.activation));
   const MixtureTraits traits = architecture.mixture.value_or(MixtureTraits{});
-  GGUF_FUSE_ASSIGN(auto mixture, MixtureParameters::read(keys, sizes, traits, dense.front()));
+  GGUF_FUSE_ASSIGN(auto mixture, MixtureParameters::read(keys, sizes, traits, dense.front().size));
   if (mixture) mixture->activation = architecture.activation;
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     auto& block = network.layers[i].feed_forward.block;
-    const bool is_mixture = mixture && i >= mixture->leading;
+    const bool is_mixture = mixture && mixture->in_layer(i);
     if (is_mixture && !traits.dense_beside) {
       block = std::make_unique<Mixture>(*mixture, traits);
       continue;
     }
-    if (dense[i] == 0) return fail(keys.missing("feed_forward_length"));
+    if (dense[i].size == 0) return fail(keys.missing("feed_forward_length"));
     if (is_mixture) {
-      block = std::make_unique<MixtureBesideDense>(*mixture, traits, dense[i]);
+      block = std::make_unique<MixtureBesideDense>(*mixture, traits, dense[i].size);
     } else {
-      block = std::make_unique<Dense>(DenseParameters{.embedding = sizes.embedding,
-                                                      .size = dense[i],
-                                                      .activation = architecture.activation,
-                                                      .gated = architecture.gated});
+      block = std::make_unique<Dense>(dense[i]);
     }
   }
   return {};
 }
 
 Error unknown_architecture(std::string_view name, const std::string& path) {
-  std::string known;
-  for (const Architecture& row : architectures()) known += (known.empty() ? "" : ", ") + std::string(row.name);
   return {.code = ErrorCode::UnsupportedArchitecture,
           .path = path,
           .subject = "general.architecture",
-          .expected = known,
+          .expected = fmt::format("one of {}", architectures().size()),
           .actual = escape_text(name)};
 }
 

@@ -37,9 +37,14 @@ Result<void> Attention::map(LayerTensors& tensors) {
 Result<void> Attention::map_norms(LayerTensors& tensors) {
   const HeadShape& heads = parameters_.heads;
   GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_q_norm.weight", "attn_k_norm.weight"}));
-  if (!traits_.head_norm && !traits_.row_norm && !(traits_.head_norm_if_there && there)) return {};
-  GGUF_FUSE_CHECK(tensors.floats("attn_q_norm.weight", traits_.row_norm ? heads.q_columns() : heads.size, q_norm_));
-  return tensors.floats("attn_k_norm.weight", traits_.row_norm ? heads.kv_columns() : heads.size, k_norm_);
+  const bool own = traits_.own_head_norms_if_there && there;
+  if (!traits_.head_norm && !traits_.row_norm && !(traits_.head_norm_if_there && there) && !own) return {};
+  wide_norms_ = traits_.row_norm || own;
+  const auto floats = [&](std::string_view part, std::uint32_t count, Buffer& out) {
+    return tensors.floats(part, wide_norms_ ? count * heads.size : heads.size, out, own ? count : 1);
+  };
+  GGUF_FUSE_CHECK(floats("attn_q_norm.weight", heads.heads, q_norm_));
+  return floats("attn_k_norm.weight", heads.kv_heads, k_norm_);
 }
 
 Result<void> Attention::map_qkv(LayerTensors& tensors) {
@@ -104,27 +109,39 @@ Result<void> Attention::record_projection(Recorder& recorder) const {
                                    recorder.step()));
 }
 
-Result<void> Attention::record_row_norms(Recorder& recorder) const {
+Result<void> Attention::record_wide_norms(Recorder& recorder) const {
   const HeadShape& heads = parameters_.heads;
   const std::uint32_t q = heads.q_columns(), kv = heads.kv_columns();
   const Buffer& qkv = recorder.scratch<AttentionScratch>().qkv;
-  const auto norm = [&](std::uint32_t offset, std::uint32_t columns, const Buffer& weight) {
-    return recorder.add(norm_columns(recorder.device(), {.row = q + 2 * kv, .offset = offset, .columns = columns},
-                                     {.epsilon = sizes_.epsilon, .weight = weight}, qkv, recorder.step()));
+  const bool own = traits_.own_head_norms_if_there;
+  const auto norm = [&](std::uint32_t offset, std::uint32_t count, const Buffer& weight) {
+    const Columns columns{.row = q + 2 * kv,
+                          .offset = offset,
+                          .segments = own ? count : 1,
+                          .stride = heads.size,
+                          .columns = own ? heads.size : count * heads.size};
+    const ColumnsNorm kind{
+        .kind = own ? Norm::Layer : Norm::Rms, .epsilon = sizes_.epsilon, .each_segment = own, .weight = weight};
+    return recorder.add(norm_columns(recorder.device(), columns, kind, qkv, recorder.step()));
   };
-  GGUF_FUSE_CHECK(norm(0, q, q_norm_));
-  return norm(q, kv, k_norm_);
+  GGUF_FUSE_CHECK(norm(0, heads.heads, q_norm_));
+  return norm(q, heads.kv_heads, k_norm_);
 }
 
 Result<void> Attention::record(Recorder& recorder) const {
   const auto& scratch = recorder.scratch<AttentionScratch>();
   GGUF_FUSE_CHECK(record_projection(recorder));
-  if (traits_.row_norm) GGUF_FUSE_CHECK(record_row_norms(recorder));
+  if (parameters_.most > 0) {
+    const std::uint32_t columns = parameters_.heads.q_columns() + 2 * parameters_.heads.kv_columns();
+    GGUF_FUSE_CHECK(
+        recorder.add(clamp_rows(recorder.device(), columns, parameters_.most, scratch.qkv, recorder.step())));
+  }
+  if (wide_norms_) GGUF_FUSE_CHECK(record_wide_norms(recorder));
   GGUF_FUSE_CHECK(record_core(recorder, {.parameters = parameters_,
                                          .epsilon = sizes_.epsilon,
                                          .value_norm = traits_.value_norm,
-                                         .q_norm = traits_.row_norm ? Buffer() : q_norm_,
-                                         .k_norm = traits_.row_norm ? Buffer() : k_norm_,
+                                         .q_norm = wide_norms_ ? Buffer() : q_norm_,
+                                         .k_norm = wide_norms_ ? Buffer() : k_norm_,
                                          .sinks = sinks_}));
   if (traits_.gated_output) {
     const HeadShape& heads = parameters_.heads;

@@ -14,6 +14,8 @@ constexpr std::uint32_t kLargestHead = 1024;
 
 /// Which layers turn. llama.cpp's saver writes one number where all layers agree.
 Result<std::vector<bool>> read_turns(const Keys& keys, std::size_t layers) {
+  GGUF_FUSE_ASSIGN(const bool any, keys.flag("rope.scaling.finetuned", true));
+  if (!any) return std::vector<bool>(layers, false);
   constexpr std::string_view kKey = "attention.rope_pattern";
   GGUF_FUSE_ASSIGN(auto listed, keys.flags(kKey, layers));
   if (listed) return std::move(*listed);
@@ -31,7 +33,9 @@ struct Windows {
 };
 
 /// The file's own list or period, or the architecture's.
-Result<Windows> read_windows(const Keys& keys, std::uint64_t pattern, std::size_t layers) {
+Result<Windows> read_windows(const Keys& keys, const AttentionTraits& traits, std::size_t layers) {
+  const bool has_windows = traits.window_layers == 0 || traits.window_layers == layers;
+  std::uint64_t pattern = has_windows ? traits.window_pattern : 0;
   Windows windows{.local = std::vector<bool>(layers, false)};
   if (pattern == 0) return windows;
   GGUF_FUSE_ASSIGN(windows.size, keys.limit("attention.sliding_window"));
@@ -47,7 +51,10 @@ Result<Windows> read_windows(const Keys& keys, std::uint64_t pattern, std::size_
   if (value) {
     GGUF_FUSE_ASSIGN(pattern, keys.limit(kPattern));
   }
-  for (std::size_t i = 0; i < layers; ++i) windows.local[i] = pattern == 0 || i % pattern + 1 < pattern;
+  for (std::size_t i = 0; i < layers; ++i) {
+    const std::size_t global = traits.global_first ? 0 : pattern - 1;
+    windows.local[i] = pattern == 0 || i % pattern != global;
+  }
   return windows;
 }
 
@@ -100,6 +107,24 @@ Result<float> read_query_factor(const Keys& keys, const ModelSizes& sizes, const
   return static_cast<float>(scale != 0 ? scale : usual);
 }
 
+/// What YaRN makes up for in cos and sin is divided by the growth with a multiplier of the file's (Mistral 3).
+Result<void> divide_growth(const Keys& keys, RopeSet& ropes) {
+  GGUF_FUSE_ASSIGN(const double multiplier, keys.real("rope.scaling.yarn_log_multiplier"));
+  if (multiplier == 0) return {};
+  for (RopeParameters* const rope : {ropes.global.get(), ropes.local.get()}) {
+    if (rope->yarn) rope->attention_factor /= yarn_growth(*rope, multiplier);
+  }
+  return {};
+}
+
+/// Models of another size than those with rotary embedding have ALiBi.
+Result<void> check_rotary(const Keys& keys, const ModelSizes& sizes, const AttentionTraits& traits) {
+  if (traits.rotary_layers == 0 || traits.rotary_layers == sizes.layers) return {};
+  return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "block_count",
+                       fmt::format("{}, as models with rotary embedding have", traits.rotary_layers),
+                       std::to_string(sizes.layers)));
+}
+
 }  // namespace
 
 Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t size) {
@@ -109,9 +134,9 @@ Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t si
 }
 
 Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const AttentionTraits& traits) {
+  GGUF_FUSE_CHECK(check_rotary(keys, sizes, traits));
   GGUF_FUSE_ASSIGN(const std::vector<bool> turns, read_turns(keys, sizes.layers));
-  const bool has_windows = traits.window_layers == 0 || traits.window_layers == sizes.layers;
-  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, has_windows ? traits.window_pattern : 0, sizes.layers));
+  GGUF_FUSE_ASSIGN(const Windows windows, read_windows(keys, traits, sizes.layers));
   GGUF_FUSE_ASSIGN(const Heads heads, read_heads(keys, sizes));
   Mixers mixers;
   GGUF_FUSE_ASSIGN(mixers.ropes, read_rope(keys, sizes,
@@ -119,6 +144,9 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
                                             .local_head = heads.local_size,
                                             .interleaved_sections = traits.interleaved_sections,
                                             .local_unscaled = traits.local_rope_unscaled}));
+  GGUF_FUSE_CHECK(divide_growth(keys, mixers.ropes));
+  const bool sections = !mixers.ropes.global->still_pairs.empty();
+  const Rope rope = traits.neox_with_sections && sections ? Rope::Neox : traits.rope;
   const auto any = [&](bool local) {
     return std::find(windows.local.begin(), windows.local.end(), local) != windows.local.end();
   };
@@ -128,6 +156,7 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
     return HeadShape{
         .heads = heads.q[i], .kv_heads = heads.kv[i], .size = windows.local[i] ? heads.local_size : heads.size};
   };
+  GGUF_FUSE_ASSIGN(const float most, keys.amount("attention.clamp_kqv"));
   GGUF_FUSE_ASSIGN(const float q_factor, read_query_factor(keys, sizes, traits, shape(0)));
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     const bool local = windows.local[i];
@@ -136,12 +165,13 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
     mixers.blocks.push_back(
         std::make_unique<Attention>(sizes, traits,
                                     AttentionParameters{.heads = shape(i),
-                                                        .rope = turns[i] && !still ? traits.rope : Rope::None,
+                                                        .rope = turns[i] && !still ? rope : Rope::None,
                                                         .angles = local ? mixers.ropes.local : mixers.ropes.global,
                                                         .local = local,
                                                         .window = local ? windows.size : 0,
                                                         .softcap = softcap,
-                                                        .q_factor = q_factor}));
+                                                        .q_factor = q_factor,
+                                                        .most = most}));
   }
   return mixers;
 }

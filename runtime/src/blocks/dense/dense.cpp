@@ -6,7 +6,6 @@
 #include <algorithm>
 
 #include "blocks/recorder.hpp"
-#include "gguf_fuse/kernels/row_ops.hpp"
 
 namespace gguf_fuse::runtime::detail {
 namespace {
@@ -50,12 +49,17 @@ void DenseNetwork::plan(Workspace& workspace) const {
 Result<void> DenseNetwork::record(Recorder& recorder, Activations kind, const Buffer& gate, const Buffer& out,
                                   Epilogue epilogue) const {
   const Buffer& hidden = recorder.scratch<DenseScratch>().hidden;
+  const Epilogue plain = parameters_.xielu ? Epilogue::Store : Epilogue::Activated;
   GGUF_FUSE_CHECK(recorder.multiply({.kind = kind,
-                                     .epilogue = parameters_.gated ? Epilogue::Gated : Epilogue::Activated,
+                                     .epilogue = parameters_.gated ? Epilogue::Gated : plain,
                                      .activation = parameters_.activation,
                                      .matrices = reads(),
                                      .bias = gate_up_bias_},
                                     hidden));
+  if (parameters_.xielu) {
+    GGUF_FUSE_CHECK(
+        recorder.add(xielu_rows(recorder.device(), parameters_.size, *parameters_.xielu, hidden, recorder.step())));
+  }
   if (gate) {
     GGUF_FUSE_CHECK(recorder.add(gate_rows(recorder.device(), parameters_.size, gate, hidden, recorder.step())));
   }

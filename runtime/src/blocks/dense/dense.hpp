@@ -2,18 +2,35 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "blocks/block.hpp"
 #include "gguf_fuse/kernels/matmul.hpp"
+#include "gguf_fuse/kernels/row_ops.hpp"
 #include "model/layer_tensors.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
+/// What sets an architecture's dense feed-forward apart.
+struct DenseTraits {
+  bool gated = true;            ///< else the activation is of up alone
+  bool xielu = false;           ///< the activation is xIELU, whose numbers the file's keys give layer by layer
+  bool length_of_both = false;  ///< feed_forward_length counts the rows of gate and up together
+
+  [[nodiscard]] constexpr bool possible() const { return !gated || !xielu; }
+};
+
 struct DenseParameters {
   std::uint32_t embedding = 0;
-  std::uint32_t size = 0;  ///< feed_forward_length
+  std::uint32_t size = 0;  ///< feed_forward_length; 0: the file has none
   Activation activation = Activation::Silu;
-  bool gated = true;  ///< else the activation is of up alone
+  bool gated = true;
+  std::optional<Xielu> xielu{};  ///< in the place of the activation
+
+  /// One a layer, also of those for speculation. Errors: MissingKey where a model without experts gives no length,
+  /// WrongValueType, BadHyperparameter.
+  [[nodiscard]] static Result<std::vector<DenseParameters>> read(const Keys& keys, const ModelSizes& sizes,
+                                                                 const DenseTraits& traits, Activation activation);
 };
 
 /// A feed-forward network, gated (GLU variants, arXiv 2002.05202) or not: all of a layer's, or what lies beside its

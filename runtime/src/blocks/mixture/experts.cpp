@@ -48,7 +48,9 @@ Result<void> Experts::map(LayerTensors& tensors) {
   if (traits_.biases) GGUF_FUSE_CHECK(map_biases(tensors));
   if (traits_.selection_bias) GGUF_FUSE_CHECK(tensors.floats("exp_probs_b.bias", experts, selection_bias_));
   if (traits_.selection_bias_if_there) {
+    // Hunyuan's converter leaves the suffix out.
     GGUF_FUSE_CHECK(tensors.open_floats("exp_probs_b.bias", experts, selection_bias_));
+    if (!selection_bias_) GGUF_FUSE_CHECK(tensors.open_floats("exp_probs_b", experts, selection_bias_));
   }
   GGUF_FUSE_CHECK(tensors.open_floats("ffn_down_exps.scale", experts, factor_));
   if (!traits_.shared_gate) return {};

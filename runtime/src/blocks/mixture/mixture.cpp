@@ -24,7 +24,8 @@ DenseParameters dense_of(const MixtureParameters& parameters, std::uint32_t size
 
 }  // namespace
 
-Mixture::Mixture(const MixtureParameters& parameters, const MixtureTraits& traits) : experts_(parameters, traits) {
+Mixture::Mixture(const MixtureParameters& parameters, const MixtureTraits& traits)
+    : experts_(parameters, traits), router_ahead_(traits.router_ahead) {
   if (parameters.shared > 0) shared_.emplace(dense_of(parameters, parameters.shared), "_shexp");
 }
 
@@ -39,20 +40,28 @@ void Mixture::plan(Workspace& workspace) const {
 }
 
 Result<void> Mixture::record(Recorder& recorder) const {
-  const Activations router = recorder.kind_for(experts_.router_reads());
-  GGUF_FUSE_CHECK(recorder.input(router));
-  GGUF_FUSE_CHECK(experts_.choose(recorder, 1));
+  std::optional<Activations> packed;
+  if (!router_ahead_) {
+    packed = recorder.kind_for(experts_.router_reads());
+    GGUF_FUSE_CHECK(recorder.input(*packed));
+    GGUF_FUSE_CHECK(experts_.choose(recorder, 1));
+  }
   // One form of the input for both: when the second one begins, the first one has been added to the residual stream.
   std::vector<Matrix> reads = experts_.reads();
   if (shared_) {
     for (const Matrix& matrix : shared_->reads()) reads.push_back(matrix);
   }
   const Activations kind = recorder.kind_for(reads);
-  if (kind != router) GGUF_FUSE_CHECK(recorder.input(kind));
+  if (kind != packed) GGUF_FUSE_CHECK(recorder.input(kind));
   const Recorder::Target target = recorder.output();
   GGUF_FUSE_CHECK(experts_.compute(recorder, kind, target));
   if (!shared_) return {};
   return shared_->record(recorder, kind, experts_.shared_gate(recorder), target.out, Epilogue::Add);
+}
+
+Result<void> Mixture::record_ahead(Recorder& recorder) const {
+  GGUF_FUSE_CHECK(recorder.input(recorder.kind_for(experts_.router_reads()), StreamNorm{}));
+  return experts_.choose(recorder, 1);
 }
 
 MixtureBesideDense::MixtureBesideDense(const MixtureParameters& parameters, const MixtureTraits& traits,

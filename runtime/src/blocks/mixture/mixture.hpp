@@ -17,6 +17,8 @@ struct MixtureTraits {
   bool shared_gate = false;         ///< the shared expert is behind a gate (ffn_gate_inp_shexp)
   bool selection_bias = false;      ///< experts are chosen with a bias (exp_probs_b)
   bool selection_bias_if_there = false;  ///< the same, in those models that have it
+  bool router_ahead = false;             ///< experts are chosen by the residual stream before attention, without a norm
+  bool shared_like_experts = false;  ///< a shared expert whose size the file does not give is as large as the others
 };
 
 /// The mixture of those layers that have one.
@@ -26,8 +28,11 @@ struct MixtureParameters {
   std::uint32_t size = 0;     ///< of an expert: expert_feed_forward_length
   std::uint32_t shared = 0;   ///< of what every token sees beside them; 0: nothing
   std::uint32_t leading = 0;  ///< so many layers are dense
+  std::uint32_t every = 1;    ///< of the others, too, all but each so-manieth of all layers
   Activation activation = Activation::Silu;
   float epsilon = 1e-5F;
+
+  [[nodiscard]] bool in_layer(std::size_t index) const { return index >= leading && (index + 1) % every == 0; }
 
   /// `dense` is feed_forward_length, or 0. None where a model has no experts. Errors: MissingKey, WrongValueType,
   /// BadHyperparameter, UnsupportedHyperparameter.
@@ -77,11 +82,14 @@ class Mixture final : public Block {
   [[nodiscard]] Result<void> map(LayerTensors& tensors) override;
   void plan(Workspace& workspace) const override;
   [[nodiscard]] Result<void> record(Recorder& recorder) const override;
+  [[nodiscard]] bool looks_ahead() const override { return router_ahead_; }
+  [[nodiscard]] Result<void> record_ahead(Recorder& recorder) const override;
   [[nodiscard]] const RouterShape* router() const override { return &experts_.parameters().router; }
 
  private:
   Experts experts_;
   std::optional<DenseNetwork> shared_;
+  bool router_ahead_;
 };
 
 /// A dense part and experts, each between norms of its own; their sum waits for the layer's norm (Gemma 4).

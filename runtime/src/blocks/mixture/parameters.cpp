@@ -29,7 +29,7 @@ Result<RouterShape> read_router(const Keys& keys, const MixtureTraits& traits, s
                          std::to_string(too_many ? experts : router.used)));
   }
   GGUF_FUSE_ASSIGN(router.gating, read_gating(keys, traits.gating));
-  GGUF_FUSE_ASSIGN(router.normalise, keys.flag_or("expert_weights_norm", traits.normalised));
+  GGUF_FUSE_ASSIGN(router.normalise, keys.flag("expert_weights_norm", traits.normalised));
   GGUF_FUSE_ASSIGN(router.scale, keys.factor_or_one("expert_weights_scale"));
   GGUF_FUSE_ASSIGN(router.groups, keys.count("expert_group_count"));
   if (router.groups <= 1) {
@@ -56,20 +56,25 @@ Result<std::uint32_t> read_size(const Keys& keys, std::uint32_t dense, std::uint
   return size;
 }
 
-/// Of what every token sees beside the experts, which are `size` wide.
-Result<std::uint32_t> read_shared_size(const Keys& keys, std::uint32_t dense, std::uint32_t size) {
+/// Of what every token sees beside the experts, which are `size` wide; `usual` is a shared one's size where it follows
+/// from other keys.
+Result<std::uint32_t> read_shared_size(const Keys& keys, std::uint32_t usual, std::uint32_t size) {
   constexpr std::string_view kShared = "expert_shared_feed_forward_length";
-  if (!keys.reads(kShared)) {
-    GGUF_FUSE_ASSIGN(const std::uint32_t count, keys.count("expert_shared_count"));
-    const std::uint64_t together = std::uint64_t{count} * size;
-    if (together <= kLargestSize) return static_cast<std::uint32_t>(together);
-    return fail(keys.bad(ErrorCode::BadHyperparameter, "expert_shared_count",
-                         fmt::format("at most {}", kLargestSize / size), std::to_string(count)));
+  constexpr std::string_view kCount = "expert_shared_count";
+  std::uint32_t one = size;
+  if (keys.reads(kShared)) {
+    GGUF_FUSE_ASSIGN(one, keys.count(kShared, 0));
+    if (one == 0) {
+      GGUF_FUSE_ASSIGN(const double fallback, keys.fallback(kShared, usual));
+      one = static_cast<std::uint32_t>(fallback);
+    }
+    if (!keys.reads(kCount)) return one;
   }
-  GGUF_FUSE_ASSIGN(const std::uint32_t shared, keys.count(kShared, 0));
-  if (shared != 0) return shared;
-  GGUF_FUSE_ASSIGN(const double usual, keys.fallback(kShared, dense));
-  return static_cast<std::uint32_t>(usual);
+  GGUF_FUSE_ASSIGN(const std::uint32_t count, keys.count(kCount));
+  const std::uint64_t together = std::uint64_t{count} * one;
+  if (together <= kLargestSize) return static_cast<std::uint32_t>(together);
+  return fail(keys.bad(ErrorCode::BadHyperparameter, kCount, fmt::format("at most {}", kLargestSize / one),
+                       std::to_string(count)));
 }
 
 }  // namespace
@@ -81,8 +86,13 @@ Result<std::optional<MixtureParameters>> MixtureParameters::read(const Keys& key
   MixtureParameters result{.embedding = sizes.embedding, .epsilon = sizes.epsilon};
   GGUF_FUSE_ASSIGN(result.router, read_router(keys, traits, experts));
   GGUF_FUSE_ASSIGN(result.size, read_size(keys, dense, result.router.used));
-  GGUF_FUSE_ASSIGN(result.shared, read_shared_size(keys, dense, result.size));
+  GGUF_FUSE_ASSIGN(result.shared,
+                   read_shared_size(keys, traits.shared_like_experts ? result.size : dense, result.size));
   GGUF_FUSE_ASSIGN(result.leading, keys.count("leading_dense_block_count"));
+  constexpr std::string_view kEvery = "interleave_moe_layer_step";
+  if (keys.reads(kEvery)) {
+    GGUF_FUSE_ASSIGN(result.every, keys.size(kEvery));
+  }
   return result;
 }
 
