@@ -120,7 +120,7 @@ Shown bad_launch() {
 
 Shown unsupported_type() { return model_error(RandomModel("llama").layers(1).wide().type("ffn_down", "Q8_K")); }
 
-Shown unsupported_architecture() { return model_error(RandomModel("qwen35moe").layers(1)); }
+Shown unsupported_architecture() { return model_error(RandomModel("mamba").layers(1)); }
 
 Shown old_layout() {
   return model_error(llama().edit([](std::vector<TensorSpec>& table) {

@@ -88,7 +88,7 @@ class HostileKeys : public HostileHyperparameters {
  protected:
   [[nodiscard]] bool reads(std::string_view key) const { return find_key(architecture_of(GetParam()), key) != nullptr; }
   [[nodiscard]] bool is(Who who) const {
-    const bool lists = GetParam() == "gemma4" || GetParam() == "granite_swa";
+    const bool lists = GetParam() == "gemma4" || GetParam() == "granite_swa" || GetParam() == "qwen35moe";
     switch (who) {
       case kAll:
         return true;

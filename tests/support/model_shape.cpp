@@ -8,6 +8,9 @@
 namespace gguf_fuse::test_support {
 namespace {
 
+/// Of the heads of a delta net, whatever those of attention are.
+constexpr std::uint32_t kStateSize = 16;
+
 /// What tells architectures apart, as far as fusing or loading them is concerned.
 enum Trait : std::uint32_t {
   kMixture = 1U << 0,  // experts even when nobody asks
@@ -154,8 +157,8 @@ class Table {
 
   /// A gated delta net: as many key heads as the attention has, as many value heads as it has query heads.
   void add_recurrent() {
-    const std::uint64_t keys = shape_.head_size * shape_.kv_heads;
-    const std::uint64_t values = shape_.head_size * shape_.heads;
+    const std::uint64_t keys = kStateSize * shape_.kv_heads;
+    const std::uint64_t values = kStateSize * shape_.heads;
     matrix("attn_qkv.weight", {shape_.embedding, 2 * keys + values});
     matrix("attn_gate.weight", {shape_.embedding, values});
     add("ssm_conv1d.weight", "F32", {4, 2 * keys + values});
@@ -163,7 +166,7 @@ class Table {
     vector("ssm_a", shape_.heads);
     matrix("ssm_beta.weight", {shape_.embedding, shape_.heads});
     matrix("ssm_alpha.weight", {shape_.embedding, shape_.heads});
-    vector("ssm_norm.weight", shape_.head_size);
+    vector("ssm_norm.weight", kStateSize);
     matrix("ssm_out.weight", {values, shape_.embedding});
   }
 
@@ -299,8 +302,8 @@ void write_recurrent_keys(const ModelShape& shape, Keys& keys, HeaderWriter& wri
   const auto quarter = static_cast<std::int32_t>(shape.head_size / 8);
   writer.add_i32_array(keys.name("rope.dimension_sections"), std::array{quarter, quarter, quarter, quarter});
   keys.u32("ssm.conv_kernel", 4);
-  keys.u32("ssm.inner_size", shape.head_size * shape.heads);
-  keys.u32("ssm.state_size", shape.head_size);
+  keys.u32("ssm.inner_size", kStateSize * shape.heads);
+  keys.u32("ssm.state_size", kStateSize);
   keys.u32("ssm.time_step_rank", shape.heads);
   keys.u32("ssm.group_count", shape.kv_heads);
   const auto recurrent = std::make_unique<bool[]>(shape.layers);

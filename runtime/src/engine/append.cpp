@@ -50,7 +50,15 @@ class Appender {
       job.sequence->long_factors = job.is_long;
       job.sequence->results = {};
     }
-    while (drop_finished(), !jobs_.empty()) GGUF_FUSE_CHECK(step());
+    std::vector<Sequence*> sequences;
+    for (const Job& job : jobs_) sequences.push_back(job.sequence);
+    while (drop_finished(), !jobs_.empty()) {
+      Result<void> done = step();
+      if (done) continue;
+      // those of the last token that was to be appended are what is asked for
+      for (Sequence* const sequence : sequences) sequence->results = {};
+      return done;
+    }
     return {};
   }
 

@@ -30,6 +30,22 @@ PageGroup& group_of(Engine::State& state, std::uint32_t window) {
                                    pages_of(state.options.context) + 1);
 }
 
+/// Whether a device has memory for all pages that there may be: better told now than in the middle of a text.
+Result<void> check_room(const Engine::State& state, const Device& device) {
+  std::uint64_t most = 0;
+  for (const PageGroup& group : state.groups) {
+    GGUF_FUSE_ASSIGN(const std::uint64_t bytes, group.most_bytes(device));
+    most += bytes;
+  }
+  const std::uint64_t total = device.info().global_bytes, used = std::min(total, device.allocated_bytes());
+  if (most <= total - used) return {};
+  return fail({.code = ErrorCode::OutOfDeviceMemory,
+               .path = device.info().name,
+               .subject = "KV cache",
+               .expected = fmt::format("{} bytes", most),
+               .actual = fmt::format("{} bytes free of {}", total - used, total)});
+}
+
 Result<void> allocate_caches(Engine::State& state) {
   state.caches.resize(state.shared().network.layers.size());
   for (const StageBlocks& stage : state.stages) {
@@ -42,10 +58,8 @@ Result<void> allocate_caches(Engine::State& state) {
       GGUF_FUSE_CHECK(group_of(state, keeps->window).add(device, cache));
     }
   }
-  for (PageGroup& group : state.groups) {
-    GGUF_FUSE_CHECK(group.check_limit());
-    GGUF_FUSE_CHECK(group.grow(std::min(kFirstPages, group.pool().limit())));
-  }
+  for (const DeviceState& device : state.devices) GGUF_FUSE_CHECK(check_room(state, *device.device));
+  for (PageGroup& group : state.groups) GGUF_FUSE_CHECK(group.grow(std::min(kFirstPages, group.pool().limit())));
   return {};
 }
 

@@ -33,20 +33,24 @@ Result<void> PageGroup::add(const Device& device, Cache& cache) {
   return {};
 }
 
-Result<void> PageGroup::check_limit() const {
+Result<std::uint64_t> PageGroup::most_bytes(const Device& device) const {
+  std::uint64_t all = 0;
   for (const Layer& layer : layers_) {
+    if (layer.device != &device) continue;
     CacheShape shape = layer.cache->shape;
     shape.pages = pool_.limit();
-    const std::uint64_t most = layer.device->info().max_buffer_bytes,
-                        bytes = std::max(shape.k_bytes(), shape.v_bytes());
-    if (bytes <= most) continue;
-    return fail({.code = ErrorCode::BufferTooLarge,
-                 .subject = "KV cache",
-                 .expected = fmt::format("at most {} bytes a layer", most),
-                 .actual = std::to_string(bytes),
-                 .hint = std::string(error_hint(ErrorCode::OutOfDeviceMemory))});
+    const std::uint64_t most = device.info().max_buffer_bytes, bytes = std::max(shape.k_bytes(), shape.v_bytes());
+    if (bytes > most) {
+      return fail({.code = ErrorCode::BufferTooLarge,
+                   .path = device.info().name,
+                   .subject = "KV cache",
+                   .expected = fmt::format("at most {} bytes a layer", most),
+                   .actual = std::to_string(bytes),
+                   .hint = std::string(error_hint(ErrorCode::OutOfDeviceMemory))});
+    }
+    all += shape.k_bytes() + shape.v_bytes();
   }
-  return {};
+  return all;
 }
 
 Result<void> PageGroup::grow(std::uint32_t pages) {

@@ -41,8 +41,8 @@ class PageGroup {
   /// Has the caches of a layer looked after, whose shapes are set but for pages. Errors: OutOfDeviceMemory,
   /// BufferTooLarge, OpenClFailed.
   [[nodiscard]] Result<void> add(const Device& device, Cache& cache);
-  /// Whether each cache may grow to the pool's limit on its device. Errors: BufferTooLarge.
-  [[nodiscard]] Result<void> check_limit() const;
+  /// Bytes on a device once the pool has grown to its limit. Errors: BufferTooLarge (a cache that cannot).
+  [[nodiscard]] Result<std::uint64_t> most_bytes(const Device& device) const;
   /// Allocates so many pages in all caches; what they hold stays. Errors: as add; everything is as before then.
   [[nodiscard]] Result<void> grow(std::uint32_t pages);
   [[nodiscard]] std::uint64_t bytes() const;
