@@ -299,8 +299,7 @@ void write_sections(const ModelShape& shape, const Keys& keys, HeaderWriter& wri
 }
 
 void write_recurrent_keys(const ModelShape& shape, Keys& keys, HeaderWriter& writer) {
-  const auto quarter = static_cast<std::int32_t>(shape.head_size / 8);
-  writer.add_i32_array(keys.name("rope.dimension_sections"), std::array{quarter, quarter, quarter, quarter});
+  write_sections(shape, keys, writer);
   keys.u32("ssm.conv_kernel", 4);
   keys.u32("ssm.inner_size", kStateSize * shape.heads);
   keys.u32("ssm.state_size", kStateSize);
