@@ -20,6 +20,8 @@ constexpr std::int64_t kMost = 1 << 24;  // tokens
 struct RawTests {
   std::vector<std::uint32_t> prompts{512}, generations{128}, depths{0};
   std::vector<BenchTest> pairs{};
+  std::vector<std::uint32_t> many_prompts{512}, many_generations{128}, sequences{1};
+  bool shared_prompt = false;
   bool help = false, version = false, list_llama_flags = false;
   std::optional<Shell> completion{};
 };
@@ -48,6 +50,21 @@ auto counts_into(std::vector<std::uint32_t>& target, std::int64_t minimum) {
       target, [minimum](const std::string& name, const std::string& text) { return count_of(name, text, minimum); });
 }
 
+void add_sequence_options(OptionTable& table, BenchOptions& options, RawTests& raw) {
+  table
+      .value({"-npl"}, "N,N", "so many texts at once: their prompts together, then a token of each in every step",
+             counts_into(raw.sequences, 1))
+      .repeatable = true;
+  table.value({"-npp"}, "N,N", "tokens of the prompt of each (default: 512)", counts_into(raw.many_prompts, 0))
+      .repeatable = true;
+  table.value({"-ntg"}, "N,N", "tokens one by one of each (default: 128)", counts_into(raw.many_generations, 0))
+      .repeatable = true;
+  table.flag({"-pps"}, "the prompt is the same for all, and computed once", raw.shared_prompt);
+  table.value({"-c", "--ctx-size"}, "N",
+              "tokens of all texts together; what needs more is left out (default: as needed)",
+              [&](const std::string& name, const std::string& text) { options.context = count_of(name, text); });
+}
+
 void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) {
   table.begin_group("What is measured", kBench);
   table
@@ -73,6 +90,7 @@ void add_test_options(OptionTable& table, BenchOptions& options, RawTests& raw) 
       .value({"-d", "--n-depth"}, "N,N", "tokens in the context before what is measured (default: 0)",
              counts_into(raw.depths, 0))
       .repeatable = true;
+  add_sequence_options(table, options, raw);
   table.flag({"--load"}, "seconds to start as well: with programs built, then from the cache of programs",
              options.load);
   table.value({"-r", "--repetitions"}, "N", "how often each is measured (default: 5)",
@@ -147,6 +165,45 @@ std::vector<BenchTest> tests_of(const RawTests& raw) {
   return tests;
 }
 
+/// Those of -npl, in the order of llama-batched-bench; too large ones are left out with a warning.
+std::vector<BenchTest> sequence_tests_of(const RawTests& raw, std::uint32_t context,
+                                         std::vector<std::string>& warnings) {
+  std::vector<BenchTest> tests;
+  for (const std::uint32_t prompt : raw.many_prompts)
+    for (const std::uint32_t generate : raw.many_generations)
+      for (const std::uint32_t sequences : raw.sequences) {
+        const BenchTest test{
+            .prompt = prompt, .generate = generate, .sequences = sequences, .shared = raw.shared_prompt};
+        if (context > 0 && test.tokens() > context) {
+          warnings.push_back(
+              fmt::format("{} is left out: it takes {} tokens, -c allows {}", test.name(), test.tokens(), context));
+        } else if (test.tokens() > 0) {
+          tests.push_back(test);
+        }
+      }
+  return tests;
+}
+
+/// What is measured, as the options say. Tests of one text and of several have other columns: one sort at a time.
+std::vector<BenchTest> choose_tests(const GivenArguments& given, const BenchOptions& options, const RawTests& raw,
+                                    std::vector<std::string>& warnings) {
+  const auto first_of = [&given](const std::vector<std::string_view>& names) {
+    const auto found = std::find_if(names.begin(), names.end(), [&](auto name) { return given.has(name); });
+    return found == names.end() ? std::string_view() : *found;
+  };
+  const std::string_view several = first_of({"-npl", "-npp", "-ntg"}), single = first_of({"-p", "-n", "-pg", "-d"});
+  if (several.empty()) {
+    const std::string_view idle = first_of({"-pps", "-c"});
+    if (!idle.empty()) throw UsageError(fmt::format("{} goes with -npl, several texts at once", idle));
+    return tests_of(raw);
+  }
+  if (!single.empty() || options.load) {
+    throw UsageError(fmt::format("{} measures several texts at once, {} does not: give them in two runs", several,
+                                 single.empty() ? "--load" : single));
+  }
+  return sequence_tests_of(raw, options.context, warnings);
+}
+
 std::string bench_completion(const OptionTable& table, Shell shell) {
   const Values model{.kind = Values::Kind::Model};
   return completion_script({.name = "gguf-bench", .commands = {{.rows = table.rows(kBench), .arguments = model}}},
@@ -157,8 +214,9 @@ std::string bench_help(const OptionTable& table) {
   constexpr std::string_view kUsage =
       "Usage: gguf-bench -m FILE [OPTIONS]\n\n"
       "Measures how fast a GGUF model runs on an OpenCL device: tokens a second of prompts (pp) and of\n"
-      "single tokens (tg), mean and standard deviation. Options and names of tests are llama-bench's. Lists\n"
-      "are separated by commas or given by repetition; all combinations are measured.\n";
+      "single tokens (tg), mean and standard deviation. Options and names of tests are llama-bench's; with\n"
+      "-npl those of several texts at once, as llama-batched-bench does. Lists are separated by commas or\n"
+      "given by repetition; all combinations are measured.\n";
   constexpr std::string_view kEnd =
       "\nExamples:\n"
       "  gguf-bench -m model.gguf\n"
@@ -166,7 +224,9 @@ std::string bench_help(const OptionTable& table) {
       "  gguf-bench -m model.gguf -p 0 -n 64 -d 0,4096 -o json\n"
       "      single tokens with an empty and a long context, for a script\n"
       "  gguf-bench -m model.gguf -dev 0,1,0/1 --load\n"
-      "      two devices, then both together; starting too\n";
+      "      two devices, then both together; starting too\n"
+      "  gguf-bench -m model.gguf -npp 128 -ntg 64 -npl 1,2,4,8\n"
+      "      one text, then two, four and eight at once\n";
   return std::string(kUsage) + table.help(kBench) + std::string(kEnd);
 }
 
@@ -175,8 +235,15 @@ std::string bench_help(const OptionTable& table) {
 std::string BenchTest::name() const {
   std::string name = prompt > 0 ? fmt::format("pp{}", prompt) : "";
   if (generate > 0) name += fmt::format("{}tg{}", name.empty() ? "" : "+", generate);
+  if (sequences > 0) return fmt::format("{} x {}{}", name, sequences, shared ? ", one prompt" : "");
   return depth > 0 ? fmt::format("{} @ d{}", name, depth) : name;
 }
+
+std::uint64_t BenchTest::prompt_tokens() const {
+  return std::uint64_t{prompt} * (shared ? 1 : std::max(sequences, 1U));
+}
+
+std::uint64_t BenchTest::generated_tokens() const { return std::uint64_t{generate} * std::max(sequences, 1U); }
 
 ForeignOptions bench_foreign_options() { return {"gguf-bench", {llama_bench_flags(), ik_llama_flags()}}; }
 
@@ -213,8 +280,11 @@ BenchCommandLine parse_bench_command_line(const std::vector<std::string>& argume
   if (std::count(options.models.begin(), options.models.end(), "-") > 0) {
     throw UsageError("a model from standard input cannot be measured: it may be loaded more than once");
   }
-  options.tests = tests_of(raw);
-  if (options.tests.empty() && !options.load) throw UsageError("nothing to measure: -p 0 and -n 0");
+  options.tests = choose_tests(given, options, raw, line.warnings);
+  if (options.tests.empty() && !options.load) {
+    throw UsageError(line.warnings.empty() ? "nothing to measure: prompts and generations of 0 tokens"
+                                           : "nothing to measure: " + line.warnings.back());
+  }
   line.options = std::move(options);
   return line;
 }

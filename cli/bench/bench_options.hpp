@@ -5,14 +5,21 @@
 
 namespace gguf_fuse::cli {
 
-/// One measurement: a prompt of so many tokens, then so many tokens one by one, behind `depth` others.
+/// One measurement: a prompt of so many tokens, then so many tokens one by one, behind `depth` others. With `sequences`
+/// this many of such texts at once: their prompts together, then a token of each in every step.
 struct BenchTest {
   std::uint32_t prompt = 0;
   std::uint32_t generate = 0;
   std::uint32_t depth = 0;
+  std::uint32_t sequences = 0;  ///< 0: one text, measured as a whole
+  bool shared = false;          ///< all have one prompt, which is computed once
 
-  /// pp512, tg128, pp512+tg128, pp512 @ d512: llama-bench's names.
+  /// pp512, tg128, pp512+tg128, pp512 @ d512: llama-bench's names; of several texts pp512+tg128 x 8.
   [[nodiscard]] std::string name() const;
+  /// Tokens that are computed, but for those of the depth.
+  [[nodiscard]] std::uint64_t prompt_tokens() const;
+  [[nodiscard]] std::uint64_t generated_tokens() const;
+  [[nodiscard]] std::uint64_t tokens() const { return prompt_tokens() + generated_tokens(); }
 };
 
 enum class BenchFormat { Markdown, Csv, JsonArray, JsonLines };
@@ -27,8 +34,9 @@ struct BenchOptions {
   std::vector<CacheType> caches_v{CacheType::F16};
   std::vector<std::string> devices{""};
   std::vector<std::vector<double>> splits{{}};
-  EngineOptions engine{};  ///< for what is no list
-  StartOptions start{};    ///< the same
+  EngineOptions engine{};     ///< for what is no list
+  StartOptions start{};       ///< the same
+  std::uint32_t context = 0;  ///< tokens of all sequences of a test together; 0: what the largest test needs
   std::uint32_t repetitions = 5;
   BenchFormat format = BenchFormat::Markdown;
   bool load = false;  ///< measure starting too

@@ -52,6 +52,25 @@ void add_load(Json& json, const BenchResult& result) {
   put_key("load_mode", load_mode_name(load.mode));
 }
 
+/// Seconds and tokens a second of several texts, under llama-batched-bench's names: means of the repetitions.
+void add_sequences(Json& json, const BenchResult& result) {
+  const auto mean = [](const std::vector<double>& values) {
+    return values.empty() ? Json(nullptr) : Json(spread_of(values).mean);
+  };
+  const BenchTest& test = result.test;
+  json["is_pp_shared"] = test.shared;
+  json["pp"] = test.prompt;
+  json["tg"] = test.generate;
+  json["pl"] = test.sequences;
+  json["n_kv"] = test.tokens();
+  json["t_pp"] = mean(result.prompt_seconds);
+  json["speed_pp"] = mean(result.prompt_rates());
+  json["t_tg"] = mean(result.generation_seconds());
+  json["speed_tg"] = mean(result.generation_rates());
+  json["t"] = mean(result.seconds);
+  json["speed"] = mean(result.rates());
+}
+
 Json result_json(const BenchResult& result) {
   std::vector<std::uint64_t> nanoseconds;
   for (const double seconds : result.seconds) nanoseconds.push_back(static_cast<std::uint64_t>(seconds * 1e9));
@@ -90,7 +109,11 @@ Json result_json(const BenchResult& result) {
             {"stddev_ts", rates.empty() ? Json(nullptr) : Json(rate.deviation)},
             {"samples_ns", nanoseconds},
             {"samples_ts", rates}};
-  add_load(json, result);
+  if (result.test.sequences > 0) {
+    add_sequences(json, result);
+  } else {
+    add_load(json, result);
+  }
   return json;
 }
 
@@ -128,6 +151,34 @@ const std::vector<SettingColumn>& setting_columns() {
   return kColumns;
 }
 
+/// The columns of llama-batched-bench.
+std::string sequences_markdown(const std::vector<SettingColumn>& settings, const std::vector<BenchResult>& results) {
+  std::vector<Table::Column> columns{{"model"}};
+  for (const SettingColumn& column : settings) columns.push_back({std::string(column.title), Align::Right});
+  for (const char* title : {"PP", "TG", "B", "N_KV", "T_PP s", "S_PP t/s", "T_TG s", "S_TG t/s", "T s", "S t/s"}) {
+    columns.push_back({title, Align::Right});
+  }
+  Table table(columns);
+  for (const BenchResult& result : results) {
+    const BenchTest& test = result.test;
+    std::vector<std::string> cells{model_type(result.description)};
+    for (const SettingColumn& column : settings) cells.push_back(column.text(result));
+    for (const std::uint64_t count :
+         {std::uint64_t{test.prompt}, std::uint64_t{test.generate}, std::uint64_t{test.sequences}, test.tokens()}) {
+      cells.push_back(std::to_string(count));
+    }
+    const auto add = [&cells](const std::vector<double>& seconds, const std::vector<double>& rates) {
+      cells.push_back(fmt::format("{:.3f}", spread_of(seconds).mean));
+      cells.push_back(plus_minus(rates, ""));
+    };
+    add(result.prompt_seconds, result.prompt_rates());
+    add(result.generation_seconds(), result.generation_rates());
+    add(result.seconds, result.rates());
+    table.add(std::move(cells));
+  }
+  return table.render_markdown(true);
+}
+
 }  // namespace
 
 Spread spread_of(const std::vector<double>& values) {
@@ -147,6 +198,7 @@ std::string BenchOutput::markdown() const {
                                      [&](const BenchResult& result) { return column.text(result) != column.usual; });
     if (differs) shown.push_back(column);
   }
+  if (!results_.empty() && results_.front().test.sequences > 0) return sequences_markdown(shown, results_);
   std::vector<Table::Column> columns{{"model"}, {"size", Align::Right}, {"params", Align::Right}, {"backend"}};
   for (const SettingColumn& column : shown) columns.push_back({std::string(column.title), Align::Right});
   columns.push_back({"test", Align::Right});

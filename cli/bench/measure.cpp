@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 #include <random>
 
 #include "placement.hpp"
@@ -60,7 +61,9 @@ class Measurement {
       describe(result, engine);
       result.test = test;
       result.time = time_now();
-      GGUF_FUSE_CHECK(measure_test(*engine.session, engine.model->description().vocabulary, result));
+      const std::uint32_t vocabulary = engine.model->description().vocabulary;
+      GGUF_FUSE_CHECK(test.sequences > 0 ? measure_sequences(*engine.session, vocabulary, result)
+                                         : measure_test(*engine.session, vocabulary, result));
       done(result);
     }
     return {};
@@ -70,14 +73,23 @@ class Measurement {
   Result<Engine> start(const EngineOptions& engine) {
     StartOptions start = options_.start;
     start.session = settings_.session;
-    std::uint32_t context = 1;
-    for (const BenchTest& test : options_.tests) context = std::max(context, test.prompt + test.generate + test.depth);
-    start.context = context;
+    std::uint64_t context = 1;
+    for (const BenchTest& test : options_.tests) {
+      start.session.sessions = std::max(start.session.sessions, test.sequences);
+      context = std::max(context, needed_context(test));
+    }
+    start.context = static_cast<std::uint32_t>(std::min<std::uint64_t>(context, kMostContext));
+    start.texts = start.session.sessions;
     start.session.micro_batch = std::min(settings_.session.micro_batch, settings_.batch);
     start.session.candidates = 1;
     start.progress = terminal_width(stderr) > 0;
     control_.bytes_done.store(0);
     return start_engine(engine, start, control_);
+  }
+
+  /// Each of several texts copies the page in which a shared prompt ends.
+  static std::uint64_t needed_context(const BenchTest& test) {
+    return test.tokens() + test.depth + (test.shared ? std::uint64_t{test.sequences} * kPageTokens : 0);
   }
 
   static void describe(BenchResult& result, const Engine& engine) {
@@ -130,6 +142,51 @@ class Measurement {
     return {};
   }
 
+  Result<void> measure_sequences(Session& first, std::uint32_t vocabulary, BenchResult& result) {
+    const BenchTest& test = result.test;
+    std::vector<std::unique_ptr<Session>> others;
+    std::vector<Session*> all{&first};
+    while (all.size() < test.sequences) {
+      GGUF_FUSE_ASSIGN(std::unique_ptr<Session> session, first.engine().open_session());
+      all.push_back(others.emplace_back(std::move(session)).get());
+    }
+    if (options_.start.warm_up) {
+      GGUF_FUSE_CHECK(append_to_each(all, 1, vocabulary));
+    }
+    for (std::uint32_t i = 0; i < options_.repetitions; ++i) {
+      for (Session* const session : all) GGUF_FUSE_CHECK(session->truncate(0));
+      const auto prompts_begin = Clock::now();
+      if (test.shared && test.prompt > 0) {
+        GGUF_FUSE_CHECK(first.evaluate(random_tokens(test.prompt, vocabulary)));
+        for (const auto& session : others) GGUF_FUSE_CHECK(session->begin_as(first, test.prompt));
+      } else {
+        GGUF_FUSE_CHECK(append_to_each(all, test.prompt, vocabulary));
+      }
+      const auto begin = Clock::now();
+      for (std::uint32_t token = 0; token < test.generate; ++token) {
+        GGUF_FUSE_CHECK(append_to_each(all, 1, vocabulary));
+      }
+      result.prompt_seconds.push_back(std::chrono::duration<double>(begin - prompts_begin).count());
+      result.seconds.push_back(std::chrono::duration<double>(Clock::now() - prompts_begin).count());
+    }
+    return {};
+  }
+
+  /// So many other tokens to each sequence, at once.
+  Result<void> append_to_each(const std::vector<Session*>& sessions, std::uint32_t count, std::uint32_t vocabulary) {
+    if (count == 0) return {};
+    const std::vector<std::int32_t> tokens =
+        random_tokens(count * static_cast<std::uint32_t>(sessions.size()), vocabulary);
+    std::vector<runtime::Engine::Part> parts;
+    for (std::size_t i = 0; i < sessions.size(); ++i) {
+      parts.push_back({.session = sessions[i], .tokens = std::span(tokens).subspan(i * count, count)});
+    }
+    GGUF_FUSE_CHECK(sessions.front()->engine().evaluate(parts));
+    return {};
+  }
+
+  static constexpr std::uint64_t kMostContext = std::numeric_limits<std::int32_t>::max();
+
   const BenchOptions& options_;
   BenchResult settings_;
   Control& control_;
@@ -157,18 +214,33 @@ Result<void> for_each_setting(const BenchOptions& options,
   return {};
 }
 
-}  // namespace
-
-std::string BenchResult::split_text() const { return fmt::format("{}", fmt::join(engine.loading.split, "/")); }
-
-std::vector<double> BenchResult::rates() const {
+/// So many tokens a second; empty where one took too little time to say.
+std::vector<double> rates_of(std::uint64_t tokens, const std::vector<double>& seconds) {
   std::vector<double> rates;
   for (const double one : seconds) {
-    const std::optional<double> rate = per_second(test.prompt + test.generate, one);
+    const std::optional<double> rate = per_second(static_cast<double>(tokens), one);
     if (!rate) return {};
     rates.push_back(*rate);
   }
   return rates;
+}
+
+}  // namespace
+
+std::string BenchResult::split_text() const { return fmt::format("{}", fmt::join(engine.loading.split, "/")); }
+
+std::vector<double> BenchResult::rates() const { return rates_of(test.tokens(), seconds); }
+
+std::vector<double> BenchResult::prompt_rates() const { return rates_of(test.prompt_tokens(), prompt_seconds); }
+
+std::vector<double> BenchResult::generation_rates() const {
+  return rates_of(test.generated_tokens(), generation_seconds());
+}
+
+std::vector<double> BenchResult::generation_seconds() const {
+  std::vector<double> generation;
+  for (std::size_t i = 0; i < prompt_seconds.size(); ++i) generation.push_back(seconds[i] - prompt_seconds[i]);
+  return generation;
 }
 
 Result<void> measure(const BenchOptions& options, Control& control,

@@ -12,6 +12,8 @@ constexpr std::string_view kDriver = "threads are the OpenCL driver's; taskset a
 
 constexpr ForeignRow kRows[] = {
     {"-h --help --version -m --model -p --n-prompt -n --n-gen -pg -d --n-depth -r --repetitions", "", kSame, ""},
+    {"-npp -ntg -npl", "N,N", kSame, "llama-batched-bench's; not together with -p, -n, -pg and -d"},
+    {"-pps -c --ctx-size", "N", kSame, "llama-batched-bench's, with -npl"},
     {"-b --batch-size -ub --ubatch-size", "N,N", kSame, ""},
     {"-ctk --cache-type-k -ctv --cache-type-v", "T,T", kSame, "all of llama.cpp's types"},
     {"-t --threads", "N", kSame, "threads that load, one number"},

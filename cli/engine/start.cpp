@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 
 #include "placement.hpp"
 #include "print.hpp"
@@ -17,14 +18,19 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-std::uint32_t context_of(std::optional<std::uint32_t> wanted, const ModelDescription& model) {
+std::uint32_t context_of(const StartOptions& start, const ModelDescription& model) {
   constexpr std::uint32_t kUsual = 4096;
   const std::uint32_t trained = model.train_context == 0 ? kUsual : model.train_context;
-  if (!wanted) return std::min(trained, kUsual);
-  if (*wanted > trained) {
+  const auto wanted = start.context;
+  const auto for_all = [&start](std::uint32_t each) {
+    constexpr std::uint64_t kMost = std::numeric_limits<std::int32_t>::max();
+    return static_cast<std::uint32_t>(std::min(std::uint64_t{each} * start.texts, kMost));
+  };
+  if (!wanted) return for_all(std::min(trained, kUsual));
+  if (*wanted > for_all(trained)) {
     print_warning(fmt::format("-c {} is more than the {} tokens that the model was trained with", *wanted, trained));
   }
-  return *wanted == 0 ? trained : *wanted;
+  return *wanted == 0 ? for_all(trained) : *wanted;
 }
 
 std::string programs_text(const BuildReport& build) {
@@ -103,7 +109,7 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
   }
   if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));
   SessionOptions session = start.session;
-  session.context = context_of(start.context, engine.model->description());
+  session.context = context_of(start, engine.model->description());
   GGUF_FUSE_ASSIGN(engine.session, Session::create(engine.model, session));
   GGUF_FUSE_ASSIGN(engine.report.load, engine.model->wait());
   if (start.warm_up) {

@@ -28,6 +28,7 @@ struct Engine {
 
 struct StartOptions {
   std::optional<std::uint32_t> context{};  ///< 0: as the model was trained; nothing: the same, at most 4096
+  std::uint32_t texts = 1;                 ///< that share it: as many times what is not given as a number
   SessionOptions session{};                ///< but for the context
   bool warm_up = true;
   bool progress = false;

@@ -10,4 +10,10 @@ Result<std::vector<std::int32_t>> conversation_tokens(const ChatTemplate& chat_t
   return chat_tokens(tokenizer, chat);
 }
 
+Result<std::vector<std::int32_t>> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
+  GGUF_FUSE_ASSIGN(auto tokens, tokenizer.tokenize(prompt, {.add_special = true, .parse_special = true}));
+  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
+  return tokens;
+}
+
 }  // namespace gguf_fuse::cli

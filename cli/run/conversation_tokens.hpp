@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "gguf_fuse/runtime/chat.hpp"
@@ -16,5 +17,9 @@ namespace gguf_fuse::cli {
                                                                     const Tokenizer& tokenizer,
                                                                     std::span<const ChatMessage> messages,
                                                                     const ChatOptions& options);
+
+/// A text as it is, behind what the model wants before it. A model that adds nothing has to begin somehow. Errors:
+/// those of Tokenizer::tokenize.
+[[nodiscard]] Result<std::vector<std::int32_t>> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt);
 
 }  // namespace gguf_fuse::cli

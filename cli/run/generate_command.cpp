@@ -7,6 +7,8 @@
 
 #include "chat.hpp"
 #include "context_shift.hpp"
+#include "conversation_tokens.hpp"
+#include "many_prompts.hpp"
 #include "print.hpp"
 #include "run_commands.hpp"
 #include "run_report.hpp"
@@ -20,17 +22,19 @@ Result<Engine> start(const RunOptions& options, Control& control, std::function<
   StartOptions start = options.start;
   start.session.micro_batch = std::min(start.session.micro_batch, options.batch);
   start.session.candidates = std::max(Sampler(options.sampler).candidates(), 1U);
+  if (options.prompts) share_among_prompts(options, start);
   start.progress = terminal_width(stderr) > 0;
   start.opened = std::move(opened);
   return start_engine(options.engine, start, control);
 }
 
 UsageError no_prompt() {
-  return UsageError("what should the model continue? give -p TEXT or -f FILE, or -cnv to talk");
+  return UsageError(
+      "what should the model continue? give -p TEXT or -f FILE, --prompts FILE for many, or -cnv to talk");
 }
 
 bool may_talk(const RunOptions& options) {
-  return !options.conversation && !options.prompt && !options.json && isatty(STDIN_FILENO) != 0;
+  return !options.conversation && !options.prompt && !options.prompts && !options.json && isatty(STDIN_FILENO) != 0;
 }
 
 /// The template to talk with; none: continue the prompt.
@@ -39,15 +43,8 @@ Result<std::optional<ChatTemplate>> choose_template(const RunOptions& options, R
   if (may_talk(options)) {
     if (auto found = conversation_template(options, model)) return std::move(*found);
   }
-  if (!options.prompt) throw no_prompt();
+  if (!options.prompt && !options.prompts) throw no_prompt();
   return std::nullopt;
-}
-
-/// A model that adds nothing has to begin somehow.
-Result<std::vector<std::int32_t>> prompt_tokens(const Tokenizer& tokenizer, const std::string& prompt) {
-  GGUF_FUSE_ASSIGN(auto tokens, tokenizer.tokenize(prompt, {.add_special = true, .parse_special = true}));
-  if (tokens.empty() && tokenizer.bos()) tokens.push_back(*tokenizer.bos());
-  return tokens;
 }
 
 Result<void> print_json(const RunOptions& options, const std::vector<std::int32_t>& prompt,
@@ -136,7 +133,7 @@ Result<void> continue_prompt(const RunOptions& options, Engine& engine, Control&
 
 Result<void> print_report(const RunOptions& options, const Engine& engine, const RunTotals& totals) {
   std::string profile;  // before the report, which may run a kernel of its own
-  if (options.engine.device.profiling && !options.json) {
+  if (options.engine.device.profiling && (!options.json || options.prompts)) {
     GGUF_FUSE_ASSIGN(profile, profile_text(*engine.model));
   }
   if (options.report && !options.json) {
@@ -149,7 +146,7 @@ Result<void> print_report(const RunOptions& options, const Engine& engine, const
 }  // namespace
 
 Result<int> generate_command(const RunOptions& options) {
-  if (!options.prompt && options.conversation != true && !may_talk(options)) throw no_prompt();
+  if (!options.prompt && !options.prompts && options.conversation != true && !may_talk(options)) throw no_prompt();
   static Control control;  // signal handlers keep a pointer to it
   wait_for_input(options.engine.model);
   cancel_on_signals(control, SecondSignal::Ends);
@@ -161,7 +158,10 @@ Result<int> generate_command(const RunOptions& options) {
   };
   GGUF_FUSE_ASSIGN(Engine engine, start(options, control, opened));
   RunTotals totals;
-  if (chat_template) {
+  int exit_code = 0;
+  if (options.prompts) {
+    GGUF_FUSE_ASSIGN(exit_code, answer_prompts(options, chat_template, engine, control, totals));
+  } else if (chat_template) {
     if (!options.conversation) {
       put(stderr, fmt::format("a conversation, as no -p is given (template: {}); /help says more, Ctrl-D ends it\n",
                               chat_template->name()));
@@ -172,7 +172,7 @@ Result<int> generate_command(const RunOptions& options) {
   }
   // a reader that is gone wants no report either
   if (finish_output()) GGUF_FUSE_CHECK(print_report(options, engine, totals));
-  return caught_signal() == 0 ? 0 : 128 + caught_signal();
+  return caught_signal() == 0 ? exit_code : 128 + caught_signal();
 }
 
 }  // namespace gguf_fuse::cli

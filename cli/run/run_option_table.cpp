@@ -71,6 +71,22 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
       .value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
              text_into(options.prompt))
       .takes(text());
+  table
+      .value(
+          {"--prompts"}, "FILE",
+          "many prompts, each answered alone: a JSON string a line (- is standard input); answers come in their order",
+          text_into(raw.prompts_file))
+      .takes(file());
+  table
+      .value({"-np", "--parallel"}, "N", "answer at most so many of --prompts at a time (default: 1)",
+             [&](const std::string& name, const std::string& text) {
+               constexpr std::int64_t kMostParallel = 1000;
+               // llama.cpp's -1, to choose, is what is usual here
+               const std::int64_t count = parse_integer(name, text, -1, kMostParallel);
+               if (count == 0) throw UsageError(fmt::format("{} \"0\": give 1 at least", name));
+               options.parallel = static_cast<std::uint32_t>(count < 0 ? 1 : count);
+             })
+      .environment = "LLAMA_ARG_N_PARALLEL";
   table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
       .opposites = {"--no-escape"};
   table
@@ -119,7 +135,8 @@ void add_length_options(OptionTable& table, RunOptions& options) {
       .environment = "LLAMA_ARG_N_PREDICT";
   table
       .value({"-c", "--ctx-size"}, "N",
-             "tokens of context; 0: as many as the model was trained with (default: the same, at most 4096)",
+             "tokens of context, of all --prompts that are answered at a time together; 0: as many as the model was "
+             "trained with, for each (default: the same, at most 4096)",
              [&](const std::string& name, const std::string& text) {
                options.start.context = static_cast<std::uint32_t>(parse_integer(name, text, 0, kMost));
              })
@@ -202,7 +219,8 @@ void add_memory_options(OptionTable& table, RunOptions& options) {
 
 void add_output_options(OptionTable& table, RunOptions& options) {
   table.begin_group("Output", kAll);
-  table.flag({"--json"}, "one JSON object at the end, instead of text; errors too", options.json);
+  table.flag({"--json"}, "one JSON object at the end, instead of text (with --prompts one for each); errors too",
+             options.json);
   table.begin_group("Output", kGenerate);
   table.flag({"--display-prompt"}, "print the prompt before the text (default)", options.display_prompt).opposites = {
       "--no-display-prompt"};

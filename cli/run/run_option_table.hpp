@@ -8,7 +8,7 @@ namespace gguf_fuse::cli {
 
 /// What needs a second look when all options are known.
 struct RawRunOptions {
-  std::optional<std::string> file{}, binary_file{}, system_file{}, template_file{};
+  std::optional<std::string> file{}, binary_file{}, system_file{}, template_file{}, prompts_file{};
   std::string seed = "-1";
   std::string tokens{};  ///< --tokens
   bool escape = true;

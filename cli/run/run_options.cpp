@@ -11,6 +11,7 @@
 
 #include "gguf_fuse/loader/version.hpp"
 #include "llama_flags.hpp"
+#include "prompt_lines.hpp"
 #include "run_option_table.hpp"
 #include "values.hpp"
 
@@ -73,13 +74,27 @@ std::vector<std::int32_t> parse_tokens(const std::string& text) {
   return tokens;
 }
 
+/// --prompts, where it was given.
+Result<void> finish_prompts(RunOptions& options, const RawRunOptions& raw) {
+  if (!raw.prompts_file) return {};
+  if (options.prompt || raw.file || raw.binary_file) throw UsageError("give --prompts, or one prompt with -p or -f");
+  if (options.context_shift) throw UsageError("--context-shift goes with one text, not with --prompts");
+  if (*raw.prompts_file == "-" && (options.engine.model == "-" || raw.system_file == "-")) {
+    throw UsageError("standard input cannot be two things: give --prompts a file");
+  }
+  GGUF_FUSE_ASSIGN(const std::string text, read_whole(*raw.prompts_file));
+  options.prompts = parse_prompt_lines(*raw.prompts_file, text);
+  return {};
+}
+
 Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
+  GGUF_FUSE_CHECK(finish_prompts(options, raw));
   if (options.prompt && (raw.file || raw.binary_file)) throw UsageError("give -p or -f, not both");
   if (raw.file && raw.binary_file) throw UsageError("give -f or -bf, not both");
   if (raw.system_file && !options.system.empty()) throw UsageError("give -sys or -sysf, not both");
   const bool piped_model = options.engine.model == "-";
   const bool piped_text = raw.file == "-" || raw.binary_file == "-" || raw.system_file == "-";
-  if (piped_model && (piped_text || options.conversation == true)) {
+  if (piped_model && (piped_text || (options.conversation == true && !options.prompts))) {
     throw UsageError("standard input is the model already; give -p TEXT");
   }
   if (raw.file) {
@@ -101,16 +116,19 @@ Result<void> finish_generate(RunOptions& options, const RawRunOptions& raw) {
   }
   options.sampler.seed = parse_seed(raw.seed);
   if (!options.conversation && !options.system.empty()) options.conversation = true;
-  if (options.conversation == true && options.json) throw UsageError("--json goes with a prompt, not with -cnv");
+  if (options.conversation == true && options.json && !options.prompts)
+    throw UsageError("--json goes with a prompt, not with -cnv");
   return {};
 }
 
 /// Options that were given and change nothing in this run.
 std::vector<std::string> idle_options(const RunOptions& options, const GivenArguments& given) {
-  const bool silent = options.conversation == false || (!options.conversation && (options.prompt || options.json));
+  const bool silent =
+      options.conversation == false || (!options.conversation && (options.prompt || options.prompts || options.json));
   const SamplerOptions& sampler = options.sampler;
   const bool penalises = sampler.repeat_penalty != 1 || sampler.frequency_penalty != 0 || sampler.presence_penalty != 0;
   constexpr std::string_view kNoConversation = "the text is continued as it is; -cnv makes it a conversation";
+  constexpr std::string_view kOneAnswer = "each of --prompts gets one answer, and no line is read";
   struct Row {
     std::string_view option;
     bool idle;
@@ -123,8 +141,9 @@ std::vector<std::string> idle_options(const RunOptions& options, const GivenArgu
       {"--reasoning", silent, kNoConversation},
       {"-sys", silent, kNoConversation},
       {"-sysf", silent, kNoConversation},
-      {"-st", silent, kNoConversation},
-      {"--simple-io", silent, kNoConversation},
+      {"-st", silent || options.prompts, options.prompts ? kOneAnswer : kNoConversation},
+      {"--simple-io", silent || options.prompts, options.prompts ? kOneAnswer : kNoConversation},
+      {"-np", !options.prompts, "there is one text at a time without --prompts"},
       {"--keep", !options.context_shift, "nothing is dropped without --context-shift"},
       {"--repeat-last-n", !penalises, "no penalty is asked for"},
   };
@@ -207,6 +226,7 @@ ForeignOptions run_foreign_options() { return {"gguf-run", {llama_cli_flags(), i
 std::string run_help(const OptionTable& table) {
   constexpr std::string_view kUsage =
       "Usage: gguf-run -m FILE -p TEXT [OPTIONS]\n"
+      "   or: gguf-run -m FILE --prompts FILE [-np N] [OPTIONS]\n"
       "   or: gguf-run FILE -cnv [OPTIONS]\n"
       "   or: gguf-run eval -m FILE --tokens N,N [--logits last|all] [OPTIONS]\n"
       "   or: gguf-run tokenize -m FILE TEXT [--special]\n\n"
@@ -234,6 +254,8 @@ std::string run_help(const OptionTable& table) {
       "      talk\n"
       "  gguf-run -m model.gguf -f question.txt --temp 0 --json > answer.json\n"
       "      for a script, the same each time\n"
+      "  gguf-run -m model.gguf --prompts questions.jsonl -np 8 -cnv -n 200 --json > answers.jsonl\n"
+      "      many questions, eight at a time, each for itself\n"
       "\nExit status:\n"
       "  0    done\n"
       "  1    the environment is at fault: no device, not enough memory, a file that cannot be read\n"

@@ -19,8 +19,10 @@ struct RunOptions {
   StartOptions start{};        ///< -c, -ub, -ctk, -ctv, --warmup
   std::uint32_t batch = 2048;  ///< -b
 
-  std::optional<std::string> prompt{};  ///< -p or the content of -f, escapes replaced
-  std::optional<bool> conversation{};   ///< -cnv, -no-cnv
+  std::optional<std::string> prompt{};                ///< -p or the content of -f, escapes replaced
+  std::optional<std::vector<std::string>> prompts{};  ///< --prompts: many, each answered alone
+  std::uint32_t parallel = 1;                         ///< -np: how many of them at a time
+  std::optional<bool> conversation{};                 ///< -cnv, -no-cnv
   std::string system{};
   std::string chat_template{};
   std::optional<std::string> chat_template_source{};  ///< of --chat-template-file

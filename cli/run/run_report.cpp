@@ -86,6 +86,22 @@ std::string fused_text(const ModelDescription::Fused& fused) {
   return fmt::format("{}{}", fmt::join(parts, ", "), when);
 }
 
+/// "prompts and answers in 3.2 s: 160 tokens/s generated; the first 70 tokens of all prompts evaluated once"
+std::string many_text(const GenerateManyReport& many) {
+  std::string text = fmt::format("prompts and answers in {}", format_seconds(many.seconds));
+  if (const auto rate = per_second(static_cast<double>(many.tokens), many.seconds)) {
+    text += fmt::format(": {:.4g} tokens/s generated", *rate);
+  }
+  if (many.shared_tokens > 0) {
+    text += fmt::format("; the first {} of all prompts evaluated once", plural(many.shared_tokens, "token"));
+  }
+  if (many.restarts > 0) {
+    text += fmt::format("; {} computed again, as the context was full: a larger -c avoids that",
+                        plural(many.restarts, "answer"));
+  }
+  return text;
+}
+
 Json fused_json(const ModelDescription::Fused& fused) {
   Json json;
   for (const std::string_view kind : kinds()) json[std::string(kind)] = fused.of(kind);
@@ -114,9 +130,11 @@ std::string report_text(const RunOptions& options, const Engine& engine, const R
   if (const std::string fused = fused_text(model.fused); !fused.empty()) table.add({"fused", fused});
   table.add({"prompt", rate_text(totals.prompt_tokens, totals.prompt_tokens, totals.prompt_seconds)});
   table.add({"generation", rate_text(totals.tokens, totals.evaluated, totals.seconds)});
+  if (totals.many) table.add({"together", many_text(*totals.many)});
   if (const std::string memory = memory_text(engine, totals); !memory.empty()) table.add({"memory", memory});
-  table.add({"context", fmt::format("{} of {} tokens, {} of KV cache", engine.session->size(),
-                                    engine.session->capacity(), format_bytes(engine.session->cache_bytes()))});
+  const std::string used = totals.many ? "" : fmt::format("{} of ", engine.session->size());
+  table.add({"context", fmt::format("{}{} tokens, {} of KV cache", used, engine.session->capacity(),
+                                    format_bytes(engine.session->cache_bytes()))});
   table.add({"sampling", sampling_text(options.sampler)});
   return table.render(width);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "gguf_fuse/runtime/generate_many.hpp"
 #include "json_output.hpp"
 #include "run_options.hpp"
 #include "start.hpp"
@@ -16,6 +17,7 @@ struct RunTotals {
   /// prompt's logits gave, is no generation that could be measured.
   std::uint64_t evaluated = 0;
   double seconds = 0;
+  std::optional<GenerateManyReport> many{};  ///< of --prompts, whose seconds are those of prompts and answers together
 
   void add(const Generation& generation);
 };

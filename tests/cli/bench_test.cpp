@@ -142,6 +142,56 @@ TEST(Bench, LinesAndCsvHoldTheSame) {
   EXPECT_THAT(csv, HasSubstr("\"pp8\",\"8\",\"0\",\"0\","));
 }
 
+std::vector<std::string> several(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"-m", llama(), "-npp", "8", "-ntg", "4", "-npl", "1,3", "-r", "2", "--no-warmup"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(BenchSequences, JsonHasLlamaBatchedBenchsKeys) {
+  const auto rows = parsed(gguf_bench(several({"-o", "json", "-npp", "16"})).out);
+  ASSERT_EQ(rows.size(), 4U);
+  std::vector<std::string> names;
+  for (const auto& row : rows) {
+    names.push_back(row.at("test"));
+    const double prompt = row.at("pp"), generated = row.at("tg"), sequences = row.at("pl");
+    EXPECT_EQ(row.at("n_kv").get<double>(), sequences * (prompt + generated));
+    EXPECT_EQ(row.at("is_pp_shared"), false);
+    const double prompts = row.at("t_pp"), tokens = row.at("t_tg"), all = row.at("t");
+    EXPECT_NEAR(prompts + tokens, all, 1e-6);
+    // means of two rates lie between them, and above the rate of the mean time
+    EXPECT_GE(row.at("speed_pp").get<double>(), sequences * prompt / prompts * 0.999);
+    EXPECT_GE(row.at("speed_tg").get<double>(), sequences * generated / tokens * 0.999);
+    EXPECT_EQ(row.at("samples_ns").size(), 2U);
+  }
+  EXPECT_THAT(names, ElementsAre("pp8+tg4 x 1", "pp8+tg4 x 3", "pp16+tg4 x 1", "pp16+tg4 x 3"));
+  const auto shared = parsed(gguf_bench(several({"-o", "json", "-pps", "-npp", "100"})).out);
+  ASSERT_EQ(shared.size(), 4U);
+  EXPECT_EQ(shared[3].at("test"), "pp100+tg4 x 3, one prompt");
+  EXPECT_EQ(shared[3].at("n_kv"), 100 + 3 * 4);
+  EXPECT_EQ(shared[3].at("is_pp_shared"), true);
+}
+
+TEST(BenchSequences, EveryFormatHasThem) {
+  const auto table = gguf_bench(several({})).out;
+  EXPECT_TRUE(std::regex_search(
+      table, std::regex(R"(\| model +\| +PP \| +TG \| +B \| +N_KV \| +T_PP s \| +S_PP t/s \| +T_TG s \| +S_TG t/s)")))
+      << table;
+  EXPECT_TRUE(std::regex_search(table, std::regex(R"(\n\| llama Q8_0 \| +8 \| +4 \| +3 \| +36 \| +[0-9.]+ \|)")))
+      << table;
+  EXPECT_EQ(line_count(gguf_bench(several({"-o", "jsonl"})).out), 2U);
+  const auto csv = gguf_bench(several({"-o", "csv"})).out;
+  EXPECT_EQ(line_count(csv), 3U);
+  EXPECT_THAT(csv, HasSubstr(",is_pp_shared,pp,tg,pl,n_kv,t_pp,speed_pp,t_tg,speed_tg,t,speed\n"));
+}
+
+TEST(BenchSequences, WhatTheContextDoesNotHoldIsLeftOut) {
+  const auto result = gguf_bench(several({"-c", "12", "-o", "json"}));
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_EQ(parsed(result.out).size(), 1U);
+  EXPECT_THAT(result.err, HasSubstr("pp8+tg4 x 3 is left out: it takes 36 tokens, -c allows 12"));
+}
+
 TEST(Bench, LoadMeasuresStarting) {
   const auto result = gguf_bench({"-m", llama(), "-p", "0", "-n", "0", "-r", "1", "--load", "-o", "json"});
   ASSERT_EQ(result.exit_code, 0) << result.err;
@@ -157,6 +207,13 @@ TEST(Bench, MistakesAreNamed) {
       {{}, "which model? give -m FILE"},
       {{"-m", "-"}, "standard input cannot be measured"},
       {{"-m", "a", "-p", "0", "-n", "0"}, "nothing to measure"},
+      {{"-m", "a", "-npl", "2", "-p", "8"}, "-npl measures several texts at once, -p does not"},
+      {{"-m", "a", "-npp", "2", "--load"}, "-npp measures several texts at once, --load does not"},
+      {{"-m", "a", "-npl", "0"}, "-npl \"0\""},
+      {{"-m", "a", "-npp", "0", "-ntg", "0"}, "nothing to measure"},
+      {{"-m", "a", "-npl", "8", "-c", "3"}, "nothing to measure: pp512+tg128 x 8 is left out"},
+      {{"-m", "a", "-pps"}, "-pps goes with -npl"},
+      {{"-m", "a", "-c", "64"}, "-c goes with -npl"},
       {{"-m", "a", "-p", "1,x"}, "-p \"x\": give a whole number"},
       {{"-m", "a", "-pg", "5"}, "give two numbers, as in -pg 512,128"},
       {{"-m", "a", "-r", "0"}, "-r \"0\""},

@@ -97,7 +97,8 @@ TEST(Completion, BashOffersOptionsOfTheCommand) {
   EXPECT_THAT(offered("gguf-run", {"--"}), AllOf(Contains("--no-perf"), Not(Contains("--logits"))));
   EXPECT_THAT(offered("gguf-run", {"eval", "--lo"}), ElementsAre("--load-mode", "--log-verbose", "--logits"));
   EXPECT_THAT(offered("gguf-run", {"tokenize", "--lo"}), IsEmpty());
-  EXPECT_THAT(offered("gguf-bench", {"-m", "a.gguf", "-n"}), UnorderedElementsAre("-n", "-ncmoe"));
+  EXPECT_THAT(offered("gguf-bench", {"-m", "a.gguf", "-n"}),
+              UnorderedElementsAre("-n", "-npl", "-npp", "-ntg", "-ncmoe"));
 }
 
 TEST(Completion, BashOffersValues) {

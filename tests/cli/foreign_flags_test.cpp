@@ -180,7 +180,7 @@ TEST(ForeignFlags, TheEnvironmentSaysTheSame) {
 TEST(ForeignFlags, ValuesFollowAsLlamaCppTakesThem) {
   const Program program = programs().front();
   for (const std::vector<std::string>& arguments :
-       std::vector<std::vector<std::string>>{{"-fa"}, {"-fa", "on"}, {"-fa", "1"}, {"--flash-attn=auto"}, {"-np=1"}}) {
+       std::vector<std::vector<std::string>>{{"-fa"}, {"-fa", "on"}, {"-fa", "1"}, {"--flash-attn=auto"}, {"-mg=0"}}) {
     EXPECT_EQ(run(program, arguments).exit_code, 1) << testing::PrintToString(arguments);
   }
   // -fa takes only its own words

@@ -95,7 +95,7 @@ TEST_F(GenerateMany, WhatAllBeginWithIsEvaluatedOnce) {
   const auto shared = value_of(answer(*engine(1024, 3), prompts, options));
   expect_as_alone(prompts, options, 1024);
   EXPECT_GE(shared.shared_tokens, 100U);
-  EXPECT_EQ(shared.prompt_tokens, all - 4 * shared.shared_tokens);
+  EXPECT_EQ(shared.prompt_tokens, all - std::size_t{4} * shared.shared_tokens);
   // without a session for it
   EXPECT_EQ(value_of(answer(*engine(1024, 2), prompts, options)).prompt_tokens, all);
   expect_as_alone(prompts, options, 1024);
