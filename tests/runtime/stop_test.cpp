@@ -136,6 +136,28 @@ TEST_F(Stop, WholeMicroBatchesStay) {
   EXPECT_LE(logit_difference(value_of(pieces->logits()), expected).max, 2e-5);
 }
 
+// Operations of a step change the states of a delta network one after the other: where a step ends early, those of its
+// beginning have to come back.
+TEST_F(Stop, StatesAreThoseOfWholeMicroBatches) {
+  model_ = support::open_runnable(reference_path("qwen35moe-q8_0"), {.devices = {device_}, .control = &control_});
+  const auto session = value_of(Session::create(model_, {.context = 64, .micro_batch = 4}));
+  const std::vector<std::int32_t> tokens{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
+  value_of(session->evaluate(tokens));
+  value_of(session->truncate(0));
+  stop_at(0);
+  value_of(session->evaluate(tokens));
+  const auto expected = value_of(session->logits());
+  const int all = launches_;
+  for (const int launch : {1, all / 3, all / 2, all - all / 10, all - kMostLaunches}) {
+    value_of(session->truncate(0));
+    stop_at(launch);
+    EXPECT_EQ(session->evaluate(tokens).error().code, ErrorCode::Interrupted);
+    go_on();
+    value_of(session->evaluate(std::span(tokens).subspan(session->size())));
+    EXPECT_LE(logit_difference(value_of(session->logits()), expected).max, 1e-4) << launch;
+  }
+}
+
 TEST_F(Stop, NothingIsGeneratedAfterOneDuringThePrompt) {
   stop_at(0);
   value_of(session_->evaluate(tokens_));

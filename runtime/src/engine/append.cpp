@@ -57,6 +57,11 @@ class Appender {
       if (done) continue;
       // those of the last token that was to be appended are what is asked for
       for (Sequence* const sequence : sequences) sequence->results = {};
+      // states may be behind some of the step's operations and not behind others
+      for (const Job& job : jobs_) {
+        job.sequence->live = 0;
+        forget_behind(state_, *job.sequence, job.sequence->cached);
+      }
       return done;
     }
     return {};
