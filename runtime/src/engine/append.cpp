@@ -46,11 +46,15 @@ class Appender {
 
   Result<void> run() {
     for (Job& job : jobs_) {
-      if (job.sequence->long_factors != job.is_long) forget_behind(state_, *job.sequence, 0);
-      job.sequence->long_factors = job.is_long;
+      turn_for(state_, *job.sequence, job.end());
       job.sequence->results = {};
     }
-    while (drop_finished(), !jobs_.empty()) GGUF_FUSE_CHECK(step());
+    while (drop_finished(), !jobs_.empty()) {
+      Result<void> done = step();
+      if (done) continue;
+      for (const Job& job : jobs_) job.sequence->results = {};  // those of a part are nobody's answer
+      return done;
+    }
     return {};
   }
 
