@@ -46,21 +46,17 @@ class Appender {
 
   Result<void> run() {
     for (Job& job : jobs_) {
-      if (job.sequence->long_factors != job.is_long) forget_behind(state_, *job.sequence, 0);
-      job.sequence->long_factors = job.is_long;
+      turn_for(state_, *job.sequence, job.end());
       job.sequence->results = {};
     }
-    std::vector<Sequence*> sequences;
-    for (const Job& job : jobs_) sequences.push_back(job.sequence);
     while (drop_finished(), !jobs_.empty()) {
       Result<void> done = step();
       if (done) continue;
-      // those of the last token that was to be appended are what is asked for
-      for (Sequence* const sequence : sequences) sequence->results = {};
-      // states may be behind some of the step's operations and not behind others
       for (const Job& job : jobs_) {
-        job.sequence->live = 0;
-        forget_behind(state_, *job.sequence, job.sequence->cached);
+        Sequence& sequence = *job.sequence;
+        sequence.results = {};  // those of a part are nobody's answer
+        sequence.live = 0;      // behind some of the step's operations and not behind others
+        forget_behind(state_, sequence, sequence.cached);
       }
       return done;
     }

@@ -13,15 +13,6 @@ constexpr std::uint32_t kFirstPages = 16;
 
 std::uint32_t pages_of(std::uint32_t positions) { return positions / kPageTokens + (positions % kPageTokens != 0); }
 
-/// The most pages that all sequences together may hold. Each of them may leave a page half empty, and the one that
-/// warms up needs one.
-std::uint32_t page_limit(const Engine::State& state, std::uint32_t window) {
-  const std::uint32_t all = pages_of(state.options.context) + state.options.sessions + 1;
-  if (window == 0) return all;
-  const std::uint64_t each = std::uint64_t{pages_of(window)} + pages_of(state.max_tokens) + kSlackPages + 2;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(all, each * (state.options.sessions + 1)));
-}
-
 PageGroup& group_of(Engine::State& state, std::uint32_t window) {
   const auto found = std::find_if(state.groups.begin(), state.groups.end(),
                                   [&](const PageGroup& group) { return group.window() == window; });
@@ -31,7 +22,7 @@ PageGroup& group_of(Engine::State& state, std::uint32_t window) {
 }
 
 /// Whether a device has memory for all pages that there may be: better told now than in the middle of a text.
-Result<void> check_room(const Engine::State& state, const Device& device) {
+Result<void> check_memory(const Engine::State& state, const Device& device) {
   std::uint64_t most = 0;
   for (const PageGroup& group : state.groups) {
     GGUF_FUSE_ASSIGN(const std::uint64_t bytes, group.most_bytes(device));
@@ -58,7 +49,7 @@ Result<void> allocate_caches(Engine::State& state) {
       GGUF_FUSE_CHECK(group_of(state, keeps->window).add(device, cache));
     }
   }
-  for (const DeviceState& device : state.devices) GGUF_FUSE_CHECK(check_room(state, *device.device));
+  for (const DeviceState& device : state.devices) GGUF_FUSE_CHECK(check_memory(state, *device.device));
   for (PageGroup& group : state.groups) GGUF_FUSE_CHECK(group.grow(std::min(kFirstPages, group.pool().limit())));
   return {};
 }
@@ -117,6 +108,14 @@ Error context_full(const Engine::State& state) {
           .actual = "more"};
 }
 
+std::uint32_t page_limit(const Engine::State& state, std::uint32_t window) {
+  // Each of them may leave a page half empty, and the one that warms up needs one.
+  const std::uint32_t all = pages_of(state.options.context) + state.options.sessions + 1;
+  if (window == 0) return all;
+  const std::uint64_t each = std::uint64_t{pages_of(window)} + pages_of(state.max_tokens) + kSlackPages + 2;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(all, each * (state.options.sessions + 1)));
+}
+
 Result<void> allocate_buffers(Engine::State& state) {
   GGUF_FUSE_CHECK(allocate_caches(state));
   GGUF_FUSE_CHECK(allocate_states(state));
@@ -143,12 +142,16 @@ Result<void> hold_pages(Engine::State& state, Sequence& sequence, std::uint32_t 
   for (std::size_t i = 0; i < state.groups.size(); ++i) {
     PageGroup& group = state.groups[i];
     HeldPages& held = sequence.held[i];
-    const std::uint32_t needed = group.needed(held, position, end);
+    const PageGroup::Demand demand{.held = &held, .position = position, .end = end};
+    const std::uint64_t needed = group.needed({&demand, 1});
     if (needed > group.pool().free()) return fail(context_full(state));
-    const std::uint32_t wanted = group.pool().wanted(needed);
+    const std::uint32_t wanted = group.pool().wanted(static_cast<std::uint32_t>(needed));
     if (wanted > group.pool().allocated()) {
       GGUF_FUSE_CHECK(group.grow(wanted));
+    }
+    if (group.moved()) {
       GGUF_FUSE_CHECK(rebind(state, group.window()));
+      group.set_bound();
     }
     GGUF_FUSE_CHECK(group.hold(held, sequence.number, position, end));
   }

@@ -41,16 +41,19 @@ Result<void> check_room(const Engine::State& state, const Append& one) {
 
 /// Whether all of them together do.
 Result<void> check_pages(Engine::State& state, std::span<const Append> all) {
+  for (const Append& one : all) turn_for(state, *one.sequence, one.sequence->size() + one.tokens.size());
   for (std::size_t i = 0; i < state.groups.size(); ++i) {
-    if (state.groups[i].window() != 0) continue;  // these give pages back in time
-    std::uint64_t needed = 0;
+    PageGroup& group = state.groups[i];
+    if (group.pool().limit() < page_limit(state, 0)) continue;  // these give pages back in time
+    std::vector<PageGroup::Demand> demands;
     for (const Append& one : all) {
-      const Sequence& sequence = *one.sequence;
-      const HeldPages held = i < sequence.held.size() ? sequence.held[i] : HeldPages();
-      const auto end = static_cast<std::uint32_t>(sequence.size() + one.tokens.size());
-      needed += state.groups[i].needed(held, sequence.cached, end);
+      Sequence& sequence = *one.sequence;
+      sequence.held.resize(state.groups.size());
+      demands.push_back({.held = &sequence.held[i],
+                         .position = sequence.cached,
+                         .end = static_cast<std::uint32_t>(sequence.size() + one.tokens.size())});
     }
-    if (needed > state.groups[i].pool().free()) return fail(context_full(state));
+    if (group.needed(demands) > group.pool().free()) return fail(context_full(state));
   }
   return {};
 }
@@ -141,13 +144,13 @@ Result<StepReport> Engine::evaluate(std::span<const Part> parts) {
   }
   GGUF_FUSE_CHECK(wait_until_ready(state));
   std::vector<Append> all;
-  StepReport report;
+  std::uint32_t before = 0;
   for (const Part& part : parts) {
     if (part.tokens.empty() || part.session->stopped()) continue;
     all.push_back({.sequence = &part.session->state().sequence, .tokens = part.tokens});
     GGUF_FUSE_CHECK(check_tokens(state, part.tokens));
     GGUF_FUSE_CHECK(check_room(state, all.back()));
-    report.tokens += static_cast<std::uint32_t>(part.tokens.size());
+    before += all.back().sequence->size();
   }
   GGUF_FUSE_CHECK(check_pages(state, all));
   if (stopped()) return fail(interrupted(state));
@@ -157,7 +160,9 @@ Result<StepReport> Engine::evaluate(std::span<const Part> parts) {
   for (const Append& one : all) {
     if (one.tokens.size() > 1) GGUF_FUSE_CHECK(copy_states(state, *one.sequence));
   }
-  report.seconds = seconds_since(start);
+  StepReport report{.seconds = seconds_since(start)};
+  for (const Append& one : all) report.tokens += one.sequence->size();
+  report.tokens -= before;
   return report;
 }
 

@@ -140,6 +140,11 @@ namespace gguf_fuse::runtime::detail {
 /// The angles of rotary embedding, whose factors are weights: once the model is loaded. Errors: OpenClFailed.
 [[nodiscard]] Result<void> choose_frequencies(Engine::State& state, bool is_long);
 
+/// Forgets keys that were turned by other factors than those for `length` tokens.
+void turn_for(Engine::State& state, Sequence& sequence, std::size_t length);
+
+/// The most pages that all sequences together may hold in a group of this window (0: none).
+[[nodiscard]] std::uint32_t page_limit(const Engine::State& state, std::uint32_t window);
 /// Sees to it that as many pages are allocated as the sequence needs for these positions, and gives it those. Errors:
 /// ContextFull, OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
 [[nodiscard]] Result<void> hold_pages(Engine::State& state, Sequence& sequence, std::uint32_t position,

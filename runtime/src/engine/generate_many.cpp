@@ -21,10 +21,10 @@ constexpr std::size_t kUsualRoom = 64;
 
 /// A prompt and its answer.
 struct Job {
-  Job(std::size_t number, const std::vector<std::int32_t>& prompt, const Tokenizer& tokenizer,
+  Job(std::size_t number, std::vector<std::int32_t> prompt, const Tokenizer& tokenizer,
       const GenerateManyOptions& options)
       : index(number),
-        tokens(prompt),
+        tokens(std::move(prompt)),
         sampler(options.sampler),
         answer(tokenizer, options.generate, show_nothing, generation) {}
 

@@ -70,6 +70,12 @@ bool turns_long(const Engine::State& state, std::size_t length) {
   return !network.rope_factors.far.empty() && static_cast<double>(length) > network.ropes.global->original_context;
 }
 
+void turn_for(Engine::State& state, Sequence& sequence, std::size_t length) {
+  const bool is_long = turns_long(state, length);
+  if (sequence.long_factors != is_long) forget_behind(state, sequence, 0);
+  sequence.long_factors = is_long;
+}
+
 Result<void> choose_frequencies(Engine::State& state, bool is_long) {
   if (state.long_factors == is_long) return {};
   state.long_factors.reset();

@@ -78,6 +78,7 @@ Result<void> PageGroup::grow(std::uint32_t pages) {
     cache.v = std::move(grown[i].v);
   }
   pool_.grow(pages);
+  moved_ = true;
   return {};
 }
 
@@ -91,26 +92,37 @@ std::uint32_t PageGroup::window_begin(std::uint32_t position) const {
   return window_ != 0 && position >= window_ ? position - window_ + 1 : 0;
 }
 
-std::uint32_t PageGroup::needed(const HeldPages& held, std::uint32_t position, std::uint32_t end) const {
-  const auto there = static_cast<std::uint32_t>(held.pages.size());
-  std::uint32_t needed = std::max(there, pages_of(end)) - there;
-  // What is shared is copied when it is written to.
-  const std::uint32_t first = position / kPageTokens;
-  if (first < there && held.pages[first] != kNoPage && pool_.shared(held.pages[first])) ++needed;
+bool PageGroup::is_shared(const HeldPages& held, std::uint32_t position) const {
+  const std::size_t page = position / kPageTokens;
+  return page < held.pages.size() && held.pages[page] != kNoPage && pool_.holders(held.pages[page]) > 1;
+}
+
+std::uint64_t PageGroup::needed(std::span<const Demand> demands) const {
+  std::uint64_t needed = 0;
+  std::map<std::uint32_t, std::uint32_t> writers;  // of shared pages
+  for (const auto& [held, position, end] : demands) {
+    const auto there = static_cast<std::uint32_t>(held->pages.size());
+    needed += std::max(there, pages_of(end)) - there;
+    if (is_shared(*held, position)) ++writers[held->pages[position / kPageTokens]];
+  }
+  // The last holder writes to the page itself.
+  for (const auto& [page, count] : writers) needed += std::min(count, pool_.holders(page) - 1);
   return needed;
 }
 
 Result<void> PageGroup::hold(HeldPages& held, std::uint32_t sequence, std::uint32_t position, std::uint32_t end) {
-  const std::size_t first = position / kPageTokens, before = held.pages.size();
-  if (first < before && held.pages[first] != kNoPage && pool_.shared(held.pages[first])) {
-    const std::uint32_t page = pool_.take().value_or(kNoPage);
-    GGUF_FUSE_CHECK(copy_page(held.pages[first], page));
+  if (is_shared(held, position)) {
+    const std::uint32_t first = position / kPageTokens, page = pool_.take().value_or(kNoPage);
+    if (Result<void> copied = copy_page(held.pages[first], page); !copied) {
+      pool_.release(page);
+      return copied;
+    }
     pool_.release(held.pages[first]);
     held.pages[first] = page;
-    GGUF_FUSE_CHECK(write_table(held, sequence, first, first + 1));
+    held.told = std::min(held.told, first);
   }
   while (held.pages.size() < pages_of(end)) held.pages.push_back(pool_.take().value_or(kNoPage));
-  return write_table(held, sequence, before, held.pages.size());
+  return tell(held, sequence);
 }
 
 Result<void> PageGroup::copy_page(std::uint32_t from, std::uint32_t to) const {
@@ -123,13 +135,13 @@ Result<void> PageGroup::copy_page(std::uint32_t from, std::uint32_t to) const {
   return {};
 }
 
-Result<void> PageGroup::write_table(const HeldPages& held, std::uint32_t sequence, std::size_t first,
-                                    std::size_t last) const {
-  if (first == last) return {};
-  const auto entries = std::as_bytes(std::span(held.pages).subspan(first, last - first));
+Result<void> PageGroup::tell(HeldPages& held, std::uint32_t sequence) const {
+  const auto entries = std::as_bytes(std::span(held.pages).subspan(held.told));
+  if (entries.empty()) return {};
   for (const auto& [device, table] : tables_) {
-    GGUF_FUSE_CHECK(table.write(entries, (std::uint64_t{sequence} * row_ + first) * sizeof(std::uint32_t)));
+    GGUF_FUSE_CHECK(table.write(entries, (std::uint64_t{sequence} * row_ + held.told) * sizeof(std::uint32_t)));
   }
+  held.told = static_cast<std::uint32_t>(held.pages.size());
   return {};
 }
 
@@ -138,7 +150,9 @@ void PageGroup::release_behind(HeldPages& held, std::uint32_t count) {
     if (held.pages.back() != kNoPage) pool_.release(held.pages.back());
     held.pages.pop_back();
   }
-  held.first = std::min(held.first, static_cast<std::uint32_t>(held.pages.size()));
+  const auto left = static_cast<std::uint32_t>(held.pages.size());
+  held.first = std::min(held.first, left);
+  held.told = std::min(held.told, left);
 }
 
 void PageGroup::release_before_window(HeldPages& held, std::uint32_t count) {
@@ -154,14 +168,13 @@ bool PageGroup::sees_all(const HeldPages& held, std::uint32_t count) const {
   return window_begin(count) / kPageTokens >= held.first;
 }
 
-Result<void> PageGroup::share(const HeldPages& from, HeldPages& to, std::uint32_t sequence, std::uint32_t count) {
+void PageGroup::share(const HeldPages& from, HeldPages& to, std::uint32_t count) {
   release_behind(to, 0);
   to.pages.assign(from.pages.begin(), from.pages.begin() + pages_of(count));
   to.first = std::min<std::uint32_t>(from.first, pages_of(count));
   for (const std::uint32_t page : to.pages) {
     if (page != kNoPage) pool_.share(page);
   }
-  return write_table(to, sequence, 0, to.pages.size());
 }
 
 }  // namespace gguf_fuse::runtime::detail

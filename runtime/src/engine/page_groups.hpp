@@ -25,6 +25,7 @@ inline constexpr std::uint32_t kSlackPages = 8;
 struct HeldPages {
   std::vector<std::uint32_t> pages{};
   std::uint32_t first = 0;  ///< entries before it were given back
+  std::uint32_t told = 0;   ///< entries before it stand in the tables
 };
 
 /// Layers whose caches hold the same positions of each sequence, since they have the same window: they share page
@@ -46,19 +47,27 @@ class PageGroup {
   /// Allocates so many pages in all caches; what they hold stays. Errors: as add; everything is as before then.
   [[nodiscard]] Result<void> grow(std::uint32_t pages);
   [[nodiscard]] std::uint64_t bytes() const;
+  /// Whether operations are to get the caches' new buffers, until they have them.
+  [[nodiscard]] bool moved() const { return moved_; }
+  void set_bound() { moved_ = false; }
 
   /// Sees to it that positions from `position` to `end` of a sequence have pages of their own, and that the tables say
-  /// so. Pages have to be free and allocated. Errors: OpenClFailed.
+  /// so. Pages have to be free and allocated. Errors: OpenClFailed; it can be called again then.
   [[nodiscard]] Result<void> hold(HeldPages& held, std::uint32_t sequence, std::uint32_t position, std::uint32_t end);
-  /// How many pages hold() would take.
-  [[nodiscard]] std::uint32_t needed(const HeldPages& held, std::uint32_t position, std::uint32_t end) const;
+  /// What a sequence is to hold.
+  struct Demand {
+    const HeldPages* held;
+    std::uint32_t position, end;
+  };
+  /// How many pages hold() would take of all of them, one after the other.
+  [[nodiscard]] std::uint64_t needed(std::span<const Demand> demands) const;
   /// Gives back the pages behind `count` positions, and those that lie before every window from there on.
   void release_behind(HeldPages& held, std::uint32_t count);
   void release_before_window(HeldPages& held, std::uint32_t count);
   /// Whether keys and values that a token at position `count` looks at are there.
   [[nodiscard]] bool sees_all(const HeldPages& held, std::uint32_t count) const;
-  /// The pages of the first `count` positions, held by both from now on. Errors: OpenClFailed.
-  [[nodiscard]] Result<void> share(const HeldPages& from, HeldPages& to, std::uint32_t sequence, std::uint32_t count);
+  /// The pages of the first `count` positions, held by both from now on.
+  void share(const HeldPages& from, HeldPages& to, std::uint32_t count);
 
  private:
   struct Layer {
@@ -67,13 +76,16 @@ class PageGroup {
   };
 
   [[nodiscard]] std::uint32_t window_begin(std::uint32_t position) const;
+  /// Whether the page of a position has other holders, too: it is copied when it is written to.
+  [[nodiscard]] bool is_shared(const HeldPages& held, std::uint32_t position) const;
   [[nodiscard]] Result<void> copy_page(std::uint32_t from, std::uint32_t to) const;
-  [[nodiscard]] Result<void> write_table(const HeldPages& held, std::uint32_t sequence, std::size_t first,
-                                         std::size_t last) const;
+  /// Writes what the tables do not have.
+  [[nodiscard]] Result<void> tell(HeldPages& held, std::uint32_t sequence) const;
 
   std::uint32_t window_, sequences_, row_;
   PagePool pool_;
   std::vector<Layer> layers_;
+  bool moved_ = false;
   std::map<const Device*, Buffer> tables_;
 };
 

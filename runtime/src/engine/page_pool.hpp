@@ -23,7 +23,8 @@ class PagePool {
   /// A page that nobody holds; none where all that are allocated are taken.
   [[nodiscard]] std::optional<std::uint32_t> take();
   void share(std::uint32_t page) { ++holders_[page]; }
-  [[nodiscard]] bool shared(std::uint32_t page) const { return holders_[page] > 1; }
+  /// How many hold a page.
+  [[nodiscard]] std::uint32_t holders(std::uint32_t page) const { return holders_[page]; }
   void release(std::uint32_t page);
 
  private:

@@ -46,6 +46,7 @@ class Step {
 
   /// Enqueues everything, and waits for the numbers that come back.
   Result<void> run(std::vector<Results>& results) {
+    ++state_.step;  // whatever comes of it, the logits of the one before are lost
     GGUF_FUSE_CHECK(state_.tokens.write_later(std::as_bytes(std::span(tokens_))));
     for (std::size_t i = 0; i < state_.stages.size(); ++i) GGUF_FUSE_CHECK(run_stage(i));
     HeadRows& head = output_.tokens == 1 && state_.one.most > 0 ? state_.one : state_.several;
@@ -57,7 +58,6 @@ class Step {
     for (const RowStatistics& row : rows_) {
       if (row.not_finite > 0) return fail(not_finite(state_, row.not_finite));
     }
-    ++state_.step;
     hand_out(head, results);
     return {};
   }

@@ -36,9 +36,11 @@ Result<void> have_results(Session::State& session, bool logits) {
   forget_behind(engine, sequence, sequence.size());
   const Append again{.sequence = &sequence, .tokens = {&last, 1}};
   const std::uint32_t before = sequence.size();
-  const Result<void> done = append(engine, {&again, 1});
-  if (sequence.size() == before) sequence.tokens.push_back(last);
-  return done;
+  Result<void> done = append(engine, {&again, 1});
+  if (sequence.size() > before) return done;
+  sequence.tokens.push_back(last);
+  if (!done) return done;
+  return fail(interrupted(engine));  // by the session's own control
 }
 
 }  // namespace
@@ -130,7 +132,7 @@ Result<void> Session::begin_as(const Session& other, std::uint32_t tokens) {
   sequence.held.resize(from.held.size());
   GGUF_FUSE_ASSIGN(const std::uint32_t shared, share_states(state, from, sequence, std::min(from.cached, tokens)));
   for (std::size_t i = 0; i < from.held.size(); ++i) {
-    GGUF_FUSE_CHECK(state.groups[i].share(from.held[i], sequence.held[i], sequence.number, shared));
+    state.groups[i].share(from.held[i], sequence.held[i], shared);
   }
   sequence.cached = shared;
   forget_behind(state, sequence, shared);  // where windows have given back what would be looked at

@@ -103,6 +103,10 @@ CALL(clEnqueueWriteBufferRect,
       cl_event* event),
      (queue, memory, blocking, buffer_origin, host_origin, region, buffer_row, buffer_slice, host_row, host_slice, data,
       waits, wait, event))
+CALL(clEnqueueCopyBuffer,
+     (cl_command_queue queue, cl_mem from, cl_mem memory, std::size_t from_offset, std::size_t offset,
+      std::size_t bytes, cl_uint waits, const cl_event* wait, cl_event* event),
+     (queue, from, memory, from_offset, offset, bytes, waits, wait, event))
 CALL(clFlush, (cl_command_queue queue), (queue))
 CALL(clWaitForEvents, (cl_uint count, const cl_event* events), (count, events))
 MAKER(cl_context, clCreateContext,

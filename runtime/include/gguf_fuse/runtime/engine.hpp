@@ -26,7 +26,7 @@ struct SessionOptions {
 /// What one evaluate() took.
 struct StepReport {
   double seconds = 0;
-  std::uint32_t tokens = 0;
+  std::uint32_t tokens = 0;  ///< that were appended
 };
 
 /// Programs of the model's devices, and how many of them came from the cache; seconds spent on recording.
