@@ -65,7 +65,8 @@ class GGUF_FUSE_EXPORT Buffer {
   [[nodiscard]] Result<void> read_later(std::span<std::byte> out, std::uint64_t offset = 0) const;
   /// Sets `bytes` bytes (by default: to the end) to `value`; returns at once.
   [[nodiscard]] Result<void> fill(std::byte value, std::uint64_t offset = 0, std::uint64_t bytes = kToEnd) const;
-  /// Copies bytes of `from`, which is of the same device and may be this buffer, if they do not overlap; returns at once.
+  /// Copies bytes of `from`, which is of the same device and may be this buffer, if they do not overlap; returns at
+  /// once.
   [[nodiscard]] Result<void> copy(const Buffer& from, std::uint64_t from_offset, std::uint64_t offset,
                                   std::uint64_t bytes) const;
   /// Waits until the bytes (by default: to the end) can be seen by the host. Copies nothing where memory is shared.
