@@ -60,7 +60,7 @@ kernel __attribute__((reqd_work_group_size(TILE_ROWS * ROW_TILES, SLICES, 1))) v
     float sums[1];
     sums[0] = 0;
     tile_sums_0(EXPERT_TILE(0, index, tile_row), groups, slice, SLICES,
-                activations + (ulong)choice * groups * RECORD, sums);
+                activations + (ulong)choice * groups * RECORD, 1, sums);
     // Once, by the first slice.
     if (flags & FLAG_BIAS && slice == 0 && row < rows) sums[0] += bias_0[(ulong)expert * rows + row];
     total = fma(flags & FLAG_WEIGH_INPUT ? 1.0f : choice_weights[choice], sums[0], total);

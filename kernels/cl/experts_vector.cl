@@ -29,7 +29,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_products(
       lanes_f sums[TILE];
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) sums[t] = 0;
-      CALL_KIND(pass == 0 ? 0 : KIND_1, tile_sums, tile, groups, 0, 1, records, sums);
+      CALL_KIND(pass == 0 ? 0 : KIND_1, tile_sums, tile, groups, 0, 1, records, TILE, sums);
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) results[pass][t] = sums[t];
     }
@@ -61,7 +61,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void expert_sum(
     lanes_f sums[1];
     sums[0] = 0;
     tile_sums_0(EXPERT_TILE(0, index, row), groups, 0, 1,
-                activations + (ulong)choice * groups * RECORD, sums);
+                activations + (ulong)choice * groups * RECORD, 1, sums);
     if (flags & FLAG_BIAS) sums[0] += load_rows(bias_0 + (ulong)expert * rows + row, count);
     const float weight = flags & FLAG_WEIGH_INPUT ? 1.0f : choice_weights[choice];
     total = fma((lanes_f)(weight), sums[0], total);

@@ -28,7 +28,7 @@ inline lanes_f sum_slices(local uchar* scratch, lanes_f sum) {
 inline void matrix_sums(uint kind, const global uchar* tile, uint groups, const global uchar* activations,
                         local uchar* scratch, lanes_f* sums) {
   sums[0] = 0;
-  CALL_KIND(kind, tile_sums, tile, groups, get_local_id(1), SLICES, activations, sums);
+  CALL_KIND(kind, tile_sums, tile, groups, get_local_id(1), SLICES, activations, 1, sums);
   sums[0] = sum_slices(scratch, sums[0]);
 }
 #define SCRATCH_BYTES (TILE_ROWS * SLICES * sizeof(float))
@@ -42,7 +42,7 @@ inline void matrix_sums(uint kind, const global uchar* tile, uint groups, const 
     // As vectors: stored as uint, what is read as float below could be taken for other memory, and read before.
     for (uint i = get_local_id(0); i < RECORD / 16; i += TILE_ROWS * ROW_TILES) ((local uint4*)scratch)[i] = record[i];
     barrier(CLK_LOCAL_MEM_FENCE);
-    CALL_KIND(kind, group_sums, tile, groups, group, scratch, sums);
+    CALL_KIND(kind, group_sums, tile, groups, group, scratch, TILE, sums);
   }
 }
 #define SCRATCH_BYTES RECORD

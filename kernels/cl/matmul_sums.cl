@@ -6,10 +6,14 @@
 #define CURVE(code) (code)
 #endif
 
-// Adds one group of 32 columns. `record` is the group's part of the activations (PreparedShape in matmul.hpp).
+// Of one token the loop is known to be none before anything is inlined.
+#define USED_TOKENS (TILE == 1 ? 1 : used)
+
+// Adds one group of 32 columns for the first `used` tokens, a constant. `record` is the group's part of the activations
+// (PreparedShape in matmul.hpp).
 #if ACTIVATION_KIND == ACTIVATIONS_Q8
 inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
-                       lanes_f* sums) {
+                       uint used, lanes_f* sums) {
   lanes_u q[8];
   lanes_f scale[SUBGROUPS];
   lanes_f offset[SUBGROUPS];
@@ -18,7 +22,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
   const ACTIVATIONS float* x_scale = (const ACTIVATIONS float*)(record + GROUP_COLUMNS * TILE);
   const ACTIVATIONS float* x_sum = x_scale + TILE * SUBGROUPS;
 #pragma unroll
-  for (uint t = 0; t < TILE; ++t) {
+  for (uint t = 0; t < USED_TOKENS; ++t) {
 #pragma unroll
     for (uint part = 0; part < SUBGROUPS; ++part) {
       lanes_i sum = 0;
@@ -34,7 +38,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
 }
 #else
 inline void group_sums(const global uchar* tile, uint groups, uint group, const ACTIVATIONS uchar* record,
-                       lanes_f* sums) {
+                       uint used, lanes_f* sums) {
   const ACTIVATIONS float* x = (const ACTIVATIONS float*)record;
 #ifndef FLOAT_WEIGHTS
   lanes_u q[8];
@@ -67,7 +71,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
       parts[byte] = fma(weight, (lanes_f)(x[c]), parts[byte]);
 #else
 #pragma unroll
-      for (uint t = 0; t < TILE; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
+      for (uint t = 0; t < USED_TOKENS; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
 #endif
     }
   }
@@ -76,18 +80,22 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
 #endif
 }
 #endif
+#undef USED_TOKENS
 
-// Adds the groups first, first + stride, ...
+// Adds the groups first, first + stride, ... of the first `used` tokens, a constant. Where these are few, weights are
+// waited for and not products.
 inline void tile_sums(const global uchar* tile, uint groups, uint first, uint stride,
-                      const ACTIVATIONS uchar* activations, lanes_f* sums) {
+                      const ACTIVATIONS uchar* activations, uint used, lanes_f* sums) {
   for (uint group = first; group < groups; group += stride) {
-#if TILE == 1 && defined(PREFETCH) && defined(STYLE_VECTOR)
-    const uint bytes = TILE_ROWS * BLOCK_BYTES / BLOCK_GROUPS;
+#if defined(PREFETCH) && defined(STYLE_VECTOR)
+    if (TILE == 1 || used < TILE) {
+      const uint bytes = TILE_ROWS * BLOCK_BYTES / BLOCK_GROUPS;
 #pragma unroll
-    for (uint line = 0; line < (bytes + 63) / 64; ++line) {
-      prefetch_line(tile + group * bytes + PREFETCH_BYTES + 64 * line);
+      for (uint line = 0; line < (bytes + 63) / 64; ++line) {
+        prefetch_line(tile + group * bytes + PREFETCH_BYTES + 64 * line);
+      }
     }
 #endif
-    group_sums(tile, groups, group, activations + (ulong)group * RECORD, sums);
+    group_sums(tile, groups, group, activations + (ulong)group * RECORD, used, sums);
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Matrix products for CPUs: a work-item takes a tile of sixteen rows and some tiles of TILE tokens. The weights of the
-// rows stay in the first caches meanwhile.
+// rows stay in the first caches meanwhile. Of a tile that is at most a half or a quarter
+// full no more is computed.
 #define ROW_TILES 1
 #include "matmul_rows.cl"
 
@@ -32,7 +33,14 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void matmul(
       lanes_f sums[TILE];
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) sums[t] = 0;
-      CALL_KIND(kind_of(from), tile_sums, tile, groups, 0, 1, records, sums);
+      const uint left = last_token - token;
+      if (TILE > 1 && left <= TILE / 4) {
+        CALL_KIND(kind_of(from), tile_sums, tile, groups, 0, 1, records, TILE / 4, sums);
+      } else if (TILE > 1 && left <= TILE / 2) {
+        CALL_KIND(kind_of(from), tile_sums, tile, groups, 0, 1, records, TILE / 2, sums);
+      } else {
+        CALL_KIND(kind_of(from), tile_sums, tile, groups, 0, 1, records, TILE, sums);
+      }
 #pragma unroll
       for (uint t = 0; t < TILE; ++t) results[pass][t] = sums[t];
     }

@@ -216,7 +216,7 @@ class Matmul : public testing::TestWithParam<Variant> {
 
   static void expect_batches(const TypeSet& set, Activations kind) {
     Product product(GetParam(), {.kind = kind}, files_of(set, kind), 48);
-    for (const std::uint32_t tokens : {1U, 2U, 15U, 16U, 17U, 40U}) product.expect(tokens);
+    for (const std::uint32_t tokens : {1U, 2U, 4U, 5U, 8U, 9U, 15U, 16U, 17U, 40U}) product.expect(tokens);
   }
 
   static void expect_single(const TypeSet& set, Activations kind) {
