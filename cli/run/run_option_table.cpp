@@ -51,6 +51,25 @@ Setter cache_type_into(CacheType& target) {
   return [&target](const std::string& name, const std::string& text) { target = parse_cache_type(name, text); };
 }
 
+void add_prompts_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
+  table
+      .value(
+          {"--prompts"}, "FILE",
+          "many prompts, each answered alone: a JSON string a line (- is standard input); answers come in their order",
+          text_into(raw.prompts_file))
+      .takes(file());
+  table
+      .value({"-np", "--parallel"}, "N", "answer at most so many of --prompts at a time (default: 1)",
+             [&](const std::string& name, const std::string& text) {
+               constexpr std::int64_t kMostParallel = 1000;
+               // llama.cpp's -1, to choose, is what is usual here
+               const std::int64_t count = parse_integer(name, text, -1, kMostParallel);
+               if (count == 0) throw UsageError(fmt::format("{} \"0\": give 1 at least", name));
+               options.parallel = static_cast<std::uint32_t>(count < 0 ? 1 : count);
+             })
+      .environment = "LLAMA_ARG_N_PARALLEL";
+}
+
 void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& raw) {
   table.begin_group("Model and prompt", kAll);
   table
@@ -71,22 +90,7 @@ void add_model_options(OptionTable& table, RunOptions& options, RawRunOptions& r
       .value({"-p", "--prompt"}, "TEXT", "text to continue; in a conversation the first message",
              text_into(options.prompt))
       .takes(text());
-  table
-      .value(
-          {"--prompts"}, "FILE",
-          "many prompts, each answered alone: a JSON string a line (- is standard input); answers come in their order",
-          text_into(raw.prompts_file))
-      .takes(file());
-  table
-      .value({"-np", "--parallel"}, "N", "answer at most so many of --prompts at a time (default: 1)",
-             [&](const std::string& name, const std::string& text) {
-               constexpr std::int64_t kMostParallel = 1000;
-               // llama.cpp's -1, to choose, is what is usual here
-               const std::int64_t count = parse_integer(name, text, -1, kMostParallel);
-               if (count == 0) throw UsageError(fmt::format("{} \"0\": give 1 at least", name));
-               options.parallel = static_cast<std::uint32_t>(count < 0 ? 1 : count);
-             })
-      .environment = "LLAMA_ARG_N_PARALLEL";
+  add_prompts_options(table, options, raw);
   table.flag({"-e", "--escape"}, "\\n, \\t, \\xNN and the like in texts mean characters (default)", raw.escape)
       .opposites = {"--no-escape"};
   table

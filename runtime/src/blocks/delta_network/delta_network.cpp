@@ -41,7 +41,7 @@ Result<void> DeltaNetwork::map(LayerTensors& tensors) {
   GGUF_FUSE_CHECK(tensors.matrices({{.name = "attn_qkv", .rows = channels}, {.name = "attn_gate", .rows = values}},
                                    sizes_.embedding, projection_));
   if (traits_.joined_gates) {
-    GGUF_FUSE_CHECK(tensors.matrix("ssm_ba", 2 * heads, sizes_.embedding, gates_.emplace_back()));
+    GGUF_FUSE_CHECK(tensors.matrix("ssm_ba", std::uint64_t{2} * heads, sizes_.embedding, gates_.emplace_back()));
   } else {
     GGUF_FUSE_CHECK(tensors.matrices({{.name = "ssm_beta", .rows = heads}, {.name = "ssm_alpha", .rows = heads}},
                                      sizes_.embedding, gates_));
@@ -87,7 +87,7 @@ std::vector<std::uint64_t> DeltaNetwork::states() const {
 void DeltaNetwork::plan(Workspace& workspace) const {
   auto& scratch = workspace.of<DeltaScratch>();
   scratch.projected_columns = delta_.channels() + delta_.values();
-  scratch.gate_columns = 2 * delta_.value_heads;
+  scratch.gate_columns = std::uint64_t{2} * delta_.value_heads;
   scratch.channels = delta_.channels();
   scratch.values = delta_.values();
   scratch.shape = delta_shape(1, 1);
