@@ -6,9 +6,6 @@
 #define CURVE(code) (code)
 #endif
 
-// Of one token the loop is known to be none before anything is inlined.
-#define USED_TOKENS (TILE == 1 ? 1 : used)
-
 // Adds one group of 32 columns for the first `used` tokens, a constant. `record` is the group's part of the activations
 // (PreparedShape in matmul.hpp).
 #if ACTIVATION_KIND == ACTIVATIONS_Q8
@@ -22,7 +19,8 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
   const ACTIVATIONS float* x_scale = (const ACTIVATIONS float*)(record + GROUP_COLUMNS * TILE);
   const ACTIVATIONS float* x_sum = x_scale + TILE * SUBGROUPS;
 #pragma unroll
-  for (uint t = 0; t < USED_TOKENS; ++t) {
+  for (uint t = 0; t < TILE; ++t) {
+    if (t >= used) continue;  // a constant where this is inlined; loops are unrolled before
 #pragma unroll
     for (uint part = 0; part < SUBGROUPS; ++part) {
       lanes_i sum = 0;
@@ -71,7 +69,7 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
       parts[byte] = fma(weight, (lanes_f)(x[c]), parts[byte]);
 #else
 #pragma unroll
-      for (uint t = 0; t < USED_TOKENS; ++t) sums[t] = fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
+      for (uint t = 0; t < TILE; ++t) sums[t] = t >= used ? sums[t] : fma(weight, (lanes_f)(x[TILE * c + t]), sums[t]);
 #endif
     }
   }
@@ -80,7 +78,6 @@ inline void group_sums(const global uchar* tile, uint groups, uint group, const 
 #endif
 }
 #endif
-#undef USED_TOKENS
 
 // Adds the groups first, first + stride, ... of the first `used` tokens, a constant. Where these are few, weights are
 // waited for and not products.
