@@ -4,35 +4,17 @@
 #include <benchmark/benchmark.h>
 
 #include <array>
-#include <cstdlib>
 #include <vector>
 
+#include "bench_device.hpp"
 #include "gguf_fuse/kernels/attention.hpp"
 #include "gguf_fuse/kernels/logits.hpp"
 #include "gguf_fuse/kernels/prepare.hpp"
-#include "support/opencl_device.hpp"
-#include "support/random.hpp"
 #include "support/step.hpp"
 
 namespace {
 
 using namespace gguf_fuse::kernels;
-
-Device& bench_device() {
-  static const std::shared_ptr<Device> device = [] {
-    const char* style = std::getenv("GGUF_FUSE_TEST_STYLE");
-    return support::open_device({.style = style != nullptr ? style_by_name(style) : std::nullopt, .cache_folder = {}});
-  }();
-  return *device;
-}
-
-/// `count` random floats of [-1, 1) on the device.
-Buffer random_buffer(std::size_t count) {
-  support::Random random(count);
-  std::vector<float> values(count);
-  for (float& value : values) value = random.uniform();
-  return support::buffer_of(bench_device(), values);
-}
 
 /// Enqueues the operation eight times for each measurement, as a model's layers do, so that waiting does not count.
 void measure(benchmark::State& state, Operation operation, const StepTable& step, Work work) {

@@ -3,33 +3,16 @@
 // that $GGUF_FUSE_TEST_DEVICE names; $GGUF_FUSE_TEST_STYLE may say vector or group.
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <vector>
 
+#include "bench_device.hpp"
 #include "gguf_fuse/kernels/delta.hpp"
 #include "gguf_fuse/kernels/step.hpp"
-#include "support/opencl_device.hpp"
-#include "support/random.hpp"
+#include "support/step.hpp"
 
 namespace {
 
 using namespace gguf_fuse::kernels;
-
-Device& bench_device() {
-  static const std::shared_ptr<Device> device = [] {
-    const char* style = std::getenv("GGUF_FUSE_TEST_STYLE");
-    return support::open_device({.style = style != nullptr ? style_by_name(style) : std::nullopt, .cache_folder = {}});
-  }();
-  return *device;
-}
-
-/// `count` random floats of [-1, 1) on the device.
-Buffer random_buffer(std::size_t count) {
-  support::Random random(count);
-  std::vector<float> values(count);
-  for (float& value : values) value = random.uniform();
-  return support::buffer_of(bench_device(), values);
-}
 
 constexpr std::uint32_t kStates = 16;  ///< layers and sequences whose states take turns: more than caches hold
 
@@ -42,11 +25,7 @@ StepTable step_table(std::uint32_t run_tokens, std::uint32_t sequences) {
   return {runs, {}};
 }
 
-Buffer step_buffer(const StepTable& table) {
-  std::vector<std::byte> bytes(table.bytes().begin(), table.bytes().end());
-  bytes.resize(StepTable::most_bytes(table.size().tokens, table.size().runs));
-  return support::buffer_of(bench_device(), bytes);
-}
+Buffer step_buffer(const StepTable& table) { return support::step_buffer(bench_device(), table); }
 
 /// Enqueues the operations one after the other, as a model's layers are, each for all of its `tokens`.
 void measure(benchmark::State& state, std::vector<Operation> operations, const StepSize& size, Work work) {

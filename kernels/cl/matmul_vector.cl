@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Matrix products for CPUs: a work-item takes a tile of sixteen rows and some tiles of TILE tokens. The weights of the
-// rows stay in the first caches meanwhile. Of a tile that is at most a half or a quarter
-// full no more is computed.
+// rows stay in the first caches meanwhile. Of a tile that is at most half or a quarter full no more than that is computed.
 #define ROW_TILES 1
 #include "matmul_rows.cl"
 

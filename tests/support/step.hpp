@@ -10,12 +10,15 @@ inline void write_step(const Buffer& buffer, const StepTable& table) {
   value_of(buffer.write(table.bytes()).map([] { return 0; }));
 }
 
-/// A step of `tokens` tokens of one sequence behind `past` others.
-inline Buffer step_buffer(const Device& device, std::uint32_t tokens, std::uint32_t past = 7) {
-  const StepTable table(tokens, past);
-  Buffer buffer = value_of(device.allocate(StepTable::most_bytes(tokens, 1)));
+inline Buffer step_buffer(const Device& device, const StepTable& table) {
+  Buffer buffer = value_of(device.allocate(StepTable::most_bytes(table.size().tokens, table.size().runs)));
   write_step(buffer, table);
   return buffer;
+}
+
+/// A step of `tokens` tokens of one sequence behind `past` others.
+inline Buffer step_buffer(const Device& device, std::uint32_t tokens, std::uint32_t past = 7) {
+  return step_buffer(device, StepTable(tokens, past));
 }
 
 /// For steps that are written into it.

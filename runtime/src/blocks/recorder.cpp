@@ -25,13 +25,6 @@ Result<void> Recorder::record_ahead(const HalfLayer& half, const Ending& before)
   return half.block->record_ahead(*this);
 }
 
-Buffer Recorder::frequencies(const RopeParameters& rope) const {
-  for (const auto& [parameters, buffer] : place_.workspace.frequencies()) {
-    if (parameters.get() == &rope) return buffer;
-  }
-  return {};
-}
-
 Result<void> Recorder::add(Result<Operation> operation) {
   if (!operation) return fail(std::move(operation).error());
   if (place_.stop) return fail(place_.interrupted);  // building programs takes seconds
@@ -42,13 +35,12 @@ Result<void> Recorder::add(Result<Operation> operation) {
 Result<void> Recorder::input(Activations kind, const StreamNorm& norm) {
   const Ending before = std::exchange(before_, {});
   const Workspace& workspace = place_.workspace;
-  const PrepareShape shape{
-      .result = {.kind = kind, .columns = place_.sizes.embedding, .tile = place_.tile, .max_tokens = place_.max_tokens},
-      .norm = norm.kind,
-      .epsilon = place_.sizes.epsilon,
-      .branch = before.waits,
-      .scaled = static_cast<bool>(before.scale),
-      .branch_norm = before.norm ? Norm::Rms : Norm::None};
+  const PrepareShape shape{.result = prepared(kind, place_.sizes.embedding),
+                           .norm = norm.kind,
+                           .epsilon = place_.sizes.epsilon,
+                           .branch = before.waits,
+                           .scaled = static_cast<bool>(before.scale),
+                           .branch_norm = before.norm ? Norm::Rms : Norm::None};
   return add(prepare(device(), shape,
                      {.x = workspace.x,
                       .weight = norm.weight,
@@ -61,16 +53,12 @@ Result<void> Recorder::input(Activations kind, const StreamNorm& norm) {
 }
 
 Result<void> Recorder::pack(Activations kind, const Buffer& from, std::uint32_t columns) {
-  const PrepareShape shape{
-      .result = {.kind = kind, .columns = columns, .tile = place_.tile, .max_tokens = place_.max_tokens}};
+  const PrepareShape shape{.result = prepared(kind, columns)};
   return add(prepare(device(), shape, {.x = from, .out = activations()}, step()));
 }
 
 Result<void> Recorder::pack_norm(Activations kind, const Buffer& from, std::uint32_t columns, const Buffer& weight) {
-  const PrepareShape shape{
-      .result = {.kind = kind, .columns = columns, .tile = place_.tile, .max_tokens = place_.max_tokens},
-      .norm = Norm::Rms,
-      .epsilon = place_.sizes.epsilon};
+  const PrepareShape shape{.result = prepared(kind, columns), .norm = Norm::Rms, .epsilon = place_.sizes.epsilon};
   return add(prepare(device(), shape, {.x = from, .weight = weight, .out = activations()}, step()));
 }
 

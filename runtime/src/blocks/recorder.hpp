@@ -54,6 +54,10 @@ class Recorder {
   [[nodiscard]] std::uint32_t max_sequences() const { return place_.max_sequences; }
   [[nodiscard]] std::uint32_t sequences() const { return place_.sequences; }
   [[nodiscard]] const Buffer& step() const { return place_.workspace.step; }
+  /// Activations of a step.
+  [[nodiscard]] PreparedShape prepared(Activations kind, std::uint32_t columns) const {
+    return {.kind = kind, .columns = columns, .tile = place_.tile, .max_tokens = place_.max_tokens};
+  }
   /// What input() and pack() made.
   [[nodiscard]] const Buffer& activations() const { return place_.workspace.activations; }
   template <typename T>
@@ -62,7 +66,9 @@ class Recorder {
   }
   [[nodiscard]] const Cache& cache() const { return kept_->cache; }
   [[nodiscard]] const Buffer& state(std::size_t index) const { return kept_->states[index]; }
-  [[nodiscard]] Buffer frequencies(const RopeParameters& rope) const;
+  [[nodiscard]] const Buffer& frequencies(const std::shared_ptr<const RopeParameters>& rope) const {
+    return place_.workspace.frequencies().at(rope);
+  }
   [[nodiscard]] Activations kind_for(std::span<const Matrix> matrices) const {
     return detail::kind_for(matrices, place_.activations);
   }

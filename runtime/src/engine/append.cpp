@@ -11,11 +11,11 @@ struct Job {
   Sequence* sequence;
   std::span<const std::int32_t> added;
   std::uint32_t size;  ///< of the sequence before
-  bool is_long;
 
   [[nodiscard]] std::uint32_t end() const { return size + static_cast<std::uint32_t>(added.size()); }
   [[nodiscard]] std::uint32_t left() const { return end() - sequence->cached; }
-  [[nodiscard]] bool stopped() const { return sequence->control != nullptr && sequence->control->cancelled; }
+  /// Which factors it turns by.
+  [[nodiscard]] bool is_long() const { return sequence->long_factors.value_or(false); }
   /// Neighbours from where the cache ends: lost ones or new ones.
   [[nodiscard]] std::span<const std::int32_t> next(std::uint32_t most) const {
     const std::uint32_t at = sequence->cached;
@@ -36,11 +36,7 @@ class Appender {
  public:
   Appender(Engine::State& state, std::span<const Append> all) : state_(state) {
     for (const Append& one : all) {
-      const std::uint32_t size = one.sequence->size();
-      jobs_.push_back({.sequence = one.sequence,
-                       .added = one.tokens,
-                       .size = size,
-                       .is_long = turns_long(state, size + one.tokens.size())});
+      jobs_.push_back({.sequence = one.sequence, .added = one.tokens, .size = one.sequence->size()});
     }
   }
 
@@ -65,18 +61,18 @@ class Appender {
 
  private:
   void drop_finished() {
-    std::erase_if(jobs_, [](const Job& job) { return job.left() == 0 || job.stopped(); });
+    std::erase_if(jobs_, [](const Job& job) { return job.left() == 0 || job.sequence->stopped(); });
   }
 
   /// Single tokens first, which others wait for; then as much of the others as there is room for.
   Result<void> step() {
-    const bool is_long = jobs_.front().is_long;
+    const bool is_long = jobs_.front().is_long();
     GGUF_FUSE_CHECK(choose_frequencies(state_, is_long));
     std::stable_sort(jobs_.begin(), jobs_.end(), [](const Job& a, const Job& b) { return a.left() < b.left(); });
     std::vector<Share> shares;
     std::uint32_t rows = 0;
     for (Job& job : jobs_) {
-      if (job.is_long != is_long || rows == state_.max_tokens) continue;
+      if (job.is_long() != is_long || rows == state_.max_tokens) continue;
       shares.push_back({.job = &job, .tokens = job.next(state_.max_tokens - rows)});
       rows += static_cast<std::uint32_t>(shares.back().tokens.size());
     }

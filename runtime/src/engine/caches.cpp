@@ -11,8 +11,6 @@ namespace {
 /// As many as a first prompt has, more or less; what comes behind it makes them grow.
 constexpr std::uint32_t kFirstPages = 16;
 
-std::uint32_t pages_of(std::uint32_t positions) { return positions / kPageTokens + (positions % kPageTokens != 0); }
-
 PageGroup& group_of(Engine::State& state, std::uint32_t window) {
   const auto found = std::find_if(state.groups.begin(), state.groups.end(),
                                   [&](const PageGroup& group) { return group.window() == window; });
@@ -129,10 +127,9 @@ Result<void> allocate_buffers(Engine::State& state) {
       for (const StageHalf& half : stage.halves) half.half->block->plan(device.workspace);
     }
     if (!used) continue;
-    GGUF_FUSE_CHECK(device.workspace.allocate(*device.device, {.tokens = state.max_tokens,
-
-                                                               .embedding = network.sizes.embedding,
-                                                               .branch = has_branches(network)}));
+    GGUF_FUSE_CHECK(device.workspace.allocate(
+        *device.device,
+        {.tokens = state.max_tokens, .embedding = network.sizes.embedding, .branch = has_branches(network)}));
   }
   return {};
 }

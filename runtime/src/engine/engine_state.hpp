@@ -49,13 +49,12 @@ struct StageBlocks {
 
 /// Behind the last layer: norm, output matrix, and the numbers that come back, for a number of rows.
 struct HeadRows {
-  std::uint32_t most = 0;  ///< rows
-  Buffer step;             ///< the header of a StepTable that says only how many rows there are
-  Buffer x, branch;        ///< float[rows][embedding]
-  Buffer activations;      ///< prepared
-  Buffer logits;           ///< float[rows][vocabulary]
-  Buffer statistics;       ///< RowStatistics[rows]
-  Buffer candidates;       ///< Candidate[rows][options.candidates]; none without
+  Buffer step;         ///< the header of a StepTable that says only how many rows there are
+  Buffer x, branch;    ///< float[rows][embedding]
+  Buffer activations;  ///< prepared
+  Buffer logits;       ///< float[rows][vocabulary]
+  Buffer statistics;   ///< RowStatistics[rows]
+  Buffer candidates;   ///< Candidate[rows][options.candidates]; none without
   std::vector<Operation> operations;
 };
 
@@ -82,6 +81,8 @@ struct Sequence {
   Results results{};                 ///< of the last evaluate()
 
   [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(tokens.size()); }
+  /// By its own control.
+  [[nodiscard]] bool stopped() const { return control != nullptr && control->cancelled; }
 };
 
 }  // namespace gguf_fuse::runtime::detail
@@ -135,12 +136,11 @@ namespace gguf_fuse::runtime::detail {
 /// The model is loaded; what is asked for before waits for it. Errors: those of RunnableModel::wait.
 [[nodiscard]] Result<void> wait_until_ready(Engine::State& state);
 
-/// Whether texts of `length` tokens turn by the factors for long ones (LongRoPE).
-[[nodiscard]] bool turns_long(const Engine::State& state, std::size_t length);
 /// The angles of rotary embedding, whose factors are weights: once the model is loaded. Errors: OpenClFailed.
 [[nodiscard]] Result<void> choose_frequencies(Engine::State& state, bool is_long);
 
-/// Forgets keys that were turned by other factors than those for `length` tokens.
+/// Has a sequence turn by the factors for texts of `length` tokens (LongRoPE), and forgets keys that were turned by
+/// others.
 void turn_for(Engine::State& state, Sequence& sequence, std::size_t length);
 
 /// The most pages that all sequences together may hold in a group of this window (0: none).

@@ -61,14 +61,15 @@ Result<StageOperations> record_stage(const Engine::State& state, const StageBloc
   return recorded;
 }
 
-}  // namespace
-
+/// Whether texts of `length` tokens turn by the factors for long ones.
 bool turns_long(const Engine::State& state, std::size_t length) {
   // LongRoPE as transformers computes it (longrope in modeling_rope_utils.py): by the length of the text, and when it
   // outgrows the original context its beginning is turned anew (prepare_inputs_for_generation of Phi-3).
   const Network& network = state.shared().network;
   return !network.rope_factors.far.empty() && static_cast<double>(length) > network.ropes.global->original_context;
 }
+
+}  // namespace
 
 void turn_for(Engine::State& state, Sequence& sequence, std::size_t length) {
   const bool is_long = turns_long(state, length);

@@ -6,12 +6,6 @@
 #include <algorithm>
 
 namespace gguf_fuse::runtime::detail {
-namespace {
-
-std::uint32_t pages_of(std::uint32_t positions) { return positions / kPageTokens + (positions % kPageTokens != 0); }
-
-}  // namespace
-
 Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes) {
   auto buffer = device.allocate(bytes);
   if (buffer) return buffer;

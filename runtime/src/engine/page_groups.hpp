@@ -16,6 +16,11 @@ inline constexpr std::uint32_t kNoPage = ~std::uint32_t{0};
 /// A window gives pages back this late, so that what a conversation takes back can be looked at again.
 inline constexpr std::uint32_t kSlackPages = 8;
 
+/// Pages that so many positions take.
+[[nodiscard]] constexpr std::uint32_t pages_of(std::uint32_t positions) {
+  return positions / kPageTokens + (positions % kPageTokens != 0);
+}
+
 /// A buffer for what is kept of sequences: a shorter context, or fewer of them, help. Errors: OutOfDeviceMemory,
 /// BufferTooLarge.
 [[nodiscard]] Result<Buffer> allocate_cache(const Device& device, std::uint64_t bytes);

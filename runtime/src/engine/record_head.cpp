@@ -10,7 +10,7 @@ Result<void> allocate_head(const Engine::State& state, const Device& device, con
                            HeadRows& head) {
   const Network& network = state.shared().network;
   const std::uint64_t rows = prepared.max_tokens, vocabulary = network.output.matrix.shape.rows;
-  head.most = prepared.max_tokens;
+
   GGUF_FUSE_ASSIGN(head.step, device.allocate(StepTable::kHeaderBytes));
   GGUF_FUSE_CHECK(float_rows(device, rows, network.sizes.embedding, head.x));
   if (network.layers.back().end().waits) {

@@ -49,7 +49,7 @@ class Step {
     ++state_.step;  // whatever comes of it, the logits of the one before are lost
     GGUF_FUSE_CHECK(state_.tokens.write_later(std::as_bytes(std::span(tokens_))));
     for (std::size_t i = 0; i < state_.stages.size(); ++i) GGUF_FUSE_CHECK(run_stage(i));
-    HeadRows& head = output_.tokens == 1 && state_.one.most > 0 ? state_.one : state_.several;
+    HeadRows& head = output_.tokens == 1 && !state_.one.operations.empty() ? state_.one : state_.several;
     GGUF_FUSE_CHECK(head.step.write_later(std::as_bytes(std::span(&output_, 1))));
     GGUF_FUSE_CHECK(
         enqueue(state_.stages.back(), head.operations, {.tokens = output_.tokens, .outputs = output_.tokens}));
@@ -97,26 +97,27 @@ class Step {
     return head.statistics.read(std::as_writable_bytes(std::span(rows_)));
   }
 
+  /// Some of what came back; nothing where nothing did.
+  template <typename T>
+  static std::vector<T> part(const std::vector<T>& all, std::size_t first, std::size_t count) {
+    if (all.empty()) return {};
+    const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first);
+    return {begin, begin + static_cast<std::ptrdiff_t>(count)};
+  }
+
   /// Each piece gets its rows.
   void hand_out(const HeadRows& head, std::vector<Results>& results) const {
-    const auto part = [](const auto& all, std::size_t first, std::size_t count) {
-      const auto begin = all.begin() + static_cast<std::ptrdiff_t>(all.empty() ? 0 : first);
-      return std::pair(begin, begin + static_cast<std::ptrdiff_t>(all.empty() ? 0 : count));
-    };
     const std::size_t vocabulary = state_.shared().description.vocabulary, best = state_.options.candidates;
     std::size_t row = 0;
     for (const Piece& piece : pieces_) {
       const std::size_t count = state_.options.all_logits ? piece.tokens.size() : 1;
-      Results& out = results.emplace_back();
-      out.statistics.assign(part(rows_, row, count).first, part(rows_, row, count).second);
-      const auto logits = part(logits_, row * vocabulary, count * vocabulary);
-      out.logits.assign(logits.first, logits.second);
-      const auto candidates = part(candidates_, row * best, best);
-      out.candidates.assign(candidates.first, candidates.second);
+      results.push_back({.statistics = part(rows_, row, count),
+                         .logits = part(logits_, row * vocabulary, count * vocabulary),
+                         .candidates = part(candidates_, row * best, best),
+                         .head = &head,
+                         .row = static_cast<std::uint32_t>(row + count - 1),
+                         .step = state_.step});
       row += count;
-      out.head = &head;
-      out.row = static_cast<std::uint32_t>(row) - 1;
-      out.step = state_.step;
     }
   }
 

@@ -98,10 +98,7 @@ std::uint32_t Session::capacity() const { return engine().state().options.contex
 
 std::uint32_t Session::micro_batch() const { return engine().micro_batch(); }
 
-bool Session::stopped() const {
-  const Control* const control = state_->sequence.control;
-  return engine().stopped() || (control != nullptr && control->cancelled);
-}
+bool Session::stopped() const { return engine().stopped() || state_->sequence.stopped(); }
 
 Result<void> Session::truncate(std::uint32_t tokens) {
   if (tokens > size()) return fail(too_many(engine(), size(), tokens));

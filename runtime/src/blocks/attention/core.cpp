@@ -31,7 +31,7 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
                          .q_factor = parameters.q_factor};
   GGUF_FUSE_CHECK(recorder.add(store_kv(recorder.device(), store,
                                         {.qkv = scratch.qkv,
-                                         .frequencies = recorder.frequencies(*parameters.angles),
+                                         .frequencies = recorder.frequencies(parameters.angles),
                                          .q_norm = core.q_norm,
                                          .k_norm = core.k_norm,
                                          .q = scratch.q},

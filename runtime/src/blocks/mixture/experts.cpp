@@ -104,8 +104,7 @@ Result<void> Experts::compute(Recorder& recorder, Activations kind, const Record
   const std::uint32_t tile = recorder.tile();
   Device& device = recorder.device();
   if (tile != 1) {
-    const PreparedShape shape{
-        .kind = kind, .columns = parameters_.embedding, .tile = tile, .max_tokens = recorder.max_tokens()};
+    const PreparedShape shape = recorder.prepared(kind, parameters_.embedding);
     GGUF_FUSE_CHECK(
         recorder.add(gather_tokens(device, shape, who, recorder.activations(), scratch.activations, recorder.step())));
   }
