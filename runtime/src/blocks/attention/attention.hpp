@@ -50,6 +50,7 @@ struct AttentionParameters {
   std::uint32_t window = 0;
   float softcap = 0;
   float q_factor = 1;
+  QueryScale query_scale{};
   float most = 0;  ///< Q, K and V are kept between -most and most; 0: they are not
 };
 

@@ -28,7 +28,8 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
                          .head_norm = core.q_norm ? Norm::Rms : Norm::None,
                          .value_norm = core.value_norm,
                          .epsilon = core.epsilon,
-                         .q_factor = parameters.q_factor};
+                         .q_factor = parameters.q_factor,
+                         .query_scale = parameters.query_scale};
   GGUF_FUSE_CHECK(recorder.add(store_kv(recorder.device(), store,
                                         {.qkv = scratch.qkv,
                                          .frequencies = recorder.frequencies(*parameters.angles),

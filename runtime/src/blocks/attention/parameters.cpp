@@ -127,6 +127,17 @@ Result<void> check_rotary(const Keys& keys, const ModelSizes& sizes, const Atten
 
 }  // namespace
 
+Result<QueryScale> read_query_scale(const Keys& keys, const RopeParameters& rope) {
+  GGUF_FUSE_ASSIGN(const double factor, keys.real("attention.temperature_scale"));
+  if (factor == 0) return QueryScale{};
+  QueryScale scale{.length = static_cast<std::uint32_t>(rope.original_context), .factor = static_cast<float>(factor)};
+  constexpr std::string_view kLength = "attention.temperature_length";
+  if (keys.reads(kLength)) {
+    GGUF_FUSE_ASSIGN(scale.length, keys.size(kLength));
+  }
+  return scale;
+}
+
 Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t size) {
   if (size <= kLargestHead) return {};
   return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, fmt::format("at most {}", kLargestHead),
@@ -158,6 +169,7 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
   };
   GGUF_FUSE_ASSIGN(const float most, keys.amount("attention.clamp_kqv"));
   GGUF_FUSE_ASSIGN(const float q_factor, read_query_factor(keys, sizes, traits, shape(0)));
+  GGUF_FUSE_ASSIGN(const QueryScale query_scale, read_query_scale(keys, *mixers.ropes.global));
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     const bool local = windows.local[i];
     const bool still = (traits.still_every != 0 && (i + 1) % traits.still_every == 0) ||
@@ -171,6 +183,7 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
                                                         .window = local ? windows.size : 0,
                                                         .softcap = softcap,
                                                         .q_factor = q_factor,
+                                                        .query_scale = query_scale,
                                                         .most = most}));
   }
   return mixers;
