@@ -47,14 +47,16 @@ flags() {
   done < <(sed -nE -e 's/Residual::Parallel/parallel blocks = true/' -e 's/Residual::ByKey/parallel blocks by key = true/' \
       -e 's/Residual::ByNorm/parallel blocks without a second norm = true/' -e 's/\.gated = false/.no gate = true/' \
       -e 's/\.pre_norms = false/.no norms before halves = true/' -e 's/\.norm_weights = false/.norms without weights = true/' \
-      -e 's/\.(still_every|window_layers|rotary_layers) = ([0-9]+)/.\1 \2 = true/' -e 'p' "$1" |
-    grep -oP '[.=] ?\K[a-z_0-9 ]+(?= = true)' | grep -vxE 'head_norm|row_norm|(own_)?head_norms?_if_there|post_norms|local_rope_unscaled|xielu')
+      -e 's/\.(chunk|still_every|window_layers|rotary_layers) = ([0-9]+)/.\1 \2 = true/' -e 'p' "$1" |
+    grep -oP '[.=] ?\K[a-z_0-9 ]+(?= = true)' | grep -vxE '(turned_)?head_norm|turned_norm|row_norm|(own_)?head_norms?_if_there|post_norms|local_rope_unscaled|xielu')
   echo "${found:--}"
 }
 # norm_of_heads FILE: what Q and K go through.
 norm_of_heads() {
   if grep -q 'own_head_norms_if_there = true' "$1"; then echo 'each its own, if there'
   elif grep -q 'head_norm_if_there = true' "$1"; then echo 'if there'
+  elif grep -q 'turned_head_norm = true' "$1"; then echo 'once turned'
+  elif grep -q 'turned_norm = true' "$1"; then echo 'once turned, without weights'
   elif grep -q 'row_norm = true' "$1"; then echo 'all heads at once'
   elif grep -q 'head_norm = true' "$1"; then echo yes
   else echo -; fi

@@ -7,8 +7,8 @@
   global const float *qkv, global const float *frequencies, global const float *q_norm, global const float *k_norm,  \
       global float *q, global uchar *k, global uchar *v, global const uint *pages, uint pages_row,                   \
       global const uint *step_info, uint heads, uint kv_heads, uint rope, uint rotated, float magnitude,             \
-      uint head_norm, uint head_weights, uint turned_norm, uint value_norm, float epsilon, float q_factor,           \
-      uint scale_length, uint scale_offset, float scale_factor
+      uint head_norm, uint head_weights, uint turned_norm, uint turned_weights, uint value_norm, float epsilon,      \
+      float q_factor, uint scale_length, uint scale_offset, float scale_factor
 
 // What Q at a position is multiplied by (QueryScale in attention.hpp).
 static inline float query_factor(uint position, float factor, uint length, uint offset, float scale) {

@@ -97,6 +97,7 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
     sum += row[e];
   }
   const float mean = group_sum(partial, sum) / HEAD_SIZE, shift = head_norm == NORM_LAYER && !is_v ? mean : 0.0f;
+  global const float *weight = head < heads ? q_norm + head * head_weights : k_norm + (head - heads) * head_weights;
   float squares = 0.0f, turned = 0.0f;
   for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) {
     h[e] -= shift;
@@ -104,7 +105,6 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
   }
   squares = group_sum(partial, squares);
   if (is_v ? value_norm : head_norm != NORM_NONE) {
-    global const float *weight = head < heads ? q_norm + head * head_weights : k_norm + (head - heads) * head_weights;
     const float factor = 1.0f / sqrt(squares / HEAD_SIZE + epsilon);
     for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] = h[e] * factor * (is_v ? 1.0f : weight[e]);
   }
@@ -123,7 +123,7 @@ kernel __attribute__((reqd_work_group_size(GROUP_LANES, 1, 1))) void store_kv(ST
   turned = group_sum(partial, turned);
   if (turned_norm && !is_v) {
     const float factor = 1.0f / sqrt(turned / HEAD_SIZE + epsilon);
-    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] *= factor;
+    for (uint e = lane; e < HEAD_SIZE; e += GROUP_LANES) h[e] = h[e] * factor * (turned_weights ? weight[e] : 1.0f);
   }
   barrier(CLK_LOCAL_MEM_FENCE);
 #if IS_BLOCKS(CACHE_K) || IS_BLOCKS(CACHE_V)

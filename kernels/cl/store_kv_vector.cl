@@ -98,8 +98,7 @@ static inline float head_factor(const float *h, float epsilon) {
   return 1.0f / sqrt(sum16(squares) / HEAD_SIZE + epsilon);
 }
 
-static inline void norm_head(float *h, global const float *weight, uint norm, float epsilon) {
-  if (norm == NORM_LAYER) subtract_mean(h);
+static inline void norm_with_weights(float *h, global const float *weight, float epsilon) {
   const float factor = head_factor(h, epsilon);
   for (uint c = 0; c < HEAD_SIZE / 16; ++c) {
     store_private(load_private(h + c * 16) * factor * load_floats(weight + c * 16), h + c * 16);
@@ -107,9 +106,23 @@ static inline void norm_head(float *h, global const float *weight, uint norm, fl
   for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) h[e] = h[e] * factor * weight[e];
 }
 
+static inline void norm_head(float *h, global const float *weight, uint norm, float epsilon) {
+  if (norm == NORM_LAYER) subtract_mean(h);
+  norm_with_weights(h, weight, epsilon);
+}
+
 static inline void norm_without_weights(float *h, float epsilon) {
   const float factor = head_factor(h, epsilon);
   for (uint c = 0; c < HEAD_CHUNKS; ++c) store_private(load_private(h + c * 16) * factor, h + c * 16);
+}
+
+// Of what has turned, where there is such a norm.
+static inline void norm_turned(float *h, uint norm, uint has_weights, global const float *weight, float epsilon) {
+  if (norm && has_weights) {
+    norm_with_weights(h, weight, epsilon);
+  } else if (norm) {
+    norm_without_weights(h, epsilon);
+  }
 }
 
 // Turns the pairs of a head by the angles whose cosines and sines are given.
@@ -230,7 +243,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
     load_head(row, h);
     if (head_norm != NORM_NONE) norm_head(h, q_norm + head * head_weights, head_norm, epsilon);
     if (pairs) rotate_head(h, rope, pairs, cosine, sine);
-    if (turned_norm) norm_without_weights(h, epsilon);
+    norm_turned(h, turned_norm, turned_weights, q_norm + head * head_weights, epsilon);
     global float *to = q + ((ulong)token * heads + head) * HEAD_SIZE;
     for (uint c = 0; c < HEAD_SIZE / 16; ++c) store_floats(load_private(h + c * 16) * factor, to + c * 16);
     for (uint e = HEAD_SIZE / 16 * 16; e < HEAD_SIZE; ++e) to[e] = h[e] * factor;
@@ -241,7 +254,7 @@ kernel __attribute__((reqd_work_group_size(1, 1, 1))) void store_kv(STORE_ARGUME
     load_head(row, h);
     if (head_norm != NORM_NONE) norm_head(h, k_norm + head * head_weights, head_norm, epsilon);
     if (pairs) rotate_head(h, rope, pairs, cosine, sine);
-    if (turned_norm) norm_without_weights(h, epsilon);
+    norm_turned(h, turned_norm, turned_weights, k_norm + head * head_weights, epsilon);
     store_k(h, k + (place + head * PAGE_TILES) * K_TILE_BYTES, slot);
   }
   for (uint head = 0; head < kv_heads; ++head, row += HEAD_SIZE) {

@@ -134,6 +134,22 @@ TEST_P(StoreKvHeads, NormOfWhatHasTurned) {
   }
 }
 
+TEST_P(StoreKvHeads, WeightsOfWhatHasTurned) {
+  for (const std::uint32_t size : {64U, 24U, 80U, 576U}) {
+    for (const bool per_head : {false, true}) {
+      SCOPED_TRACE(testing::Message() << size << " per head " << per_head);
+      expect_one_run({.heads = {.heads = 4, .kv_heads = 2, .size = size},
+                      .rope = per_head ? Rope::Norm : Rope::Neox,
+                      .rotated = 16,
+                      .magnitude = 1.5F,
+                      .weights_per_head = per_head,
+                      .turned_norm = true,
+                      .turned_weights = true,
+                      .epsilon = 0.25F});
+    }
+  }
+}
+
 TEST_P(StoreKvHeads, QueriesGrowWithTheirPosition) {
   const StoreShape shape{.heads = kHeads, .q_factor = 0.5F};
   // at position 63 of 64 an offset of 1 begins the next stretch
@@ -178,6 +194,16 @@ TEST_P(StoreKvHeads, RefusesWeightsThatAreTooFew) {
   EXPECT_EQ(code(false, of_k, of_k, cache, step), "none");
   EXPECT_EQ(code(true, of_k, of_k, cache, step), "InvalidArgument");
   EXPECT_EQ(code(true, of_q, support::zeros(device_, 64 * sizeof(float)), cache, step), "InvalidArgument");
+  const auto turned = [&](const StoreShape& shape, const Buffer& k_norm) {
+    const auto result =
+        store_kv(device_, shape, {.qkv = rows, .q_norm = of_k, .k_norm = k_norm, .q = rows}, cache, step);
+    return result ? "none" : std::string(error_name(result.error().code));
+  };
+  EXPECT_EQ(turned({.heads = kHeads, .turned_norm = true, .turned_weights = true}, of_k), "none");
+  EXPECT_EQ(turned({.heads = kHeads, .turned_norm = true, .turned_weights = true}, {}), "InvalidArgument");
+  EXPECT_EQ(turned({.heads = kHeads, .turned_weights = true}, of_k), "InvalidArgument");
+  EXPECT_EQ(turned({.heads = kHeads, .head_norm = Norm::Rms, .turned_norm = true, .turned_weights = true}, of_k),
+            "InvalidArgument");
   EXPECT_EQ(code(true, of_q, of_k, cache, support::zeros(device_, StepTable::kHeaderBytes)), "InvalidArgument");
   cache.table = Buffer();
   EXPECT_EQ(code(true, of_q, of_k, cache, step), "InvalidArgument");

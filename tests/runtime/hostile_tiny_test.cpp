@@ -61,7 +61,12 @@ TEST(HostileTinyModels, WrongValuesAreNamed) {
               {"dbrx", "attention.clamp_kqv", "0.0", "works"},
               {"qwen", "feed_forward_length", "3", "BadHyperparameter"},
               {"baichuan", "block_count", "3", "UnsupportedHyperparameter"},
-              {"mistral3+steady", "attention.temperature_scale", "2.5", "UnsupportedHyperparameter"},
+              {"mistral3+steady", "attention.temperature_scale", "2.5", "works"},
+              {"mistral3+steady", "attention.temperature_scale", "NaN", "BadHyperparameter"},
+              {"deepseek2+temperature", "attention.temperature_length", "missing", "MissingKey"},
+              {"deepseek2+temperature", "attention.temperature_length", "0", "BadHyperparameter"},
+              {"hunyuan-dense", "rope.scaling.alpha", "-1.0", "BadHyperparameter"},
+              {"hunyuan-dense", "rope.scaling.alpha", "0.0", "works"},
               {"ernie4_5-moe", "interleave_moe_layer_step", "0", "BadHyperparameter"},
               {"ernie4_5-moe", "interleave_moe_layer_step", "3", "works"},  // the tensors will not do
               {"bailingmoe2", "expert_shared_count", "2^24", "BadHyperparameter"},

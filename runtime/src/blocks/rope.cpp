@@ -40,6 +40,19 @@ Result<void> read_scaling(const Keys& keys, std::uint32_t train_context, RopePar
   return {};
 }
 
+/// NTK-aware scaling: the base of heads of D elements becomes base * alpha^(D / (D - 2)) (Hunyuan's own code).
+Result<void> scale_base(const Keys& keys, std::uint32_t head, RopeParameters& rope) {
+  constexpr std::string_view kAlpha = "rope.scaling.alpha";
+  GGUF_FUSE_ASSIGN(const auto alpha, keys.amount(kAlpha));
+  if (alpha == 0) return {};
+  if (head <= 2) {
+    return fail(keys.bad(ErrorCode::BadHyperparameter, kAlpha, fmt::format("0 with heads of {}", head),
+                         fmt::format("{}", alpha)));
+  }
+  rope.base *= std::pow(static_cast<double>(alpha), head / (head - 2.0));
+  return {};
+}
+
 /// Sections of M-RoPE: time, height, width and one more, in which text stays at position 0. They take turns pair by
 /// pair, or follow one another; what is behind them begins again (ggml's ggml_rope_multi).
 Result<std::vector<bool>> read_still_pairs(const Keys& keys, std::uint32_t pairs, bool in_turns) {
@@ -72,6 +85,7 @@ Result<RopeSet> read_rope(const Keys& keys, const ModelSizes& sizes, const RopeT
   RopeParameters& rope = *set.global;
   GGUF_FUSE_ASSIGN(rope.rotated, read_rotated(keys, "rope.dimension_count", traits.head, traits.head));
   GGUF_FUSE_CHECK(read_scaling(keys, sizes.train_context, rope));
+  GGUF_FUSE_CHECK(scale_base(keys, traits.head, rope));
   GGUF_FUSE_ASSIGN(rope.still_pairs, read_still_pairs(keys, rope.rotated / 2, traits.interleaved_sections));
 
   set.local = std::make_shared<RopeParameters>(rope);

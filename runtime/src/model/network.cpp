@@ -30,10 +30,7 @@ Result<void> refuse_others(const Keys& keys) {
     GGUF_FUSE_ASSIGN(const std::uint32_t value, keys.count(key));
     if (value != 0) return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, "0", std::to_string(value)));
   }
-  constexpr std::string_view kTemperature = "attention.temperature_scale";
-  GGUF_FUSE_ASSIGN(const double scale, keys.real(kTemperature));
-  if (scale == 0) return {};
-  return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, kTemperature, "0", fmt::format("{}", scale)));
+  return {};
 }
 
 Result<void> read_factors(const Keys& keys, Network& network) {

@@ -22,14 +22,24 @@ void norm_row(std::span<double> row, double mean, double epsilon, std::span<cons
 std::vector<double> widen(std::span<const float> values) { return {values.begin(), values.end()}; }
 
 /// Of the head in slot `slot` of a row.
-void norm_qk(const StoreShape& shape, const StoreInput& input, std::size_t slot, std::span<double> head) {
-  if (shape.head_norm == Norm::None) return;
+std::span<const float> head_weights(const StoreShape& shape, const StoreInput& input, std::size_t slot) {
   const bool is_q = slot < shape.heads.heads;
   const std::size_t index = is_q ? slot : slot - shape.heads.heads, size = shape.heads.size;
   const std::span<const float> weights = is_q ? input.q_norm : input.k_norm;
-  const double sum = std::accumulate(head.begin(), head.end(), 0.0);
-  norm_row(head, shape.head_norm == Norm::Layer ? sum / static_cast<double>(size) : 0,
-           static_cast<double>(shape.epsilon), weights.subspan(shape.weights_per_head ? index * size : 0, size));
+  return weights.subspan(shape.weights_per_head ? index * size : 0, size);
+}
+
+void norm_qk(const StoreShape& shape, const StoreInput& input, std::size_t slot, std::span<double> head) {
+  if (shape.head_norm == Norm::None) return;
+  const double mean = std::accumulate(head.begin(), head.end(), 0.0) / static_cast<double>(head.size());
+  norm_row(head, shape.head_norm == Norm::Layer ? mean : 0, static_cast<double>(shape.epsilon),
+           head_weights(shape, input, slot));
+}
+
+void norm_turned(const StoreShape& shape, const StoreInput& input, std::size_t slot, std::span<double> head) {
+  if (!shape.turned_norm) return;
+  const std::span<const float> none;
+  norm_row(head, 0, static_cast<double>(shape.epsilon), shape.turned_weights ? head_weights(shape, input, slot) : none);
 }
 
 double query_factor(const StoreShape& shape, std::uint32_t position) {
@@ -96,7 +106,7 @@ StoredRows store_kv_reference(const StoreShape& shape, const StoreInput& input, 
     if (slot < first_v) {
       norm_qk(shape, input, slot, head);
       rotate(shape, input.frequencies, position, head);
-      if (shape.turned_norm) norm_row(head, 0, static_cast<double>(shape.epsilon), {});
+      norm_turned(shape, input, slot, head);
     } else if (shape.value_norm) {
       norm_row(head, 0, static_cast<double>(shape.epsilon), {});
     }

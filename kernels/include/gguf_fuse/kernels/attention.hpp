@@ -74,8 +74,8 @@ struct QueryScale {
 };
 
 /// What happens to the rows [Q heads | K heads | V heads] of a token between their projection and attention: norm of
-/// every head of Q and K, rotary embedding of the first `rotated` elements of each head, RMS norm without weights of
-/// what has turned, K and V into the cache where the token's sequence has its position, Q times `q_factor` and
+/// every head of Q and K, rotary embedding of the first `rotated` elements of each head, RMS norm of what
+/// has turned, K and V into the cache where the token's sequence has its position, Q times `q_factor` and
 /// `query_scale` to where attention reads it. The angle of pair i at position p is p * frequencies[i]; cos and sin are
 /// multiplied by `magnitude` (YaRN).
 struct StoreShape {
@@ -85,7 +85,8 @@ struct StoreShape {
   float magnitude = 1;
   Norm head_norm = Norm::None;    ///< none of them has a bias
   bool weights_per_head = false;  ///< of head_norm: each head has its own (Command R, StableLM)
-  bool turned_norm = false;       ///< of Q and K, behind rotary embedding (Llama 4)
+  bool turned_norm = false;       ///< RMS norm of Q and K heads behind rotary embedding (Llama 4),
+  bool turned_weights = false;    ///< which has the weights that head_norm then has not (Hunyuan)
   bool value_norm = false;        ///< RMS norm of every V head, without weights (Gemma 4)
   float epsilon = 1e-6F;
   float q_factor = 1;
@@ -95,7 +96,7 @@ struct StoreShape {
 struct StoreBuffers {
   Buffer qkv{};          ///< float[tokens][q_columns + 2 * kv_columns]
   Buffer frequencies{};  ///< float[rotated / 2], unless rope is None
-  Buffer q_norm{};       ///< float[size], or float[heads][size] with weights_per_head; unless head_norm is None
+  Buffer q_norm{};       ///< float[size], or float[heads][size] with weights_per_head; if a norm has weights
   Buffer k_norm{};       ///< float[size], or float[kv_heads][size]
   Buffer q{};            ///< float[tokens][q_columns], written
 };

@@ -15,7 +15,7 @@ namespace {
 /// What attention with gates is projected to. Rows are tokens.
 struct GatedScratch final : BlockScratch {
   std::uint64_t columns = 0;
-  Buffer projected;  ///< float[tokens][each head's query and gate, then K and V]
+  Buffer projected;  ///< float[tokens][each head's query and gate, then K and V], or [gates] where these are alone
 
   [[nodiscard]] Result<void> allocate(const Device& device, std::uint32_t tokens) override {
     return float_rows(device, tokens, columns, projected);
@@ -30,6 +30,9 @@ Result<void> Attention::map(LayerTensors& tensors) {
   GGUF_FUSE_CHECK(tensors.matrix("attn_output", sizes_.embedding, heads.q_columns(), output_));
   GGUF_FUSE_CHECK(traits_.output_bias ? tensors.floats("attn_output.bias", sizes_.embedding, output_bias_)
                                       : tensors.open_floats("attn_output.bias", sizes_.embedding, output_bias_));
+  if (traits_.own_gate) {
+    GGUF_FUSE_CHECK(tensors.matrix("attn_gate", heads.q_columns(), sizes_.embedding, gate_));
+  }
   if (traits_.sinks) GGUF_FUSE_CHECK(tensors.floats("attn_sinks.weight", heads.heads, sinks_));
   return map_norms(tensors);
 }
@@ -38,7 +41,8 @@ Result<void> Attention::map_norms(LayerTensors& tensors) {
   const HeadShape& heads = parameters_.heads;
   GGUF_FUSE_ASSIGN(const bool there, tensors.has({"attn_q_norm.weight", "attn_k_norm.weight"}));
   const bool own = traits_.own_head_norms_if_there && there;
-  if (!traits_.head_norm && !traits_.row_norm && !(traits_.head_norm_if_there && there) && !own) return {};
+  const bool always = traits_.head_norm || traits_.turned_head_norm || traits_.row_norm;
+  if (!always && !(traits_.head_norm_if_there && there) && !own) return {};
   wide_norms_ = traits_.row_norm || own;
   const auto floats = [&](std::string_view part, std::uint32_t count, Buffer& out) {
     return tensors.floats(part, wide_norms_ ? count * heads.size : heads.size, out, own ? count : 1);
@@ -74,12 +78,18 @@ Result<void> Attention::map_qkv_bias(LayerTensors& tensors) {
 
 void Attention::plan(Workspace& workspace) const {
   workspace.of<AttentionScratch>().widen(parameters_.heads);
-  if (traits_.gated_output) {
+  if (gated()) {
+    const std::uint64_t beside = traits_.own_gate ? 0 : 2 * parameters_.heads.kv_columns();
     auto& columns = workspace.of<GatedScratch>().columns;
-    columns = std::max<std::uint64_t>(columns, q_rows() + 2 * parameters_.heads.kv_columns());
+    columns = std::max(columns, q_rows() + beside);
   }
   workspace.add_rope(parameters_.angles);
   workspace.widen(parameters_.heads.q_columns());
+}
+
+Columns Attention::all_heads() const {
+  const HeadShape& heads = parameters_.heads;
+  return {.row = heads.q_columns(), .segments = heads.heads, .stride = heads.size, .columns = heads.size};
 }
 
 Columns Attention::among_gates(bool gates) const {
@@ -93,9 +103,14 @@ Columns Attention::among_gates(bool gates) const {
 
 Result<void> Attention::record_projection(Recorder& recorder) const {
   const auto& scratch = recorder.scratch<AttentionScratch>();
-  const Activations kind = recorder.kind_for(qkv_);
+  std::vector<Matrix> reads = qkv_;
+  if (traits_.own_gate) reads.push_back(gate_);
+  const Activations kind = recorder.kind_for(reads);
   const MatmulShape product{.kind = kind, .matrices = qkv_, .bias = qkv_bias_};
   GGUF_FUSE_CHECK(recorder.input(kind));
+  if (traits_.own_gate) {
+    GGUF_FUSE_CHECK(recorder.multiply({.kind = kind, .matrices = {gate_}}, recorder.scratch<GatedScratch>().projected));
+  }
   if (!traits_.gated_output) return recorder.multiply(product, scratch.qkv);
   const HeadShape& heads = parameters_.heads;
   const Buffer& projected = recorder.scratch<GatedScratch>().projected;
@@ -143,11 +158,9 @@ Result<void> Attention::record(Recorder& recorder) const {
                                          .q_norm = wide_norms_ ? Buffer() : q_norm_,
                                          .k_norm = wide_norms_ ? Buffer() : k_norm_,
                                          .sinks = sinks_}));
-  if (traits_.gated_output) {
-    const HeadShape& heads = parameters_.heads;
-    const Columns result{
-        .row = heads.q_columns(), .segments = heads.heads, .stride = heads.size, .columns = heads.size};
-    GGUF_FUSE_CHECK(recorder.add(gate_columns(recorder.device(), result, scratch.out, among_gates(true),
+  if (gated()) {
+    const Columns gates = traits_.own_gate ? all_heads() : among_gates(true);
+    GGUF_FUSE_CHECK(recorder.add(gate_columns(recorder.device(), all_heads(), scratch.out, gates,
                                               recorder.scratch<GatedScratch>().projected, recorder.step())));
   }
   return recorder.project(output_, output_bias_, scratch.out, recorder.output());

@@ -25,10 +25,13 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
                          .rope = parameters.rope,
                          .rotated = parameters.angles->rotated,
                          .magnitude = rope_magnitude(*parameters.angles),
-                         .head_norm = core.q_norm ? Norm::Rms : Norm::None,
+                         .head_norm = core.q_norm && !parameters.turned_norm ? Norm::Rms : Norm::None,
+                         .turned_norm = parameters.turned_norm,
+                         .turned_weights = parameters.turned_norm && core.q_norm,
                          .value_norm = core.value_norm,
                          .epsilon = core.epsilon,
-                         .q_factor = parameters.q_factor};
+                         .q_factor = parameters.q_factor,
+                         .query_scale = parameters.query_scale};
   GGUF_FUSE_CHECK(recorder.add(store_kv(recorder.device(), store,
                                         {.qkv = scratch.qkv,
                                          .frequencies = recorder.frequencies(parameters.angles),
@@ -38,6 +41,7 @@ Result<void> record_core(Recorder& recorder, const AttentionCore& core) {
                                         recorder.cache(), recorder.step())));
   const AttentionShape shape{.softcap = parameters.softcap,
                              .window = parameters.window,
+                             .chunked = parameters.chunked,
                              .sinks = core.sinks,
                              .max_tokens = recorder.max_tokens(),
                              .max_sequences = recorder.max_sequences()};

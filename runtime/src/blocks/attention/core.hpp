@@ -27,6 +27,10 @@ struct AttentionCore {
 /// Rotary embedding, storing into the cache, attention. Errors: as Session::create.
 [[nodiscard]] Result<void> record_core(Recorder& recorder, const AttentionCore& core);
 
+/// The temperature that a file's queries have (Ministral 3, Mistral 4): over stretches of a length that it gives, or of
+/// the original context. Errors: MissingKey, WrongValueType, BadHyperparameter.
+[[nodiscard]] Result<QueryScale> read_query_scale(const Keys& keys, const RopeParameters& rope);
+
 /// Refuses heads that kernels have no room for; `key` is where their size is from. Errors: UnsupportedHyperparameter.
 [[nodiscard]] Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t size);
 

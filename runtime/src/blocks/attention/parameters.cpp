@@ -42,6 +42,13 @@ Result<Windows> read_windows(const Keys& keys, const AttentionTraits& traits, st
   constexpr std::string_view kPattern = "attention.sliding_window_pattern";
   const auto value = keys.find(kPattern);
   if (!value) GGUF_FUSE_CHECK(keys.fallback(kPattern, 0));
+  if (traits.chunk != 0) {
+    // llama.cpp ends on such files.
+    if (windows.size == 0) {
+      return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, "attention.sliding_window", "more than 0", "0"));
+    }
+    windows.size = traits.chunk;
+  }
   if (windows.size == 0) return windows;
   GGUF_FUSE_ASSIGN(auto listed, keys.flags(kPattern, layers));
   if (listed) {
@@ -127,6 +134,17 @@ Result<void> check_rotary(const Keys& keys, const ModelSizes& sizes, const Atten
 
 }  // namespace
 
+Result<QueryScale> read_query_scale(const Keys& keys, const RopeParameters& rope) {
+  GGUF_FUSE_ASSIGN(const double factor, keys.real("attention.temperature_scale"));
+  if (factor == 0) return QueryScale{};
+  QueryScale scale{.length = static_cast<std::uint32_t>(rope.original_context), .factor = static_cast<float>(factor)};
+  constexpr std::string_view kLength = "attention.temperature_length";
+  if (keys.reads(kLength)) {
+    GGUF_FUSE_ASSIGN(scale.length, keys.size(kLength));
+  }
+  return scale;
+}
+
 Result<void> check_head(const Keys& keys, std::string_view key, std::uint32_t size) {
   if (size <= kLargestHead) return {};
   return fail(keys.bad(ErrorCode::UnsupportedHyperparameter, key, fmt::format("at most {}", kLargestHead),
@@ -158,20 +176,27 @@ Result<Mixers> Attention::read(const Keys& keys, const ModelSizes& sizes, const 
   };
   GGUF_FUSE_ASSIGN(const float most, keys.amount("attention.clamp_kqv"));
   GGUF_FUSE_ASSIGN(const float q_factor, read_query_factor(keys, sizes, traits, shape(0)));
+  GGUF_FUSE_ASSIGN(const QueryScale query_scale, read_query_scale(keys, *mixers.ropes.global));
+  const QueryScale& own_scale = traits.still_query_scale;
+  GGUF_FUSE_ASSIGN(const std::uint32_t experts, keys.count("expert_count"));
+  const bool norm = traits.turned_norm && experts != traits.turned_norm_experts;
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     const bool local = windows.local[i];
     const bool still = (traits.still_every != 0 && (i + 1) % traits.still_every == 0) ||
-                       (traits.only_local_turn && !local && any(true));
-    mixers.blocks.push_back(
-        std::make_unique<Attention>(sizes, traits,
-                                    AttentionParameters{.heads = shape(i),
-                                                        .rope = turns[i] && !still ? rope : Rope::None,
-                                                        .angles = local ? mixers.ropes.local : mixers.ropes.global,
-                                                        .local = local,
-                                                        .window = local ? windows.size : 0,
-                                                        .softcap = softcap,
-                                                        .q_factor = q_factor,
-                                                        .most = most}));
+                       (traits.only_local_turn && !local && any(true)) || !turns[i];
+    mixers.blocks.push_back(std::make_unique<Attention>(
+        sizes, traits,
+        AttentionParameters{.heads = shape(i),
+                            .rope = still ? Rope::None : rope,
+                            .angles = local ? mixers.ropes.local : mixers.ropes.global,
+                            .local = local,
+                            .window = local ? windows.size : 0,
+                            .chunked = local && traits.chunk != 0,
+                            .turned_norm = traits.turned_head_norm || (norm && !still),
+                            .softcap = softcap,
+                            .q_factor = q_factor,
+                            .query_scale = still && own_scale.length != 0 ? own_scale : query_scale,
+                            .most = most}));
   }
   return mixers;
 }

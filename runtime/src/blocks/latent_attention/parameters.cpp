@@ -71,6 +71,7 @@ Result<Mixers> LatentAttention::read(const Keys& keys, const ModelSizes& sizes, 
   GGUF_FUSE_ASSIGN(const double growth, move_growth_to_scores(keys, *mixers.ropes.global));
   const auto key = static_cast<float>(latent.plain + latent.rope);
   GGUF_FUSE_ASSIGN(const float softcap, keys.amount("attn_logit_softcapping"));
+  GGUF_FUSE_ASSIGN(const QueryScale query_scale, read_query_scale(keys, *mixers.ropes.global));
   for (std::size_t i = 0; i < sizes.layers; ++i) {
     mixers.blocks.push_back(std::make_unique<LatentAttention>(
         sizes, latent,
@@ -78,7 +79,8 @@ Result<Mixers> LatentAttention::read(const Keys& keys, const ModelSizes& sizes, 
                             .rope = traits.rope,
                             .angles = mixers.ropes.global,
                             .softcap = softcap,
-                            .q_factor = 1 / std::sqrt(key) * static_cast<float>(growth * growth)}));
+                            .q_factor = 1 / std::sqrt(key) * static_cast<float>(growth * growth),
+                            .query_scale = query_scale}));
   }
   return mixers;
 }

@@ -19,9 +19,12 @@ struct ExpertScratch final : BlockScratch {
 
   [[nodiscard]] Result<void> allocate(const Device& device, std::uint32_t tokens) override {
     const RouterShape& router = parameters.router;
-    const RoutingShape of_batch{.experts = router.experts, .used = router.used, .max_tokens = tokens};
+    const RoutingShape of_batch{
+        .experts = router.experts, .used = router.used, .max_tokens = tokens, .weigh_input = parameters.weighs_input};
+    RoutingShape of_single = of_batch;
+    of_single.tile = of_single.max_tokens = 1;
     GGUF_FUSE_ASSIGN(batch, allocate_routing(device, of_batch));
-    GGUF_FUSE_ASSIGN(single, allocate_routing(device, {.experts = router.experts, .used = router.used, .tile = 1}));
+    GGUF_FUSE_ASSIGN(single, allocate_routing(device, of_single));
     GGUF_FUSE_CHECK(float_rows(device, tokens, router.experts, logits));
     if (shared_gate) GGUF_FUSE_CHECK(float_rows(device, tokens, 1, gate));
     const std::uint32_t slots = of_batch.slots(tokens);

@@ -18,6 +18,7 @@ struct MixtureTraits {
   bool selection_bias = false;      ///< experts are chosen with a bias (exp_probs_b)
   bool selection_bias_if_there = false;  ///< the same, in those models that have it
   bool router_ahead = false;             ///< experts are chosen by the residual stream before attention, without a norm
+  bool weighs_input = false;             ///< weights multiply what experts read, and not what they say
   bool shared_like_experts = false;  ///< a shared expert whose size the file does not give is as large as the others
 };
 
@@ -29,6 +30,7 @@ struct MixtureParameters {
   std::uint32_t shared = 0;   ///< of what every token sees beside them; 0: nothing
   std::uint32_t leading = 0;  ///< so many layers are dense
   std::uint32_t every = 1;    ///< of the others, too, all but each so-manieth of all layers
+  bool weighs_input = false;  ///< weights multiply what experts read
   Activation activation = Activation::Silu;
   float epsilon = 1e-5F;
 

@@ -56,16 +56,17 @@ Result<std::uint32_t> read_size(const Keys& keys, std::uint32_t dense, std::uint
   return size;
 }
 
-/// Of what every token sees beside the experts, which are `size` wide; `usual` is a shared one's size where it follows
-/// from other keys.
-Result<std::uint32_t> read_shared_size(const Keys& keys, std::uint32_t usual, std::uint32_t size) {
+/// Of what every token sees beside the experts, which are `size` wide.
+Result<std::uint32_t> read_shared_size(const Keys& keys, const MixtureTraits& traits, std::uint32_t dense,
+                                       std::uint32_t size) {
   constexpr std::string_view kShared = "expert_shared_feed_forward_length";
   constexpr std::string_view kCount = "expert_shared_count";
+  if (traits.shared_like_experts && !keys.reads(kShared) && !keys.reads(kCount)) return size;
   std::uint32_t one = size;
   if (keys.reads(kShared)) {
     GGUF_FUSE_ASSIGN(one, keys.count(kShared, 0));
     if (one == 0) {
-      GGUF_FUSE_ASSIGN(const double fallback, keys.fallback(kShared, usual));
+      GGUF_FUSE_ASSIGN(const double fallback, keys.fallback(kShared, traits.shared_like_experts ? size : dense));
       one = static_cast<std::uint32_t>(fallback);
     }
     if (!keys.reads(kCount)) return one;
@@ -83,11 +84,10 @@ Result<std::optional<MixtureParameters>> MixtureParameters::read(const Keys& key
                                                                  const MixtureTraits& traits, std::uint32_t dense) {
   GGUF_FUSE_ASSIGN(const std::uint32_t experts, keys.count("expert_count"));
   if (experts == 0) return std::nullopt;
-  MixtureParameters result{.embedding = sizes.embedding, .epsilon = sizes.epsilon};
+  MixtureParameters result{.embedding = sizes.embedding, .weighs_input = traits.weighs_input, .epsilon = sizes.epsilon};
   GGUF_FUSE_ASSIGN(result.router, read_router(keys, traits, experts));
   GGUF_FUSE_ASSIGN(result.size, read_size(keys, dense, result.router.used));
-  GGUF_FUSE_ASSIGN(result.shared,
-                   read_shared_size(keys, traits.shared_like_experts ? result.size : dense, result.size));
+  GGUF_FUSE_ASSIGN(result.shared, read_shared_size(keys, traits, dense, result.size));
   GGUF_FUSE_ASSIGN(result.leading, keys.count("leading_dense_block_count"));
   constexpr std::string_view kEvery = "interleave_moe_layer_step";
   if (keys.reads(kEvery)) {
