@@ -6,6 +6,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/gguf-fuse
 smollm2=$cache/models/smollm2-135m-instruct-q4_1.gguf
+# shellcheck disable=SC2034
+gemma3=$cache/models/gemma-3-270m-it-q4_k_m.gguf
 
 # mixture BIN FOLDER ARCHITECTURE EXPERTS GIB: makes a mixture in FOLDER unless there is one, and leaves its name in `made`. GIB is
 # what it and what is made of it need together.

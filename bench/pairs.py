@@ -57,38 +57,46 @@ def verdict(low, high, confidence):
 def measures(options):
     """Name, unit, and what measures a build's speed: more is better."""
 
-    def tokens(test):
-        return lambda build: tokens_per_second([build + "/gguf-bench"], options.model, test, os.cpu_count(), 3)
+    def tokens(model, test):
+        return lambda build: tokens_per_second([build + "/gguf-bench"], model, test, os.cpu_count(), 3)
 
-    def loads(build):
-        command = [build + "/gguf-run", "-p", "x", "-n", "1", "--json", "--no-warmup", "--no-perf", "-c", "64"]
-        seconds, _ = Loader("load", [*command, "-muge", "-mqkv"], of_weights)(options.mixture)
-        return os.path.getsize(options.mixture) / 1e9 / seconds
+    def loads(model):
+        def measure(build):
+            command = [build + "/gguf-run", "-p", "x", "-n", "1", "--json", "--no-warmup", "--no-perf", "-c", "64"]
+            seconds, _ = Loader("load", [*command, "-muge", "-mqkv"], of_weights)(model)
+            return os.path.getsize(model) / 1e9 / seconds
+
+        return measure
 
     def converts(build):
-        bench = Bench(build + "/gguf-fuse", options.mixture)
+        bench = Bench(build + "/gguf-fuse", options.large)
         seconds, _ = bench.run(bench.commands["convert"])
         return bench.bytes / 1e9 / seconds
 
-    found = {test: ("tokens/s", tokens(test)) for test in TESTS}
-    return found | {"load": ("GB/s", loads), "convert": ("GB/s", converts)}
+    for model in [*options.models, options.large]:
+        name = os.path.basename(model).removesuffix(".gguf")
+        if model != options.large:
+            yield from ((f"{test}, {name}", "tokens/s", tokens(model, test)) for test in TESTS)
+        yield f"load, {name}", "GB/s", loads(model)
+    yield f"convert, {name}", "GB/s", converts
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=20)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--mixture", required=True)
+    parser.add_argument("--large", required=True, help="a file to load and to convert")
     parser.add_argument("before", metavar="BEFORE")
     parser.add_argument("after", metavar="AFTER")
+    parser.add_argument("models", metavar="MODEL", nargs="+", help="to run and to load")
     options = parser.parse_args()
 
     print(f"{options.pairs} alternating pairs, median (least .. most):\n")
     row("what", "unit", "before", "after", "after to before, median (interval)", "confidence", f"at least {GOAL}")
     print("|" + "---|" * 7)
-    remember(options.mixture)
-    claim_memory(os.path.getsize(options.mixture) + 512 * MIB)
-    for name, (unit, measure) in measures(options).items():
+    for model in [*options.models, options.large]:
+        remember(model)
+    claim_memory(os.path.getsize(options.large) + 512 * MIB)
+    for name, unit, measure in measures(options):
         for build in (options.before, options.after):
             measure(build)  # programs are compiled, files are in the page cache
         before, after = [], []

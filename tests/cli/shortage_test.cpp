@@ -8,11 +8,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <random>
 
 #include "cli_test.hpp"
 #include "support/paths.hpp"
+#include "support/random.hpp"
 #include "support/sanitized.hpp"
 
 namespace gguf_fuse::cli {
@@ -72,11 +72,6 @@ std::vector<Shortage> shortages() {
   return {memory, threads, disk, file_size, descriptors};
 }
 
-std::uint64_t seed() {
-  const char* given = std::getenv("GGUF_FUSE_TEST_SEED");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
-}
-
 std::string quoted(const std::string& text) { return "'" + text + "'"; }
 
 /// With caches that are empty: what compiles is what runs short.
@@ -113,8 +108,8 @@ TEST_P(ShortageTest, EndsWithAnAnswer) {
   for (const Command& command : commands()) {
     for (const std::string& way : GetParam().ways) grid.emplace_back(command, way);
   }
-  const bool whole = std::getenv("GGUF_FUSE_WHOLE_GRID") != nullptr;
-  const std::uint64_t chosen = seed();
+  const bool whole = support::whole_grid();
+  const std::uint64_t chosen = support::changing_seed();
   SCOPED_TRACE(fmt::format("GGUF_FUSE_TEST_SEED={}", chosen));
   std::shuffle(grid.begin(), grid.end(), std::mt19937_64(chosen));
   const auto begin = Clock::now();

@@ -8,8 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <random>
 
 #include "engine_scene.hpp"
 
@@ -23,11 +21,6 @@ using Clock = std::chrono::steady_clock;
 constexpr int kSchedules = 1000;
 constexpr std::chrono::milliseconds kSampled{2500};  // of each model
 constexpr std::uint32_t kMostSessions = 6, kContext = 1500, kMicroBatch = 40;
-
-std::uint64_t seed() {
-  const char* given = std::getenv("GGUF_FUSE_TEST_SEED");
-  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
-}
 
 /// What happens on an engine, and what has to be true then.
 class Schedule {
@@ -137,8 +130,8 @@ class EngineSchedules : public testing::TestWithParam<std::string> {};
 TEST_P(EngineSchedules, SayWhatEachSaysAlone) {
   EngineScene scene(GetParam());
   const auto engine = scene.engine(kMostSessions, kContext, kMicroBatch);
-  const bool whole = std::getenv("GGUF_FUSE_WHOLE_GRID") != nullptr;
-  const std::uint64_t first = seed();
+  const bool whole = support::whole_grid();
+  const std::uint64_t first = support::changing_seed();
   const auto begin = Clock::now();
   int done = 0;
   while (done < kSchedules && !HasFailure() && (whole || Clock::now() - begin < kSampled)) {

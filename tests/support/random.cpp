@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -27,5 +28,12 @@ std::vector<std::size_t> Random::permutation(std::size_t count) {
   for (std::size_t left = count; left > 1; --left) std::swap(order[left - 1], order[below(left)]);
   return order;
 }
+
+std::uint64_t changing_seed() {
+  const char* given = std::getenv("GGUF_FUSE_TEST_SEED");
+  return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device()();
+}
+
+bool whole_grid() { return std::getenv("GGUF_FUSE_WHOLE_GRID") != nullptr; }
 
 }  // namespace gguf_fuse::test_support

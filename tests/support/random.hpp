@@ -34,4 +34,9 @@ class Random {
   std::mt19937_64 engine_;
 };
 
+/// What picks from a heavy grid in this run: $GGUF_FUSE_TEST_SEED, or another one every time.
+std::uint64_t changing_seed();
+/// $GGUF_FUSE_WHOLE_GRID wants all of it.
+bool whole_grid();
+
 }  // namespace gguf_fuse::test_support
