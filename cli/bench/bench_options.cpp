@@ -132,6 +132,12 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
       .value({"-ts", "--tensor-split"}, "A/B,A/B", "shares of the layers, one for each device (default: equal)",
              list_into(options.splits, parse_split))
       .repeatable = true;
+  table
+      .value({"-ngl", "--n-gpu-layers"}, "N,N",
+             "so many layers, the output first, on the first device, the others on the last: auto, all or a number "
+             "(default: all)",
+             list_into(options.gpu_layers, parse_gpu_layers))
+      .repeatable = true;
   add_thread_option(table, options.engine);
 }
 

@@ -34,6 +34,7 @@ struct BenchOptions {
   std::vector<CacheType> caches_v{CacheType::F16};
   std::vector<std::string> devices{""};
   std::vector<std::vector<double>> splits{{}};
+  std::vector<std::optional<std::uint32_t>> gpu_layers{std::nullopt};
   EngineOptions engine{};     ///< for what is no list
   StartOptions start{};       ///< the same
   std::uint32_t context = 0;  ///< tokens of all sequences of a test together; 0: what the largest test needs

@@ -199,18 +199,20 @@ Result<void> for_each_setting(const BenchOptions& options,
   for (const std::string& model : options.models)
     for (const std::string& devices : options.devices)
       for (const std::vector<double>& split : options.splits)
-        for (const std::uint32_t batch : options.batches)
-          for (const std::uint32_t micro_batch : options.micro_batches)
-            for (const CacheType cache_k : options.caches_k)
-              for (const CacheType cache_v : options.caches_v) {
-                BenchResult settings{.engine = options.engine,
-                                     .session = {.micro_batch = micro_batch, .cache_k = cache_k, .cache_v = cache_v},
-                                     .batch = batch};
-                settings.engine.model = model;
-                settings.engine.devices = devices;
-                settings.engine.loading.split = split;
-                GGUF_FUSE_CHECK(each(settings));
-              }
+        for (const std::optional<std::uint32_t> gpu_layers : options.gpu_layers)
+          for (const std::uint32_t batch : options.batches)
+            for (const std::uint32_t micro_batch : options.micro_batches)
+              for (const CacheType cache_k : options.caches_k)
+                for (const CacheType cache_v : options.caches_v) {
+                  BenchResult settings{.engine = options.engine,
+                                       .session = {.micro_batch = micro_batch, .cache_k = cache_k, .cache_v = cache_v},
+                                       .batch = batch};
+                  settings.engine.model = model;
+                  settings.engine.devices = devices;
+                  settings.engine.gpu_layers = gpu_layers;
+                  settings.engine.loading.placement.split = split;
+                  GGUF_FUSE_CHECK(each(settings));
+                }
   return {};
 }
 
@@ -227,7 +229,9 @@ std::vector<double> rates_of(std::uint64_t tokens, const std::vector<double>& se
 
 }  // namespace
 
-std::string BenchResult::split_text() const { return fmt::format("{}", fmt::join(engine.loading.split, "/")); }
+std::string BenchResult::split_text() const {
+  return fmt::format("{}", fmt::join(engine.loading.placement.split, "/"));
+}
 
 std::vector<double> BenchResult::rates() const { return rates_of(test.tokens(), seconds); }
 

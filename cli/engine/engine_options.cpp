@@ -49,12 +49,6 @@ OptionRow& optional_choice(OptionTable& table, std::vector<std::string> names, s
                       });
 }
 
-std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text) {
-  if (text == "auto" || text == "all" || text == "-1" || text == "-2") return std::nullopt;
-  constexpr std::int64_t kMostLayers = 1'000'000;
-  return static_cast<std::uint32_t>(parse_integer(option, text, 0, kMostLayers));
-}
-
 }  // namespace
 
 bool looks_like_model(const std::string& word) {
@@ -66,6 +60,12 @@ void take_model(EngineOptions& options, std::vector<std::string>& words) {
   if (!options.model.empty() || words.empty() || !looks_like_model(words.front())) return;
   options.model = std::move(words.front());
   words.erase(words.begin());
+}
+
+std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text) {
+  if (text == "auto" || text == "all" || text == "-1" || text == "-2") return std::nullopt;
+  constexpr std::int64_t kMostLayers = 1'000'000;
+  return static_cast<std::uint32_t>(parse_integer(option, text, 0, kMostLayers));
 }
 
 CacheType parse_cache_type(std::string_view option, std::string_view text) {
@@ -98,6 +98,10 @@ std::string_view fuse_word(const EngineOptions& options) {
 
 bool merges_gate_up(const EngineOptions& options) { return options.merge_gate_up.value_or(options.fuse); }
 bool merges_qkv(const EngineOptions& options) { return options.merge_qkv.value_or(options.fuse); }
+
+std::string gpu_layers_text(const EngineOptions& options) {
+  return options.gpu_layers ? std::to_string(*options.gpu_layers) : "all";
+}
 
 std::string overrides_text(const EngineOptions& options) {
   std::vector<std::string> texts;
@@ -167,16 +171,23 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
       .environment = "LLAMA_ARG_DEVICE";
   table
       .value({"-ts", "--tensor-split"}, "A,B", "shares of the layers, one for each device (default: equal)",
-             [&](const std::string& name, const std::string& text) { options.loading.split = parse_split(name, text); })
+             [&](const std::string& name, const std::string& text) {
+               options.loading.placement.split = parse_split(name, text);
+             })
       .environment = "LLAMA_ARG_TENSOR_SPLIT";
   table
       .value(
           {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N",
-          "only the last N layers go to the GPU, the others to a CPU device: auto, all or a number (default: auto, "
-          "which is all)",
+          "so many layers, the output first and then from the last on, go to the first device (-dev), the others to "
+          "the "
+          "last one, or from a GPU to a CPU: auto, all or a number (default: auto, which is all)",
           [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
       .takes({.kind = Values::Kind::Words, .words = {"auto", "all"}})
       .environment = "LLAMA_ARG_N_GPU_LAYERS";
+  table.choice({"--output-placement"}, "WHEN", "when -ngl offloads the output: first or last (default: first)",
+               {"first", "last"}, [&](std::size_t index) {
+                 options.loading.placement.output = index == 0 ? OutputPlacement::First : OutputPlacement::Last;
+               });
   add_override_options(table, options);
   add_thread_option(table, options);
 }

@@ -31,7 +31,7 @@ struct OverrideText {
 struct EngineOptions {
   std::string model{};
   std::string devices{};                      ///< -dev; empty: the default one; "none": the first CPU
-  ModelOptions loading{};                     ///< -ts, -lm, -t
+  ModelOptions loading{};                     ///< -ts, --output-placement, -lm, -t
   std::optional<std::uint32_t> gpu_layers{};  ///< -ngl N; nothing: all of them
   std::vector<OverrideText> overrides{};      ///< -ot, -cmoe and -ncmoe, in their order
   bool fuse = true;                           ///< --fuse; what the next two do not say
@@ -58,6 +58,9 @@ void add_arithmetic_options(OptionTable& table, EngineOptions& options, unsigned
 void take_model(EngineOptions& options, std::vector<std::string>& words);
 
 // Option values; all throw UsageError.
+
+/// Of -ngl; nothing: all of them.
+[[nodiscard]] std::optional<std::uint32_t> parse_gpu_layers(const std::string& option, const std::string& text);
 [[nodiscard]] CacheType parse_cache_type(std::string_view option, std::string_view text);
 /// What -ctk and -dev may be followed by.
 [[nodiscard]] Values cache_type_values();
@@ -72,6 +75,8 @@ void take_model(EngineOptions& options, std::vector<std::string>& words);
 [[nodiscard]] bool merges_qkv(const EngineOptions& options);
 /// -ot and -cmoe as PATTERN=DEVICE;...; empty without.
 [[nodiscard]] std::string overrides_text(const EngineOptions& options);
+/// -ngl as a number or "all".
+[[nodiscard]] std::string gpu_layers_text(const EngineOptions& options);
 /// N of -ncmoe.
 [[nodiscard]] std::size_t cpu_moe_layers(const EngineOptions& options);
 [[nodiscard]] std::string_view cache_type_name(CacheType type);

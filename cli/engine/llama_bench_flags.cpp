@@ -17,7 +17,7 @@ constexpr ForeignRow kRows[] = {
     {"-b --batch-size -ub --ubatch-size", "N,N", kSame, ""},
     {"-ctk --cache-type-k -ctv --cache-type-v", "T,T", kSame, "all of llama.cpp's types"},
     {"-t --threads", "N", kSame, "threads that load, one number"},
-    {"-dev --device -ts --tensor-split", "D/D,D", kSame, ""},
+    {"-dev --device -ts --tensor-split -ngl --n-gpu-layers", "D/D,D", kSame, ""},
     {"-ot --override-tensor -ncmoe --n-cpu-moe", "", kSame, "one setting, not a list of them"},
     {"-lm --load-mode --no-warmup -o --output -v --verbose --list-devices", "", kSame, ""},
 
@@ -34,7 +34,6 @@ constexpr ForeignRow kRows[] = {
     {"--offline", "", kIdle, "nothing is downloaded"},
     {"-hft --hf-token", "TOKEN", kIdle, "nothing is downloaded"},
 
-    {"-ngl --n-gpu-layers", "N", kMissing, "-dev names the devices; all layers go to them", "99|999|-1"},
     {"-sm --split-mode", "MODE", kMissing, "layers are split over devices (-dev 0/1, -ts), rows are not", "none|layer"},
     {"-mg --main-gpu", "N", kMissing, "-dev names the device", "0"},
     {"-rpc --rpc", "SERVERS", kMissing, "devices of this machine only"},

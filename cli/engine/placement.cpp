@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <iterator>
+#include <set>
 
-#include "gguf_fuse/loader/model.hpp"
 #include "print.hpp"
+#include "suggest.hpp"
 
 namespace gguf_fuse::cli {
 namespace {
@@ -44,41 +46,51 @@ Result<Devices> wanted_devices(const EngineOptions& options, const Devices& all)
     return Devices{*cpu};
   }
   if (!options.devices.empty()) return select_devices(all, options.devices);
-  if (options.loading.split.size() > 1) return first_devices(all, options.loading.split.size());
+  if (options.loading.placement.split.size() > 1) return first_devices(all, options.loading.placement.split.size());
   GGUF_FUSE_ASSIGN(DeviceInfo device, default_device(all));
   return Devices{std::move(device)};
 }
 
-/// Moves all but the last `gpu_layers` layers to a CPU.
-Result<void> split_by_layers(DeviceChoice& choice, const Devices& all, std::uint32_t gpu_layers, std::uint32_t layers) {
-  if (gpu_layers >= layers) return {};
-  const auto gpu = std::find_if_not(choice.devices.begin(), choice.devices.end(), is_cpu);
-  auto cpu = std::find_if(choice.devices.begin(), choice.devices.end(), is_cpu);
-  const bool chosen = cpu != choice.devices.end();
-  const auto other = std::find_if(all.begin(), all.end(), is_cpu);
-  if (!chosen && other == all.end()) {
-    choice.notes.emplace_back("-ngl has no effect: there is no CPU device to take the other layers");
-    return {};
+/// All devices but the last are offloaded to; a GPU alone has the first CPU device behind it.
+void offload_layers(DeviceChoice& choice, const Devices& all, std::uint32_t layers) {
+  if (choice.devices.size() == 1) {
+    if (is_cpu(choice.devices.front())) {
+      choice.notes.emplace_back("-ngl has no effect: no GPU is used; -dev A,B offloads layers of B to A");
+      return;
+    }
+    const auto cpu = std::find_if(all.begin(), all.end(), is_cpu);
+    if (cpu != all.end()) choice.devices.push_back(*cpu);
   }
-  const DeviceInfo rest = chosen ? *cpu : *other;
-  choice.devices = gpu_layers == 0 ? Devices{rest} : Devices{rest, *gpu};
-  if (gpu_layers > 0) choice.split = {static_cast<double>(layers - gpu_layers), static_cast<double>(gpu_layers)};
-  return {};
+  const bool rest = choice.devices.size() > 1;
+  if (layers == 0 && rest) {
+    choice.devices = {choice.devices.back()};
+    return;
+  }
+  choice.placement.offload = {.layers = layers, .rest = {}};
+  if (rest) choice.placement.offload->rest = choice.devices.size() - 1;
 }
 
-Result<std::uint32_t> layer_count(const std::string& path) {
-  if (path == "-") {
-    return fail(Error{.code = ErrorCode::InvalidArgument,
-                      .subject = "-ngl",
-                      .expected = "a model in a file",
-                      .actual = "standard input",
-                      .hint = "split the layers with -ts"});
+/// What a pattern says that is no operator.
+std::string longest_word(std::string_view pattern) {
+  std::string longest, word;
+  for (const char letter : pattern) {
+    const bool of_word = std::isalnum(static_cast<unsigned char>(letter)) != 0 || letter == '_';
+    word = of_word ? word + letter : std::string();
+    if (word.size() > longest.size()) longest = word;
   }
-  GGUF_FUSE_ASSIGN(const Model model, open_model(path));
-  GGUF_FUSE_ASSIGN(const std::string_view architecture, model.info.metadata().get_string("general.architecture"));
-  GGUF_FUSE_ASSIGN(const std::uint64_t layers,
-                   model.info.metadata().get_unsigned(fmt::format("{}.block_count", architecture)));
-  return static_cast<std::uint32_t>(layers);
+  return longest;
+}
+
+/// Names of tensors without their layer and without ".weight", each once.
+std::vector<std::string> parts_of(const std::vector<TensorGroup>& groups) {
+  std::set<std::string> parts;
+  for (const TensorGroup& group : groups) {
+    for (const std::string& name : group.tensors) {
+      const std::size_t begin = name.starts_with("blk.") ? name.find('.', 4) + 1 : 0;
+      parts.insert(name.substr(begin, name.find('.', begin) - begin));
+    }
+  }
+  return {parts.begin(), parts.end()};
 }
 
 /// The index of a device among the chosen ones. One that is not among them joins them, without layers of its own.
@@ -87,8 +99,9 @@ std::size_t index_of(DeviceChoice& choice, const DeviceInfo& device) {
   const auto found = std::find_if(choice.devices.begin(), choice.devices.end(), same);
   const auto index = static_cast<std::size_t>(found - choice.devices.begin());
   if (found != choice.devices.end()) return index;
-  if (choice.split.empty()) choice.split.assign(choice.devices.size(), 1);
-  choice.split.push_back(0);
+  std::vector<double>& split = choice.placement.split;
+  if (split.empty()) split.assign(choice.devices.size(), 1);
+  split.push_back(0);
   choice.devices.push_back(device);
   return index;
 }
@@ -102,59 +115,50 @@ Result<void> resolve_overrides(const EngineOptions& options, const Devices& all,
     } else {
       GGUF_FUSE_ASSIGN(found, select_devices(all, text.device));
     }
-    choice.overrides.push_back({.pattern = text.pattern, .device = index_of(choice, found.front())});
+    choice.placement.overrides.push_back({.pattern = text.pattern, .device = index_of(choice, found.front())});
   }
   return {};
 }
 
 /// -dev and -ts, then -ngl.
-Result<DeviceChoice> choose_layers(const EngineOptions& options, const Devices& all,
-                                   const std::function<Result<std::uint32_t>()>& layers) {
-  DeviceChoice choice;
+Result<DeviceChoice> choose_layers(const EngineOptions& options, const Devices& all) {
+  DeviceChoice choice{.placement = options.loading.placement};
   GGUF_FUSE_ASSIGN(choice.devices, wanted_devices(options, all));
-  if (!options.loading.split.empty() && options.loading.split.size() != choice.devices.size()) {
+  if (!options.loading.placement.split.empty() && options.loading.placement.split.size() != choice.devices.size()) {
     return fail(wrong_devices("-ts", plural(choice.devices.size(), "share") + ", as there are devices",
-                              std::to_string(options.loading.split.size())));
+                              std::to_string(options.loading.placement.split.size())));
   }
-  choice.split = options.loading.split;
   if (!options.gpu_layers) return choice;
-  if (std::all_of(choice.devices.begin(), choice.devices.end(), is_cpu)) {
-    choice.notes.emplace_back("-ngl has no effect: no GPU is used");
-    return choice;
-  }
-  if (!options.loading.split.empty()) {
+  if (!choice.placement.split.empty()) {
     choice.notes.emplace_back("-ngl has no effect: -ts says how layers are split");
-    return choice;
+  } else {
+    offload_layers(choice, all, *options.gpu_layers);
   }
-  GGUF_FUSE_ASSIGN(const std::uint32_t count, layers());
-  GGUF_FUSE_CHECK(split_by_layers(choice, all, *options.gpu_layers, count));
   return choice;
 }
 
 }  // namespace
 
-Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices& all,
-                                    const std::function<Result<std::uint32_t>()>& layers) {
-  GGUF_FUSE_ASSIGN(DeviceChoice choice, choose_layers(options, all, layers));
+Result<DeviceChoice> choose_devices(const EngineOptions& options, const Devices& all) {
+  GGUF_FUSE_ASSIGN(DeviceChoice choice, choose_layers(options, all));
   GGUF_FUSE_CHECK(resolve_overrides(options, all, choice));
   return choice;
 }
 
 Result<DeviceChoice> choose_devices(const EngineOptions& options) {
   GGUF_FUSE_ASSIGN(const Devices all, list_devices());
-  return choose_devices(options, all, [&options] { return layer_count(options.model); });
+  return choose_devices(options, all);
 }
 
 std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& overrides,
-                                             const std::vector<std::size_t>& idle) {
+                                             const ModelPlacement& placement) {
+  const std::vector<std::size_t>& idle = placement.plan.idle_overrides;
   const auto is_idle = [&idle](std::size_t i) { return std::find(idle.begin(), idle.end(), i) != idle.end(); };
   std::vector<std::string> lines;
   for (std::size_t i = 0; i < overrides.size(); ++i) {
     if (overrides[i].option != OverrideOption::Pattern || !is_idle(i)) continue;
-    lines.push_back(
-        fmt::format("-ot \"{}\" has no effect: no tensor of attention, feed-forward, embeddings or output "
-                    "has such a name",
-                    overrides[i].pattern));
+    lines.push_back(fmt::format("-ot \"{}\" has no effect: no matrix has such a name{}", overrides[i].pattern,
+                                did_you_mean(longest_word(overrides[i].pattern), parts_of(placement.groups))));
   }
   // of the patterns for single layers some may well find nothing: dense layers before those with experts
   constexpr std::pair<OverrideOption, std::string_view> kSingle[] = {{OverrideOption::CpuMoe, "-cmoe"},

@@ -10,26 +10,22 @@
 
 namespace gguf_fuse::cli {
 
-/// Devices that are to be used, and how layers are split over them.
+/// Devices that are to be used, and how layers are placed on them.
 struct DeviceChoice {
   std::vector<DeviceInfo> devices{};
-  std::vector<double> split{};  ///< empty: equal shares
-  std::vector<PlacementOverride> overrides{};
+  PlacementOptions placement{};
   std::vector<std::string> notes{};  ///< what was asked for and has no effect
 };
 
-/// What -dev, -ts and -ngl mean among these devices; `layers` tells the model's number of layers and is asked only when
-/// -ngl needs it. Errors: UnknownDevice, NoDevice, InvalidArgument, those of `layers`.
-[[nodiscard]] Result<DeviceChoice> choose_devices(const EngineOptions& options, const std::vector<DeviceInfo>& all,
-                                                  const std::function<Result<std::uint32_t>()>& layers);
+/// What -dev, -ts, -ngl and -ot mean among these devices. Errors: UnknownDevice, NoDevice, InvalidArgument.
+[[nodiscard]] Result<DeviceChoice> choose_devices(const EngineOptions& options, const std::vector<DeviceInfo>& all);
 
-/// choose_devices among all of this machine. Errors: those of list_devices and open_model besides.
+/// choose_devices among all of this machine. Errors: those of list_devices besides.
 [[nodiscard]] Result<DeviceChoice> choose_devices(const EngineOptions& options);
 
-/// A line for each of -ot, -cmoe and -ncmoe that moved nothing, and for each pattern of -ot; `idle` are indices of the
-/// overrides.
+/// A line for each of -ot, -cmoe and -ncmoe that moved nothing, and for each pattern of -ot, with the nearest name.
 [[nodiscard]] std::vector<std::string> idle_override_texts(const std::vector<OverrideText>& overrides,
-                                                           const std::vector<std::size_t>& idle);
+                                                           const ModelPlacement& placement);
 
 /// --activations, or what is fastest on every one of the devices.
 [[nodiscard]] Activations activations_for(const EngineOptions& options,

@@ -84,8 +84,7 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
   ModelOptions loading = options.loading;
   loading.activations = activations_for(options, devices);
   loading.devices = std::move(devices);
-  loading.split = choice.split;
-  loading.overrides = choice.overrides;
+  loading.placement = choice.placement;
   loading.fuse_gate_up = merges_gate_up(options);
   loading.fuse_qkv = merges_qkv(options);
   loading.control = &control;
@@ -104,7 +103,7 @@ Result<Engine> start_engine(const EngineOptions& options, const StartOptions& st
   if (options.tell_unfused) {
     for (const std::string& line : engine.model->description().not_fused) print_warning(line);
   }
-  for (const std::string& line : idle_override_texts(options.overrides, engine.model->description().idle_overrides)) {
+  for (const std::string& line : idle_override_texts(options.overrides, engine.model->description().placement)) {
     print_warning(line);
   }
   if (start.opened) GGUF_FUSE_CHECK(start.opened(*engine.model));

@@ -239,6 +239,8 @@ void add_output_options(OptionTable& table, RunOptions& options) {
   table.flag({"--warmup"}, "compute once before it counts (default)", options.start.warm_up).opposites = {
       "--no-warmup"};
   table.begin_group("Output", kEngine);
+  table.flag({"--explain-placement"}, "tell what would be on which device and why, and load nothing",
+             options.explain_placement);
   table.flag({"--profile"}, "time of every kernel, on standard error; slows down", options.engine.device.profiling);
   table.flag({"-v", "--verbose", "--log-verbose"}, "say what is decided, and why", options.engine.verbose);
 }

@@ -207,7 +207,7 @@ Result<RunCommandLine> parse_run_command_line(const std::vector<std::string>& ar
     return {{.options = std::move(options), .text = {}, .warnings = std::move(line.warnings)}};
   if (options.command != Command::Tokenize) take_model(options.engine, given.words);
   if (options.engine.model.empty()) throw UsageError("which model? give -m FILE");
-  if (options.command == Command::Generate) {
+  if (options.command == Command::Generate && !options.explain_placement) {
     GGUF_FUSE_CHECK(finish_generate(options, raw));
     for (std::string& text : idle_options(options, given)) line.warnings.push_back(std::move(text));
   }

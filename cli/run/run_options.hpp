@@ -41,6 +41,7 @@ struct RunOptions {
   bool report = true;  ///< timings at the end
   bool json = false;
   bool list_devices = false;
+  bool explain_placement = false;
   bool list_llama_flags = false;
 };
 

@@ -73,8 +73,9 @@ TEST(Bench, EveryFormatRecordsFusingAndPlaces) {
   expect(parsed(gguf_bench(options("json")).out).at(0));
   expect(parsed(first_line(gguf_bench(options("jsonl")).out)));
   const auto csv = gguf_bench(options("csv")).out;
-  EXPECT_THAT(csv, HasSubstr("fuse,merge_up_gate_experts,merge_qkv,n_threads,n_cpu_moe,tensor_buft_overrides"));
-  EXPECT_THAT(csv, HasSubstr(std::string(R"("off","false","true","2","0",")") + kOverrides));
+  EXPECT_THAT(csv,
+              HasSubstr("fuse,merge_up_gate_experts,merge_qkv,n_threads,n_gpu_layers,n_cpu_moe,tensor_buft_overrides"));
+  EXPECT_THAT(csv, HasSubstr(std::string(R"("off","false","true","2","-1","0",")") + kOverrides));
   const auto table = gguf_bench(options("md")).out;
   const std::regex header(R"(\| +muge \| +threads \| +ot \|)");
   EXPECT_TRUE(std::regex_search(table, header)) << table;  // mqkv is as usual

@@ -98,7 +98,7 @@ TEST(Completion, BashOffersOptionsOfTheCommand) {
   EXPECT_THAT(offered("gguf-run", {"eval", "--lo"}), ElementsAre("--load-mode", "--log-verbose", "--logits"));
   EXPECT_THAT(offered("gguf-run", {"tokenize", "--lo"}), IsEmpty());
   EXPECT_THAT(offered("gguf-bench", {"-m", "a.gguf", "-n"}),
-              UnorderedElementsAre("-n", "-npl", "-npp", "-ntg", "-ncmoe"));
+              UnorderedElementsAre("-n", "-npl", "-npp", "-ntg", "-ngl", "-ncmoe"));
 }
 
 TEST(Completion, BashOffersValues) {

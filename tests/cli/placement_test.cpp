@@ -33,9 +33,8 @@ Names names_of(const DeviceChoice& choice) {
   return names;
 }
 
-/// The choice for a model of ten layers.
 Result<DeviceChoice> choose(const EngineOptions& options, const Names& names) {
-  return choose_devices(options, machine(names), [] { return Result<std::uint32_t>(10); });
+  return choose_devices(options, machine(names));
 }
 
 TEST(Placement, TheFirstGpuIsUsedWhenNothingIsSaid) {
@@ -51,47 +50,61 @@ TEST(Placement, DevicesAreChosenByName) {
 }
 
 TEST(Placement, SharesNeedAsManyDevices) {
-  const auto split = choose({.loading = {.split = {3, 1}}}, {"cpu", "gpu1", "gpu2"}).value();
+  const auto split = choose({.loading = {.placement = {.split = {3, 1}}}}, {"cpu", "gpu1", "gpu2"}).value();
   EXPECT_THAT(names_of(split), ElementsAre("gpu1", "gpu2"));
-  EXPECT_THAT(split.split, ElementsAre(3, 1));
-  EXPECT_THAT(names_of(choose({.loading = {.split = {3, 1}}}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1", "cpu"));
-  EXPECT_EQ(choose({.loading = {.split = {1, 1}}}, {"cpu"}).error().code, ErrorCode::InvalidArgument);
-  EXPECT_EQ(choose({.devices = "gpu1", .loading = {.split = {1, 1}}}, {"cpu", "gpu1"}).error().code,
+  EXPECT_THAT(split.placement.split, ElementsAre(3, 1));
+  EXPECT_THAT(names_of(choose({.loading = {.placement = {.split = {3, 1}}}}, {"cpu", "gpu1"}).value()),
+              ElementsAre("gpu1", "cpu"));
+  EXPECT_EQ(choose({.loading = {.placement = {.split = {1, 1}}}}, {"cpu"}).error().code, ErrorCode::InvalidArgument);
+  EXPECT_EQ(choose({.devices = "gpu1", .loading = {.placement = {.split = {1, 1}}}}, {"cpu", "gpu1"}).error().code,
             ErrorCode::InvalidArgument);
 }
 
-TEST(Placement, TheLastLayersGoToTheGpu) {
-  const auto some = choose({.gpu_layers = 4}, {"cpu", "gpu1"}).value();
-  EXPECT_THAT(names_of(some), ElementsAre("cpu", "gpu1"));
-  EXPECT_THAT(some.split, ElementsAre(6, 4));
-  EXPECT_THAT(some.notes, IsEmpty());
+TEST(Placement, LayersAreOffloadedFromTheLastDeviceToTheFirst) {
+  const struct {
+    EngineOptions options;
+    Names machine, chosen;
+  } rows[] = {{{.gpu_layers = 4}, {"cpu", "gpu1"}, {"gpu1", "cpu"}},
+              {{.devices = "gpu1,cpu2", .gpu_layers = 4}, {"cpu1", "gpu1", "cpu2"}, {"gpu1", "cpu2"}},
+              {{.devices = "cpu2,cpu1", .gpu_layers = 4}, {"cpu1", "cpu2"}, {"cpu2", "cpu1"}},
+              {{.devices = "cpu1,gpu1", .gpu_layers = 4}, {"cpu1", "gpu1"}, {"cpu1", "gpu1"}},
+              {{.devices = "gpu1,gpu2,cpu", .gpu_layers = 99}, {"cpu", "gpu1", "gpu2"}, {"gpu1", "gpu2", "cpu"}}};
+  for (const auto& row : rows) {
+    const auto choice = choose(row.options, row.machine).value();
+    EXPECT_EQ(names_of(choice), row.chosen);
+    EXPECT_THAT(choice.notes, IsEmpty());
+    EXPECT_EQ(choice.placement.offload->layers, row.options.gpu_layers);
+    EXPECT_EQ(choice.placement.offload->rest, row.chosen.size() - 1);
+  }
+}
+
+TEST(Placement, WithoutALayerToOffloadTheRestIsOnItsDevice) {
   const auto none = choose({.gpu_layers = 0}, {"cpu", "gpu1"}).value();
   EXPECT_THAT(names_of(none), ElementsAre("cpu"));
-  EXPECT_THAT(none.split, IsEmpty());
-  for (const std::uint32_t all : {10U, 99U}) {
-    EXPECT_THAT(names_of(choose({.gpu_layers = all}, {"cpu", "gpu1"}).value()), ElementsAre("gpu1"));
-  }
-  // the CPU that was named, not the first one
-  EXPECT_THAT(names_of(choose({.devices = "gpu1,cpu2", .gpu_layers = 4}, {"cpu1", "gpu1", "cpu2"}).value()),
-              ElementsAre("cpu2", "gpu1"));
+  EXPECT_FALSE(none.placement.offload);
+}
+
+TEST(Placement, AGpuAloneIsOffloadedToOrSaysWhatIsMissing) {
+  const auto gpu = choose({.gpu_layers = 4}, {"gpu1"}).value();
+  EXPECT_THAT(names_of(gpu), ElementsAre("gpu1"));
+  EXPECT_FALSE(gpu.placement.offload->rest);  // plan_placement() knows whether there is a rest
 }
 
 TEST(Placement, WhatHasNoEffectIsTold) {
   const auto cpu = choose({.gpu_layers = 4}, {"cpu"}).value();
   EXPECT_THAT(names_of(cpu), ElementsAre("cpu"));
   EXPECT_THAT(cpu.notes, ElementsAre(HasSubstr("no GPU")));
-  const auto gpu = choose({.gpu_layers = 4}, {"gpu1"}).value();
-  EXPECT_THAT(names_of(gpu), ElementsAre("gpu1"));
-  EXPECT_THAT(gpu.notes, ElementsAre(HasSubstr("no CPU device")));
-  const auto split = choose({.loading = {.split = {1, 1}}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
-  EXPECT_THAT(split.split, ElementsAre(1, 1));
+  EXPECT_FALSE(cpu.placement.offload);
+  const auto split = choose({.loading = {.placement = {.split = {1, 1}}}, .gpu_layers = 4}, {"cpu", "gpu1"}).value();
+  EXPECT_THAT(split.placement.split, ElementsAre(1, 1));
   EXPECT_THAT(split.notes, ElementsAre(HasSubstr("-ts")));
+  EXPECT_FALSE(split.placement.offload);
 }
 
 /// Pattern and device of each override.
 std::vector<std::pair<std::string, std::string>> overrides_of(const DeviceChoice& choice) {
   std::vector<std::pair<std::string, std::string>> found;
-  for (const PlacementOverride& one : choice.overrides) {
+  for (const PlacementOverride& one : choice.placement.overrides) {
     found.emplace_back(one.pattern, choice.devices.at(one.device).name);
   }
   return found;
@@ -102,7 +115,7 @@ TEST(PlacementOverrides, ADeviceThatIsUsedAlreadyStaysAsItIs) {
       choose({.devices = "gpu1,cpu", .overrides = {{"exps", "CPU"}, {"attn", "gpu1"}}}, {"cpu", "gpu1", "gpu2"})
           .value();
   EXPECT_THAT(names_of(choice), ElementsAre("gpu1", "cpu"));
-  EXPECT_THAT(choice.split, IsEmpty());  // equal shares, as without overrides
+  EXPECT_THAT(choice.placement.split, IsEmpty());  // equal shares, as without overrides
   EXPECT_THAT(overrides_of(choice), ElementsAre(testing::Pair("exps", "cpu"), testing::Pair("attn", "gpu1")));
 }
 
@@ -110,17 +123,18 @@ TEST(PlacementOverrides, AnotherDeviceJoinsWithoutLayers) {
   const auto choice =
       choose({.overrides = {{"exps", "CPU"}, {"output", "gpu2"}, {"attn", "1"}}}, {"cpu", "gpu1", "gpu2"}).value();
   EXPECT_THAT(names_of(choice), ElementsAre("gpu1", "cpu", "gpu2"));
-  EXPECT_THAT(choice.split, ElementsAre(1, 0, 0));
+  EXPECT_THAT(choice.placement.split, ElementsAre(1, 0, 0));
   EXPECT_THAT(overrides_of(choice), ElementsAre(testing::Pair("exps", "cpu"), testing::Pair("output", "gpu2"),
                                                 testing::Pair("attn", "gpu1")));
   const auto shares =
-      choose({.loading = {.split = {3, 1}}, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1", "gpu2"}).value();
+      choose({.loading = {.placement = {.split = {3, 1}}}, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1", "gpu2"})
+          .value();
   EXPECT_THAT(names_of(shares), ElementsAre("gpu1", "gpu2", "cpu"));
-  EXPECT_THAT(shares.split, ElementsAre(3, 1, 0));
+  EXPECT_THAT(shares.placement.split, ElementsAre(3, 1, 0));
   // the CPU that -ngl brought is the one
   const auto layers = choose({.gpu_layers = 4, .overrides = {{"exps", "CPU"}}}, {"cpu", "gpu1"}).value();
-  EXPECT_THAT(names_of(layers), ElementsAre("cpu", "gpu1"));
-  EXPECT_THAT(layers.split, ElementsAre(6, 4));
+  EXPECT_THAT(names_of(layers), ElementsAre("gpu1", "cpu"));
+  EXPECT_EQ(layers.placement.offload->rest, 1U);
   EXPECT_THAT(overrides_of(layers), ElementsAre(testing::Pair("exps", "cpu")));
 }
 

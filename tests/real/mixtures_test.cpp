@@ -108,8 +108,8 @@ TEST_P(SpeakingMixtures, AlsoOnTwoDevices) {
   const auto& devices = support::test_devices();
   two.devices = {devices.front(), devices.back()};
   EXPECT_EQ(words_of(mixture_, two), expected);
-  two.split = {1, 0};
-  two.overrides = {{.pattern = R"(\.ffn_(up|down|gate|gate_up)_exps)", .device = 1}};  // as -cmoe
+  two.placement.split = {1, 0};
+  two.placement.overrides = {{.pattern = R"(\.ffn_(up|down|gate|gate_up)_exps)", .device = 1}};  // as -cmoe
   EXPECT_EQ(words_of(mixture_, two), expected);
 }
 

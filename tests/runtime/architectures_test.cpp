@@ -52,10 +52,10 @@ class TinyModels : public testing::TestWithParam<std::string> {
   /// Attention on one device, feed-forwards on another.
   [[nodiscard]] std::unique_ptr<Session> open_apart() const {
     const auto& all = support::test_devices();
-    return support::open_session(path_,
-                                 {.all_logits = true,
-                                  .devices = {all.front(), all.back()},
-                                  .overrides = {{.pattern = "ffn", .device = 1}, {.pattern = ".*", .device = 0}}});
+    return support::open_session(
+        path_, {.all_logits = true,
+                .devices = {all.front(), all.back()},
+                .placement = {.overrides = {{.pattern = "ffn", .device = 1}, {.pattern = ".*", .device = 0}}}});
   }
 
   /// A row of logits for each token of the text.

@@ -163,7 +163,7 @@ TEST_P(MatrixScales, StandAnywhereInAStreamAndOnAnyDevice) {
   RandomModel first = model();
   first.edit([](std::vector<TensorSpec>& table) { std::stable_partition(table.begin(), table.end(), is_scale); });
   const auto& devices = support::test_devices();
-  const ModelSetup both{.devices = {devices.front(), devices.back()}, .split = {1, 1}};
+  const ModelSetup both{.devices = {devices.front(), devices.back()}, .placement = {.split = {1, 1}}};
   for (const RandomModel& one : {last, first}) {
     const auto sink = gzip_sink(value_of(file_sink(dir_.file("stream.gguf.gz"), {.replace = true})));
     value_of(sink->write_at(0, one.build()));
@@ -219,7 +219,7 @@ TEST(MatrixScalesOf, EmbeddingsServeATiedOutput) {
   const std::string path = tied.write(dir.file("model.gguf"));
   const auto& devices = support::test_devices();
   for (const ModelSetup& setup :
-       {ModelSetup{}, ModelSetup{.devices = {devices.front(), devices.back()}, .split = {1, 1}}}) {
+       {ModelSetup{}, ModelSetup{.devices = {devices.front(), devices.back()}, .placement = {.split = {1, 1}}}}) {
     EXPECT_LE(support::logit_difference(logits_of(path, setup), expected).max, 2e-5 * spread(expected));
   }
 }

@@ -113,7 +113,8 @@ TEST_P(Mixtures, BlocksMayLieOnAnotherDevice) {
       {{.pattern = R"(blk\.1\.attn)", .device = 1}, {.pattern = ".*", .device = 0}},
       {{.pattern = "token_embd|ffn", .device = 1}, {.pattern = "^output", .device = 0}}};
   for (const auto& overrides : choices) {
-    EXPECT_EQ(logits_of(path, {.devices = devices, .overrides = overrides}), expected) << overrides.size();
+    EXPECT_EQ(logits_of(path, {.devices = devices, .placement = {.overrides = overrides}}), expected)
+        << overrides.size();
   }
 }
 
@@ -167,7 +168,7 @@ TEST(PlacementOverrides, BadOnesAreRefused) {
   const std::string path = reference_path("qwen2moe-q5");
   const std::vector devices = {support::test_devices().front()};
   const auto attempt = [&](PlacementOverride override) {
-    return RunnableModel::open(path, {.devices = devices, .overrides = {std::move(override)}});
+    return RunnableModel::open(path, {.devices = devices, .placement = {.overrides = {std::move(override)}}});
   };
   const auto broken = attempt({.pattern = "blk.(", .device = 0});
   ASSERT_FALSE(broken);

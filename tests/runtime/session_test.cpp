@@ -71,7 +71,7 @@ TEST(Session, TwoDevicesShareTheLayers) {
     const auto expected = logits_of(reference_path(name));
     const std::vector both = {devices.front(), devices.size() > 1 ? devices[1] : devices.front()};
     for (const std::vector<double>& split : {std::vector<double>{}, {1, 3}, {0, 1}, {1, 0}}) {
-      EXPECT_EQ(logits_of(reference_path(name), {.devices = both, .split = split}), expected) << name;
+      EXPECT_EQ(logits_of(reference_path(name), {.devices = both, .placement = {.split = split}}), expected) << name;
     }
   }
 }

@@ -15,27 +15,29 @@ std::span<const float> rope_factors(const RopeFactors& factors, bool is_long) {
 
 /// Consecutive halves of layers on the same device become a stage.
 void cut_into_stages(Engine::State& state) {
-  const BlockDevices& places = state.shared().places;
+  const std::vector<PlacementPlan::Place>& places = state.shared().description.placement.plan.places;
   const auto stage_on = [&](std::size_t device) -> StageBlocks& {
     if (state.stages.empty() || state.stages.back().device != device) {
       state.stages.push_back({.device = device, .halves = {}, .batch = {}, .single = {}});
     }
     return state.stages.back();
   };
-  const auto add = [&](std::size_t device, StageHalf half) { stage_on(device).halves.push_back(std::move(half)); };
-  stage_on(places.embedding);
+  const auto add = [&](std::size_t group, StageHalf half) {
+    stage_on(places[group].device).halves.push_back(std::move(half));
+  };
+  stage_on(places[GroupIndex::kInput].device);
   const std::vector<Layer>& layers = state.shared().network.layers;
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const Layer& layer = layers[i];
     Ending before = i > 0 ? layers[i - 1].end() : Ending();
     if (layer.feed_forward.block->looks_ahead()) {
-      add(places.feed_forward[i],
+      add(GroupIndex::feed_forward(i),
           {.layer = i, .half = &layer.feed_forward, .before = std::exchange(before, {}), .ahead = true});
     }
-    add(places.attention[i], {.layer = i, .half = &layer.mixer, .before = before});
-    add(places.feed_forward[i], {.layer = i, .half = &layer.feed_forward, .before = layer.between()});
+    add(GroupIndex::mixer(i), {.layer = i, .half = &layer.mixer, .before = before});
+    add(GroupIndex::feed_forward(i), {.layer = i, .half = &layer.feed_forward, .before = layer.between()});
   }
-  stage_on(places.output);
+  stage_on(places[GroupIndex::output(layers.size())].device);
 }
 
 Result<StageOperations> record_stage(const Engine::State& state, const StageBlocks& stage, std::uint32_t tile) {

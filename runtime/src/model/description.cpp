@@ -89,11 +89,30 @@ FuseOptions with_stored(const std::set<std::string_view>& names, const FuseOptio
   return options;
 }
 
-std::vector<std::string> all_names(std::set<std::string_view> names, const PlannedFile& file,
-                                   std::span<const TensorView> views) {
-  for (const PlannedTensor& tensor : file.tensors) names.insert(tensor.name);
-  for (const TensorView& view : views) names.insert(view.name);
-  return {names.begin(), names.end()};
+std::vector<TensorGroup> groups_of(TensorPlaces& tensors, const Network& network, const Plan& plan) {
+  const std::size_t layers = network.layers.size();
+  std::vector<TensorGroup> groups = tensors.take_groups(layers);
+  for (std::size_t i = 0; i < layers; ++i) {
+    groups[GroupIndex::feed_forward(i)].ahead = network.layers[i].feed_forward.block->looks_ahead();
+  }
+  const auto name = [](const Decision& decision, std::string_view part) {
+    return fmt::format("blk.{}.{}.weight", decision.layer, part);
+  };
+  for (const Decision& decision : plan.decisions) {
+    if (!decision.fused() || decision.layer >= layers) continue;
+    const std::string whole = name(decision, decision.result);
+    for (const std::size_t g : {GroupIndex::mixer(decision.layer), GroupIndex::feed_forward(decision.layer)}) {
+      std::vector<std::string>& names = groups[g].tensors;
+      const auto has = [&names](const std::string& one) {
+        return std::find(names.begin(), names.end(), one) != names.end();
+      };
+      if (!has(whole)) continue;
+      for (const std::string& part : decision.parts) {
+        if (!has(name(decision, part))) names.push_back(name(decision, part));
+      }
+    }
+  }
+  return groups;
 }
 
 std::vector<std::string> not_fused(const Plan& plan, const FuseOptions& asked) {

@@ -9,6 +9,7 @@
 
 #include "gguf_fuse/fuse/views.hpp"
 #include "model/model_state.hpp"
+#include "model/tensor_places.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
@@ -19,9 +20,9 @@ namespace gguf_fuse::runtime::detail {
 /// asked for.
 [[nodiscard]] FuseOptions with_stored(const std::set<std::string_view>& names, const FuseOptions& asked);
 
-/// Names of all tensors, in the files, in the plan and in an unfused file: a pattern may know any.
-[[nodiscard]] std::vector<std::string> all_names(std::set<std::string_view> names, const PlannedFile& file,
-                                                 std::span<const TensorView> views);
+/// The groups of a network that was asked for. Their tensors also have the names of what was merged into them: a
+/// pattern may know any.
+[[nodiscard]] std::vector<TensorGroup> groups_of(TensorPlaces& tensors, const Network& network, const Plan& plan);
 
 /// ModelDescription::not_fused, for what was asked for.
 [[nodiscard]] std::vector<std::string> not_fused(const Plan& plan, const FuseOptions& asked);

@@ -14,9 +14,8 @@ constexpr std::uint64_t kMostTokens = std::uint64_t{1} << 24;
 /// Which tensors a network has beside those of its blocks, and where everything belongs.
 class Mapper {
  public:
-  Mapper(TensorPlaces& tensors, const LayerParts& parts, const std::string& path, Network& network,
-         const BlockDevices& places)
-      : tensors_(tensors), parts_(parts), path_(path), network_(network), places_(places) {
+  Mapper(TensorPlaces& tensors, const LayerParts& parts, const std::string& path, Network& network)
+      : tensors_(tensors), parts_(parts), path_(path), network_(network) {
     for (const Layer& layer : network.layers) {
       mixers_.push_back(layer.mixer.block.get());
       feed_forwards_.push_back(layer.feed_forward.block.get());
@@ -47,17 +46,18 @@ class Mapper {
                    .actual = std::to_string(vocabulary)});
     }
     const std::uint32_t embedding = network_.sizes.embedding;
-    tensors_.use_device(places_.embedding);
-    GGUF_FUSE_CHECK(tensors_.matrix("token_embd.weight", vocabulary, embedding, network_.embedding.table));
     GGUF_FUSE_CHECK(map_rope_factors());
 
+    // Embeddings that serve as the head, too, are the head's.
+    const bool own = network_.architecture->own_output || tensors_.has("output.weight");
+    const std::size_t layers = network_.layers.size();
+    own ? tensors_.use_group(TensorRole::Input) : tensors_.use_group(TensorRole::Output, layers);
+    GGUF_FUSE_CHECK(tensors_.matrix("token_embd.weight", vocabulary, embedding, network_.embedding.table));
     Output& output = network_.output;
-    tensors_.use_device(places_.output);
+    tensors_.use_group(TensorRole::Output, layers);
     GGUF_FUSE_CHECK(map_norm(tensors_, "output_norm", output.norm));
     if (tensors_.has("output.bias")) GGUF_FUSE_CHECK(tensors_.floats("output.bias", vocabulary, output.bias));
-    const bool own = network_.architecture->own_output || tensors_.has("output.weight");
-    if (!own && places_.output == places_.embedding) return {};  // the embeddings serve as the output, too
-    return tensors_.matrix(own ? "output.weight" : "token_embd.weight", vocabulary, embedding, output.matrix);
+    return own ? tensors_.matrix("output.weight", vocabulary, embedding, output.matrix) : Result<void>();
   }
 
   /// A norm that the architecture has; `part` is its name without ".weight", `tensors` are those it stands among.
@@ -106,7 +106,7 @@ class Mapper {
     Layer& layer = network_.layers[index];
     HalfLayer& half = layer.mixer;
     LayerTensors tensors(tensors_, parts_, mixers_, index);
-    tensors_.use_device(places_.attention[index]);
+    tensors_.use_group(TensorRole::Mixer, index);
     GGUF_FUSE_CHECK(half.block->map(tensors));
     const Architecture& architecture = *network_.architecture;
     if (architecture.residual == Residual::ByNorm) {
@@ -117,7 +117,7 @@ class Mapper {
     half.ending.waits = architecture.post_norms || layer.parallel;
     if (!architecture.post_norms) return {};
     // What follows computes this norm together with its own.
-    tensors_.use_device(places_.feed_forward[index]);
+    tensors_.use_group(TensorRole::FeedForward, index);
     return tensors.floats("post_attention_norm.weight", network_.sizes.embedding, half.ending.norm);
   }
 
@@ -125,13 +125,13 @@ class Mapper {
     const Architecture& architecture = *network_.architecture;
     HalfLayer& half = network_.layers[index].feed_forward;
     LayerTensors tensors(tensors_, parts_, feed_forwards_, index);
-    tensors_.use_device(places_.feed_forward[index]);
+    tensors_.use_group(TensorRole::FeedForward, index);
     GGUF_FUSE_CHECK(half.block->map(tensors));
     GGUF_FUSE_CHECK(map_pre_norm(tensors, false, network_.layers[index]));
     half.ending.waits = architecture.post_norms;
     if (!architecture.post_norms) return {};
     const bool last = index + 1 == network_.layers.size();
-    tensors_.use_device(last ? places_.output : places_.attention[index + 1]);
+    tensors_.use_group(last ? TensorRole::Output : TensorRole::Mixer, index + 1);
     GGUF_FUSE_CHECK(tensors.open_floats("layer_output_scale.weight", 1, half.ending.scale, Peers::All));
     return tensors.floats("post_ffw_norm.weight", network_.sizes.embedding, half.ending.norm);
   }
@@ -140,23 +140,15 @@ class Mapper {
   const LayerParts& parts_;
   const std::string& path_;
   Network& network_;
-  const BlockDevices& places_;
   std::vector<const Block*> mixers_, feed_forwards_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<WeightMap>> map_network(const PlannedFile& file, std::span<const TensorView> views,
-                                               const std::string& path, Network& network,
-                                               const std::vector<std::shared_ptr<Device>>& devices,
-                                               const BlockDevices& places) {
-  TensorPlaces tensors(file, views, path, devices);
+Result<void> map_network(TensorPlaces& tensors, std::span<const TensorView> views, const std::string& path,
+                         Network& network) {
   const LayerParts parts(views, path);
-  GGUF_FUSE_CHECK(Mapper(tensors, parts, path, network, places).map());
-  GGUF_FUSE_ASSIGN(auto map, tensors.finish(network.architecture->name));
-  // Owners are told by finish(), so a shared matrix is copied behind it.
-  if (network.output.matrix.shape.type == nullptr) network.output.matrix = network.embedding.table;
-  return map;
+  return Mapper(tensors, parts, path, network).map();
 }
 
 }  // namespace gguf_fuse::runtime::detail

@@ -11,10 +11,11 @@
 #include "gguf_fuse/loader/page_cache.hpp"
 #include "load/load.hpp"
 #include "load/matrix_scales.hpp"
+#include "model/architecture.hpp"
 #include "model/description.hpp"
 #include "model/model_state.hpp"
 #include "model/old_layouts.hpp"
-#include "model/placement.hpp"
+#include "model/tensor_places.hpp"
 #include "model/unneeded.hpp"
 
 namespace gguf_fuse::runtime {
@@ -33,6 +34,47 @@ Result<LoadReport> load_weights(RunnableModel::State& state) {
   GGUF_FUSE_CHECK(apply_scales(*state.map, state.options.devices, state.description.path));
   report.header = state.report.header;
   return report;
+}
+
+FuseOptions fused_by(const ModelOptions& options) {
+  return {.target = Target::GgufFuse, .gate_up = options.fuse_gate_up, .qkv = options.fuse_qkv};
+}
+
+/// A header that was understood: its tensors are asked for, and have no places yet.
+struct Header {
+  Header(const PlannedFile& file, const std::string& path) : views(views_of(file)), tensors(file, views, path) {}
+
+  std::vector<TensorView> views;
+  TensorPlaces tensors;
+  ModelPlacement placement;
+};
+
+/// Opens the file and decides where everything goes.
+Result<std::unique_ptr<Header>> read_header(RunnableModel::State& state, const std::string& path,
+                                            const FuseOptions& asked, std::size_t devices) {
+  const std::optional<LoadMode>& mode = state.options.load_mode;
+  state.report.mode = mode ? *mode : fastest_load_mode(path);
+  GGUF_FUSE_ASSIGN(state.file, open_model(path, {.mode = state.report.mode}));
+  const ModelInfo& info = state.file.info;
+  if (info.shards.front().big_endian) {
+    return fail(Error{.code = ErrorCode::UnsupportedHyperparameter,
+                      .path = path,
+                      .expected = "a little-endian file",
+                      .actual = "a big-endian one",
+                      .hint = "convert it with gguf-py's gguf_convert_endian.py MODEL little"});
+  }
+  const std::set<std::string_view> names = stored_names(info);
+  GGUF_FUSE_CHECK(check_kind_and_layout(info, names, path));
+  GGUF_FUSE_ASSIGN(state.network, read_network(info.metadata(), path));
+  GGUF_FUSE_ASSIGN(state.plan, plan_fuse(info, with_stored(names, asked)));
+  GGUF_FUSE_CHECK(check_stacks(state.plan, path));
+  auto header = std::make_unique<Header>(state.plan.files.front(), path);
+  GGUF_FUSE_CHECK(map_network(header->tensors, header->views, path, state.network));
+  ModelPlacement& placement = header->placement;
+  placement.groups = groups_of(header->tensors, state.network, state.plan);
+  placement.bytes_per_token = std::uint64_t{state.network.sizes.embedding} * sizeof(float);
+  GGUF_FUSE_ASSIGN(placement.plan, plan_placement(placement.groups, devices, state.options.placement));
+  return header;
 }
 
 }  // namespace
@@ -57,32 +99,16 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   }
   auto state = std::make_unique<State>();
   state->options = std::move(options);
-  const std::optional<LoadMode>& mode = state->options.load_mode;
-  state->report.mode = mode ? *mode : fastest_load_mode(path);
-  GGUF_FUSE_ASSIGN(state->file, open_model(path, {.mode = state->report.mode}));
-  const ModelInfo& info = state->file.info;
-  if (info.shards.front().big_endian) {
-    return fail({.code = ErrorCode::UnsupportedHyperparameter,
-                 .path = path,
-                 .expected = "a little-endian file",
-                 .actual = "a big-endian one",
-                 .hint = "convert it with gguf-py's gguf_convert_endian.py MODEL little"});
-  }
-  const std::set<std::string_view> names = stored_names(info);
-  GGUF_FUSE_CHECK(check_kind_and_layout(info, names, path));
-  GGUF_FUSE_ASSIGN(state->network, read_network(info.metadata(), path));
-  const FuseOptions asked{
-      .target = Target::GgufFuse, .gate_up = state->options.fuse_gate_up, .qkv = state->options.fuse_qkv};
-  GGUF_FUSE_ASSIGN(state->plan, plan_fuse(info, with_stored(names, asked)));
-  GGUF_FUSE_CHECK(check_stacks(state->plan, path));
-  const PlannedFile& file = state->plan.files.front();
-  const std::vector<TensorView> views = views_of(file);
+  const FuseOptions asked = fused_by(state->options);
   const auto& devices = state->options.devices;
-  GGUF_FUSE_ASSIGN(state->places, place_blocks(state->network.layers.size(), devices.size(), state->options.split,
-                                               state->options.overrides, all_names(names, file, views)));
-  GGUF_FUSE_ASSIGN(state->map, map_network(file, views, path, state->network, devices, state->places));
-  state->description = describe(file, views, info, state->network, *state->map, path);
-  state->description.idle_overrides = state->places.idle;
+  GGUF_FUSE_ASSIGN(const auto header, read_header(*state, path, asked, devices.size()));
+  Network& network = state->network;
+  GGUF_FUSE_ASSIGN(state->map, header->tensors.finish(devices, header->placement.plan, network.architecture->name));
+  // Only now it is told where the matrix is.
+  if (network.output.matrix.shape.type == nullptr) network.output.matrix = network.embedding.table;
+  const ModelInfo& info = state->file.info;
+  state->description = describe(state->plan.files.front(), header->views, info, network, *state->map, path);
+  state->description.placement = std::move(header->placement);
   state->description.not_fused = not_fused(state->plan, asked);
   state->description.notes = left_out_lines(state->map->left_out);
   if (const auto text = info.metadata().find("tokenizer.chat_template")) {
@@ -96,6 +122,13 @@ Result<std::shared_ptr<RunnableModel>> RunnableModel::open(const std::string& pa
   constexpr auto kThreadOrLater = std::launch::async | std::launch::deferred;
   loading.loading = std::async(kThreadOrLater, [&loading] { return load_weights(loading); }).share();
   return model;
+}
+
+Result<ModelPlacement> RunnableModel::plan(const std::string& path, const ModelOptions& options, std::size_t devices) {
+  State state;
+  state.options = options;
+  GGUF_FUSE_ASSIGN(const auto header, read_header(state, path, fused_by(options), devices));
+  return std::move(header->placement);
 }
 
 Result<LoadReport> RunnableModel::wait() { return state_->loading.get(); }

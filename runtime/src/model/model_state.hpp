@@ -8,7 +8,6 @@
 #include "gguf_fuse/loader/model.hpp"
 #include "gguf_fuse/runtime/model.hpp"
 #include "model/network.hpp"
-#include "model/placement.hpp"
 #include "model/weight_map.hpp"
 
 namespace gguf_fuse::runtime {
@@ -20,7 +19,6 @@ struct RunnableModel::State {
   Model file;
   Plan plan;
   Network network;
-  BlockDevices places;
   ModelDescription description;
   std::string chat_template;
   std::unique_ptr<WeightMap> map;

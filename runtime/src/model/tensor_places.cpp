@@ -18,13 +18,33 @@ constexpr std::size_t kNoChunk = ~std::size_t{0};
 
 }  // namespace
 
-TensorPlaces::TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path,
-                           const std::vector<std::shared_ptr<Device>>& devices)
-    : file_(file), path_(path), devices_(devices), views_(views), used_(views.size()) {
+TensorPlaces::TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path)
+    : file_(file), path_(path), views_(views), used_(views.size()) {
   for (std::size_t i = 0; i < views_.size(); ++i) {
     const TensorView& view = views_[i];
     index_.emplace(view.name, i);
     if (view.joined != nullptr && view.joined->stored) stored_fused_.emplace(file.tensors[view.tensor].name, i);
+  }
+}
+
+void TensorPlaces::use_group(TensorRole role, std::size_t layer) {
+  const std::size_t indices[] = {GroupIndex::kInput, GroupIndex::kFirstLayer, GroupIndex::mixer(layer),
+                                 GroupIndex::feed_forward(layer), GroupIndex::output(layer)};
+  group_ = indices[static_cast<std::size_t>(role)];
+  if (groups_.size() <= group_) groups_.resize(group_ + 1);
+  groups_[group_].role = role;
+  groups_[group_].layer = static_cast<std::uint32_t>(layer);
+}
+
+void TensorPlaces::request(std::uint64_t bytes, std::function<Result<void>()> place) {
+  groups_[group_].bytes += bytes;
+  requests_.push_back({.group = group_, .place = std::move(place)});
+}
+
+void TensorPlaces::add_names(const TensorView& view) {
+  std::vector<std::string>& names = groups_[group_].tensors;
+  for (const std::string_view name : {view.name, std::string_view(file_.tensors[view.tensor].name)}) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
   }
 }
 
@@ -111,29 +131,35 @@ void TensorPlaces::add_placement(const TensorView& view, std::uint64_t matrix, c
   placement_chunks_.push_back(chunk);
 }
 
-Result<void> TensorPlaces::place(const TensorView& view, std::uint64_t rows, Matrix& out) {
+Result<void> TensorPlaces::request_matrix(const TensorView& view, std::uint64_t rows, Matrix& out) {
   GGUF_FUSE_ASSIGN(out.shape, packed(view, rows));
-  const std::size_t chunk = chunk_for(out.shape.bytes());
-  out.offset = reserve(chunk, out.shape.bytes());
-  owners_.push_back({.buffer = &out.buffer, .chunk = chunk});
-  add_placement(view, 0, out.shape, out.offset, chunk);
+  request(out.shape.bytes(), [this, &view, &out]() -> Result<void> {
+    const std::size_t chunk = chunk_for(out.shape.bytes());
+    out.offset = reserve(chunk, out.shape.bytes());
+    owners_.push_back({.buffer = &out.buffer, .chunk = chunk});
+    add_placement(view, 0, out.shape, out.offset, chunk);
+    return {};
+  });
   return {};
 }
 
 Result<const TensorView*> TensorPlaces::take_matrix(const std::string& name, std::uint64_t rows,
                                                     std::uint64_t columns) {
   GGUF_FUSE_ASSIGN(const TensorView* const view, take(name, rows, columns));
-  if (view->contiguous()) return view;
-  return fail({.code = ErrorCode::BadTensorShape,
-               .path = path_,
-               .subject = name,
-               .expected = "one matrix",
-               .actual = fmt::format("{}", view->matrices)});
+  if (!view->contiguous()) {
+    return fail({.code = ErrorCode::BadTensorShape,
+                 .path = path_,
+                 .subject = name,
+                 .expected = "one matrix",
+                 .actual = fmt::format("{}", view->matrices)});
+  }
+  add_names(*view);
+  return view;
 }
 
 Result<void> TensorPlaces::matrix(const std::string& name, std::uint64_t rows, std::uint64_t columns, Matrix& out) {
   GGUF_FUSE_ASSIGN(const TensorView* const view, take_matrix(name, rows, columns));
-  return place(*view, rows, out);
+  return request_matrix(*view, rows, out);
 }
 
 Result<void> TensorPlaces::matrices(const std::vector<Part>& wanted, std::uint64_t columns, std::vector<Matrix>& out) {
@@ -147,8 +173,8 @@ Result<void> TensorPlaces::matrices(const std::vector<Part>& wanted, std::uint64
     rows += part.rows;
   }
   out.resize(one ? 1 : views.size());
-  if (one) return place(*views.front(), rows, out.front());
-  for (std::size_t i = 0; i < views.size(); ++i) GGUF_FUSE_CHECK(place(*views[i], wanted[i].rows, out[i]));
+  if (one) return request_matrix(*views.front(), rows, out.front());
+  for (std::size_t i = 0; i < views.size(); ++i) GGUF_FUSE_CHECK(request_matrix(*views[i], wanted[i].rows, out[i]));
   return {};
 }
 
@@ -157,18 +183,25 @@ std::uint32_t TensorPlaces::most_experts(std::uint32_t experts, std::uint64_t st
   return static_cast<std::uint32_t>(std::clamp<std::uint64_t>(fitting, 1, experts));
 }
 
-Result<void> TensorPlaces::place_experts(std::span<const ExpertSource> sources, const ExpertSizes& sizes,
-                                         std::uint32_t most) {
+void TensorPlaces::request_experts(std::vector<ExpertSource> sources, std::uint32_t experts, std::uint64_t widest) {
+  std::uint64_t bytes = 0;
+  for (const ExpertSource& source : sources) bytes += align_up(source.out->shape.bytes(), kMatrixAlignment);
+  request(bytes * experts, [this, sources = std::move(sources), experts, widest]() -> Result<void> {
+    place_experts(sources, experts, most_experts(experts, widest));
+    return {};
+  });
+}
+
+void TensorPlaces::place_experts(std::span<const ExpertSource> sources, std::uint32_t experts, std::uint32_t most) {
   std::uint64_t stride = 0;
   std::vector<std::uint64_t> offsets;
   for (const ExpertSource& source : sources) {
-    GGUF_FUSE_ASSIGN(source.out->shape, packed(*source.view, sizes.rows));
     offsets.push_back(stride);
     stride += align_up(source.out->shape.bytes(), kMatrixAlignment);
-    source.out->parts.reserve((sizes.experts + most - 1) / most);  // owners point into them
+    source.out->parts.reserve((experts + most - 1) / most);  // owners point into them
   }
-  for (std::uint32_t first = 0; first < sizes.experts; first += most) {
-    const std::uint32_t count = std::min(most, sizes.experts - first);
+  for (std::uint32_t first = 0; first < experts; first += most) {
+    const std::uint32_t count = std::min(most, experts - first);
     const std::size_t chunk = chunk_for(count * stride);
     const std::uint64_t offset = reserve(chunk, count * stride);
     for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -180,7 +213,6 @@ Result<void> TensorPlaces::place_experts(std::span<const ExpertSource> sources, 
         add_placement(*source.view, first + e, source.out->shape, offset + offsets[i] + e * stride, chunk);
     }
   }
-  return {};
 }
 
 Result<void> TensorPlaces::experts(const std::vector<ExpertPart>& wanted, const ExpertSizes& sizes) {
@@ -189,16 +221,19 @@ Result<void> TensorPlaces::experts(const std::vector<ExpertPart>& wanted, const 
   bool one = true;
   for (const ExpertPart& part : wanted) {
     GGUF_FUSE_ASSIGN(const TensorView* view, take(part.name + ".weight", sizes.experts * sizes.rows, sizes.columns));
-    GGUF_FUSE_ASSIGN(const PackedShape shape, packed(*view, sizes.rows));
-    const std::uint64_t bytes = align_up(shape.bytes(), kMatrixAlignment);
+    GGUF_FUSE_ASSIGN(part.out->shape, packed(*view, sizes.rows));
+    const std::uint64_t bytes = align_up(part.out->shape.bytes(), kMatrixAlignment);
+    add_names(*view);
     one = one && (sources.empty() || view->continues(*sources.back().view));
     sources.push_back({.view = view, .out = part.out});
     largest = std::max(largest, bytes);
     all += bytes;
   }
-  const std::uint32_t most = most_experts(sizes.experts, one ? all : largest);
-  if (one) return place_experts(sources, sizes, most);
-  for (const ExpertSource& source : sources) GGUF_FUSE_CHECK(place_experts({&source, 1}, sizes, most));
+  if (one) {
+    request_experts(std::move(sources), sizes.experts, all);
+  } else {
+    for (const ExpertSource& source : sources) request_experts({source}, sizes.experts, largest);
+  }
   return {};
 }
 
@@ -229,18 +264,24 @@ void TensorPlaces::place_floats(const TensorView& view, std::uint64_t offset, co
 Result<void> TensorPlaces::floats_at(const std::string& name, std::uint64_t count, std::uint64_t offset,
                                      std::uint64_t size, Buffer& out) {
   GGUF_FUSE_ASSIGN(const TensorView* const view, take_floats(name, count, 1));
-  if (!out) {
-    GGUF_FUSE_ASSIGN(out, device_->allocate(size * sizeof(float), Access::ReadOnly));
-    GGUF_FUSE_CHECK(out.fill(std::byte{0}));
-  }
-  place_floats(*view, offset, out);
+  request(count * sizeof(float), [this, view, offset, size, &out]() -> Result<void> {
+    if (!out) {
+      GGUF_FUSE_ASSIGN(out, device_->allocate(size * sizeof(float), Access::ReadOnly));
+      GGUF_FUSE_CHECK(out.fill(std::byte{0}));
+    }
+    place_floats(*view, offset, out);
+    return {};
+  });
   return {};
 }
 
 Result<void> TensorPlaces::floats(const std::string& name, std::uint64_t count, Buffer& out, std::uint64_t rows) {
   GGUF_FUSE_ASSIGN(const TensorView* const view, take_floats(name, count, rows));
-  GGUF_FUSE_ASSIGN(out, device_->allocate(count * sizeof(float), Access::ReadOnly));
-  place_floats(*view, 0, out);
+  request(count * sizeof(float), [this, view, count, &out]() -> Result<void> {
+    GGUF_FUSE_ASSIGN(out, device_->allocate(count * sizeof(float), Access::ReadOnly));
+    place_floats(*view, 0, out);
+    return {};
+  });
   return {};
 }
 
@@ -305,7 +346,18 @@ Result<void> TensorPlaces::allocate_chunks() {
   return {};
 }
 
-Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(std::string_view architecture) {
+std::vector<TensorGroup> TensorPlaces::take_groups(std::size_t layers) {
+  groups_.resize(GroupIndex::output(layers) + 1);
+  groups_[GroupIndex::kFirstLayer].role = TensorRole::FirstLayer;
+  return std::move(groups_);
+}
+
+Result<std::unique_ptr<WeightMap>> TensorPlaces::finish(const std::vector<std::shared_ptr<Device>>& devices,
+                                                        const PlacementPlan& plan, std::string_view architecture) {
+  for (const Request& request : requests_) {
+    device_ = devices[plan.places[request.group].device].get();
+    GGUF_FUSE_CHECK(request.place());
+  }
   GGUF_FUSE_CHECK(allocate_chunks());
   for (std::size_t i = 0; i < used_.size(); ++i) {
     if (used_[i]) continue;

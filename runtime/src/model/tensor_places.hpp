@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -11,21 +12,20 @@
 
 #include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/kernels/experts.hpp"
+#include "gguf_fuse/runtime/placement.hpp"
 #include "model/weight_map.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
-/// Finds tensors of a plan's file by the names of an unfused one, checks them, and gives each a place on the present
-/// device. Errors of all: MissingTensor, BadTensorShape, UnsupportedType, OutOfDeviceMemory, BufferTooLarge,
-/// OpenClFailed.
+/// Finds tensors of a plan's file by the names of an unfused one and checks them. Once all are asked for and their
+/// groups have devices, gives each a place there. Errors of all: MissingTensor, BadTensorShape, UnsupportedType.
 class TensorPlaces {
  public:
   /// `views` are those of the file.
-  TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path,
-               const std::vector<std::shared_ptr<Device>>& devices);
+  TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path);
 
-  /// Where the next places are.
-  void use_device(std::size_t device) { device_ = devices_[device].get(); }
+  /// What is asked for next belongs to it; of Output the layer is the one behind the last.
+  void use_group(TensorRole role, std::size_t layer = 0);
 
   [[nodiscard]] bool has(std::string_view name) const { return index_.contains(name); }
   [[nodiscard]] Error missing(const std::string& name) const;
@@ -66,9 +66,12 @@ class TensorPlaces {
                                        std::uint64_t size, Buffer& out);
   [[nodiscard]] Result<void> host_floats(const std::string& name, std::uint64_t count, std::vector<float>& out);
 
-  /// Allocates what was placed. Further errors: UnsupportedArchitecture when a tensor was not asked for, unless it is
-  /// known to be unneeded.
-  [[nodiscard]] Result<std::unique_ptr<WeightMap>> finish(std::string_view architecture);
+  /// What was asked for, in groups as GroupIndex has them.
+  [[nodiscard]] std::vector<TensorGroup> take_groups(std::size_t layers);
+  /// Allocates it where the plan says. Further errors: OutOfDeviceMemory, BufferTooLarge, OpenClFailed,
+  /// UnsupportedArchitecture when a tensor was not asked for, unless it is known to be unneeded.
+  [[nodiscard]] Result<std::unique_ptr<WeightMap>> finish(const std::vector<std::shared_ptr<Device>>& devices,
+                                                          const PlacementPlan& plan, std::string_view architecture);
 
  private:
   /// One buffer with many matrices: large pages serve it, and a driver has few buffers to look after.
@@ -81,6 +84,12 @@ class TensorPlaces {
     std::size_t chunk;
   };
 
+  /// What is to be done on the device of a group.
+  struct Request {
+    std::size_t group;
+    std::function<Result<void>()> place;
+  };
+
   using ViewResult = Result<const TensorView*>;
   [[nodiscard]] ViewResult view_of(const std::string& name) const;
   [[nodiscard]] ViewResult take(const std::string& name, std::uint64_t rows, std::uint64_t columns);
@@ -89,8 +98,11 @@ class TensorPlaces {
   [[nodiscard]] ViewResult take_floats(const std::string& name, std::uint64_t count, std::uint64_t rows);
   [[nodiscard]] Error unknown_rows(const TensorView& view) const;
   [[nodiscard]] Result<PackedShape> packed(const TensorView& view, std::uint64_t rows) const;
+  void request(std::uint64_t bytes, std::function<Result<void>()> place);
+  /// A matrix decides where its group is, so the group says its names.
+  void add_names(const TensorView& view);
   /// `rows` from where the view begins.
-  [[nodiscard]] Result<void> place(const TensorView& view, std::uint64_t rows, Matrix& out);
+  [[nodiscard]] Result<void> request_matrix(const TensorView& view, std::uint64_t rows, Matrix& out);
   [[nodiscard]] std::size_t chunk_for(std::uint64_t bytes);
   [[nodiscard]] std::uint64_t reserve(std::size_t chunk, std::uint64_t bytes);
   void add_placement(const TensorView& view, std::uint64_t matrix, const PackedShape& shape, std::uint64_t offset,
@@ -102,9 +114,9 @@ class TensorPlaces {
   };
   /// As many as fit into the largest buffer of the device.
   [[nodiscard]] std::uint32_t most_experts(std::uint32_t experts, std::uint64_t stride) const;
-  /// All sources of an expert side by side, in parts of at most `most` experts.
-  [[nodiscard]] Result<void> place_experts(std::span<const ExpertSource> sources, const ExpertSizes& sizes,
-                                           std::uint32_t most);
+  /// All sources of an expert side by side, in parts of as many experts as fit with `widest` bytes each.
+  void request_experts(std::vector<ExpertSource> sources, std::uint32_t experts, std::uint64_t widest);
+  void place_experts(std::span<const ExpertSource> sources, std::uint32_t experts, std::uint32_t most);
   void place_floats(const TensorView& view, std::uint64_t offset, const Buffer& out);
   /// What a tensor of this name multiplies, where it is a scale beside a matrix.
   [[nodiscard]] std::optional<TensorView> scaled_by(std::string_view name) const;
@@ -113,7 +125,6 @@ class TensorPlaces {
 
   const PlannedFile& file_;
   const std::string& path_;
-  const std::vector<std::shared_ptr<Device>>& devices_;
   std::span<const TensorView> views_;
   std::vector<bool> used_;  ///< of each view
   std::unordered_map<std::string_view, std::size_t> index_;
@@ -122,7 +133,10 @@ class TensorPlaces {
   std::vector<Chunk> chunks_;
   std::vector<Owner> owners_;
   std::vector<std::size_t> placement_chunks_;  ///< of each placement; kNoChunk where it is no matrix
-  Device* device_ = nullptr;
+  std::vector<TensorGroup> groups_;            ///< by index; what has no tensor may be absent at the end
+  std::vector<Request> requests_;
+  std::size_t group_ = 0;
+  Device* device_ = nullptr;  ///< of the request that is served
 };
 
 }  // namespace gguf_fuse::runtime::detail

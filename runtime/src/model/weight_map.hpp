@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -9,11 +10,12 @@
 #include "gguf_fuse/fuse/views.hpp"
 #include "gguf_fuse/kernels/device.hpp"
 #include "gguf_fuse/kernels/matmul.hpp"
-#include "model/placement.hpp"
+#include "gguf_fuse/runtime/namespace.hpp"
 
 namespace gguf_fuse::runtime::detail {
 
 struct Network;
+class TensorPlaces;
 
 /// A factor beside a matrix (`.scale`), or one for each of a tensor's matrices; on the host, once it is loaded.
 struct MatrixScale {
@@ -40,12 +42,9 @@ struct WeightMap {
   std::vector<std::unique_ptr<MatrixScale>> scales;
 };
 
-/// Finds every tensor of the network in the plan (fused or not), checks its shape and type, and allocates its place.
-/// Errors: MissingTensor, BadTensorShape, UnsupportedType, UnsupportedArchitecture (a tensor that nothing computes
-/// with), OutOfDeviceMemory, BufferTooLarge, OpenClFailed.
-[[nodiscard]] Result<std::unique_ptr<WeightMap>> map_network(const PlannedFile& file, std::span<const TensorView> views,
-                                                             const std::string& path, Network& network,
-                                                             const std::vector<std::shared_ptr<Device>>& devices,
-                                                             const BlockDevices& places);
+/// Finds every tensor of the network in the plan (fused or not), checks its shape and type, and asks for its place.
+/// Errors: MissingTensor, BadTensorShape, UnsupportedType.
+[[nodiscard]] Result<void> map_network(TensorPlaces& tensors, std::span<const TensorView> views,
+                                       const std::string& path, Network& network);
 
 }  // namespace gguf_fuse::runtime::detail

@@ -38,11 +38,10 @@ std::string reference_path(const std::string& name) { return test_data("models/"
 std::shared_ptr<RunnableModel> open_runnable(const std::string& path, const ModelSetup& options) {
   ModelOptions model;
   model.devices = options.devices.empty() ? std::vector{test_devices().front()} : options.devices;
-  model.split = options.split;
+  model.placement = options.placement;
   model.threads = options.threads;
   model.fuse_gate_up = options.fuse_gate_up;
   model.fuse_qkv = options.fuse_qkv;
-  model.overrides = options.overrides;
   model.control = options.control;
   model.activations = options.activations;
   return value_of(RunnableModel::open(path, model));

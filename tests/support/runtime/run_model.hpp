@@ -26,12 +26,11 @@ struct ModelSetup {
   std::uint32_t candidates = 40;
   bool all_logits = false;
   std::vector<std::shared_ptr<Device>> devices{};  ///< the first test device by default
-  std::vector<double> split{};
+  PlacementOptions placement{};
   // As in ModelOptions.
   unsigned threads = 0;
   bool fuse_gate_up = true;
   bool fuse_qkv = true;
-  std::vector<PlacementOverride> overrides{};
   Control* control = nullptr;
 };
 [[nodiscard]] std::string reference_path(const std::string& name);

@@ -13,29 +13,21 @@
 #include "gguf_fuse/kernels/matmul.hpp"
 #include "gguf_fuse/kernels/upload.hpp"
 #include "gguf_fuse/loader/source.hpp"
+#include "gguf_fuse/runtime/placement.hpp"
 #include "gguf_fuse/runtime/tokenizer.hpp"
 
 namespace gguf_fuse::runtime {
 
-/// Where the tensors that a pattern finds are computed, with all of their block: a layer's attention, its feed-forward,
-/// the embeddings or the output.
-struct PlacementOverride {
-  std::string pattern{};   ///< a regular expression (PCRE2) that is searched in tensor names
-  std::size_t device = 0;  ///< index into ModelOptions::devices
-};
-
 struct ModelOptions {
-  /// Layers are split over them in this order; at least one. May name the same device twice.
+  /// Layers are placed on them in this order; at least one. May name the same device twice.
   std::vector<std::shared_ptr<Device>> devices{};
-  /// Shares of the layers, one a device (-ts); empty: equal shares.
-  std::vector<double> split{};
-  std::vector<PlacementOverride> overrides{};  ///< the first that fits counts
-  Activations activations = Activations::Q8;   ///< what meets quantised weights
-  bool fuse_gate_up = true;                    ///< merge gate and up of each expert (and of dense layers) while loading
-  bool fuse_qkv = true;                        ///< merge Q, K and V while loading
-  std::optional<LoadMode> load_mode{};         ///< none: by whether the file is in the page cache
-  std::optional<UploadStrategy> upload{};      ///< none: as measured; devices that share the host's memory need none
-  unsigned threads = 0;                        ///< that read and pack; 0: as many as there are processors, at most 8
+  PlacementOptions placement{};
+  Activations activations = Activations::Q8;  ///< what meets quantised weights
+  bool fuse_gate_up = true;                   ///< merge gate and up of each expert (and of dense layers) while loading
+  bool fuse_qkv = true;                       ///< merge Q, K and V while loading
+  std::optional<LoadMode> load_mode{};        ///< none: by whether the file is in the page cache
+  std::optional<UploadStrategy> upload{};     ///< none: as measured; devices that share the host's memory need none
+  unsigned threads = 0;                       ///< that read and pack; 0: as many as there are processors, at most 8
   /// Progress of loading; and what stops it, and whatever the model's sessions compute, within some launches. Must
   /// outlive the model. Not cancelled any more, sessions go on computing; a loading that was stopped stays so.
   Control* control = nullptr;
@@ -90,8 +82,7 @@ struct ModelDescription {
   /// What was found in the file and is not used (tensors that text is computed without, with the reason), or was read
   /// in another way than it says: a line a kind.
   std::vector<std::string> notes{};
-  /// Indices of ModelOptions::overrides whose pattern finds no tensor of a block.
-  std::vector<std::size_t> idle_overrides{};
+  ModelPlacement placement{};
 };
 
 /// A model whose weights live on devices, in the order the kernels read. Any number of sessions may use it.
@@ -102,6 +93,11 @@ class GGUF_FUSE_EXPORT RunnableModel {
   /// UnsupportedArchitecture, UnsupportedType, UnsupportedHyperparameter, MissingTensor, BadTensorShape, MissingKey,
   /// OutOfDeviceMemory, BufferTooLarge.
   [[nodiscard]] static Result<std::shared_ptr<RunnableModel>> open(const std::string& path, ModelOptions options);
+
+  /// Where open() would place what the file has, on `devices` devices instead of options.devices: by the header alone.
+  /// Errors: those of open(), without OutOfDeviceMemory and BufferTooLarge.
+  [[nodiscard]] static Result<ModelPlacement> plan(const std::string& path, const ModelOptions& options,
+                                                   std::size_t devices);
 
   RunnableModel(const RunnableModel&) = delete;
   RunnableModel& operator=(const RunnableModel&) = delete;
