@@ -134,8 +134,9 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
       .repeatable = true;
   table
       .value({"-ngl", "--n-gpu-layers"}, "N,N",
-             "so many layers, the output first, on the first device, the others on the last: auto, all or a number "
-             "(default: all)",
+             "offload N layers, the output counted as one, from the last device of -dev to those before it: auto, all "
+             "or a "
+             "number (default: all)",
              list_into(options.gpu_layers, parse_gpu_layers))
       .repeatable = true;
   add_thread_option(table, options.engine);

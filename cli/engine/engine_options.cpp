@@ -178,9 +178,9 @@ void add_device_options(OptionTable& table, EngineOptions& options, unsigned com
   table
       .value(
           {"-ngl", "--gpu-layers", "--n-gpu-layers"}, "N",
-          "so many layers, the output first and then from the last on, go to the first device (-dev), the others to "
-          "the "
-          "last one, or from a GPU to a CPU: auto, all or a number (default: auto, which is all)",
+          "offload N layers, the output counted as one: from the last device of -dev to those before it, without -dev "
+          "from "
+          "a CPU to a GPU; auto, all or a number (default: auto, which is all)",
           [&](const std::string& name, const std::string& text) { options.gpu_layers = parse_gpu_layers(name, text); })
       .takes({.kind = Values::Kind::Words, .words = {"auto", "all"}})
       .environment = "LLAMA_ARG_N_GPU_LAYERS";

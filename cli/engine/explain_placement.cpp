@@ -65,7 +65,8 @@ struct Class {
 };
 
 std::vector<Class> classes_of(const ExplainedPlacement& explained) {
-  const auto& [groups, plan, ignored] = explained.placement;
+  const std::vector<TensorGroup>& groups = explained.placement.groups;
+  const PlacementPlan& plan = explained.placement.plan;
   std::vector<Class> classes;
   for (std::size_t i = 0; i < groups.size(); ++i) {
     if (groups[i].bytes == 0 && groups[i].role == TensorRole::FirstLayer) continue;
