@@ -74,8 +74,11 @@ void offload_layers(DeviceChoice& choice, const Devices& all, std::uint32_t laye
 std::string longest_word(std::string_view pattern) {
   std::string longest, word;
   for (const char letter : pattern) {
-    const bool of_word = std::isalnum(static_cast<unsigned char>(letter)) != 0 || letter == '_';
-    word = of_word ? word + letter : std::string();
+    if (std::isalnum(static_cast<unsigned char>(letter)) != 0 || letter == '_') {
+      word += letter;
+    } else {
+      word.clear();
+    }
     if (word.size() > longest.size()) longest = word;
   }
   return longest;
