@@ -46,4 +46,4 @@ mixture "$bin" "$cache/bench" granite_swa 8 1
 echo "Processor: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) threads. Devices of gguf-bench:"
 printf '\n%s\n\n' "$("$bin/gguf-run" --list-devices | sed 's/^/    /')"
 python3 "$root/bench/compare.py" --rounds "${ROUNDS:-5}" --threads "$(nproc)" --peer "$LLAMA_BENCH" --ours "$bin/gguf-bench" \
-  "$smollm2" "$cache/models/gemma-3-270m-it-q4_k_m.gguf" "$made"
+  "$smollm2" "$gemma3" "$made"

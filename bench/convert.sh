@@ -8,7 +8,6 @@ set -euo pipefail
 . "$(dirname "$0")/common.sh"
 folder=${1:-$cache/bench}
 bin=$(cd "${2:-$root/build/release/bin}" && pwd)
-gemma3=$cache/models/gemma-3-270m-it-q4_k_m.gguf
 
 "$root/scripts/models.sh"
 mixtures=()

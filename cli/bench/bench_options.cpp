@@ -134,9 +134,8 @@ void add_setting_options(OptionTable& table, BenchOptions& options) {
       .repeatable = true;
   table
       .value({"-ngl", "--n-gpu-layers"}, "N,N",
-             "offload N layers, the output counted as one, from the last device of -dev to those before it: auto, all "
-             "or a "
-             "number (default: all)",
+             "offload N layers, the output counted as one, from the last device of -dev to those before it: "
+             "auto, all or a number (default: all)",
              list_into(options.gpu_layers, parse_gpu_layers))
       .repeatable = true;
   add_thread_option(table, options.engine);

@@ -88,10 +88,7 @@ std::vector<Class> classes_of(const ExplainedPlacement& explained) {
 Result<ExplainedPlacement> explain_placement(const EngineOptions& options) {
   ExplainedPlacement explained;
   GGUF_FUSE_ASSIGN(explained.choice, choose_devices(options));
-  ModelOptions model = options.loading;
-  model.placement = explained.choice.placement;
-  model.fuse_gate_up = merges_gate_up(options);
-  model.fuse_qkv = merges_qkv(options);
+  const ModelOptions model = model_options(options, explained.choice);
   GGUF_FUSE_ASSIGN(explained.placement, RunnableModel::plan(options.model, model, explained.choice.devices.size()));
   return explained;
 }

@@ -186,6 +186,14 @@ Activations activations_for(const EngineOptions& options, const std::vector<std:
   return options.activations.value_or(eight_bit ? Activations::Q8 : Activations::F32);
 }
 
+ModelOptions model_options(const EngineOptions& options, const DeviceChoice& choice) {
+  ModelOptions model = options.loading;
+  model.placement = choice.placement;
+  model.fuse_gate_up = merges_gate_up(options);
+  model.fuse_qkv = merges_qkv(options);
+  return model;
+}
+
 Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice, const EngineOptions& options,
                                                           const Log& log, BuildCount* builds) {
   DeviceOptions device_options = options.device;

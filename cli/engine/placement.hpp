@@ -31,6 +31,9 @@ struct DeviceChoice {
 [[nodiscard]] Activations activations_for(const EngineOptions& options,
                                           const std::vector<std::shared_ptr<Device>>& devices);
 
+/// What the library is told of options and of where layers go; devices are missing.
+[[nodiscard]] ModelOptions model_options(const EngineOptions& options, const DeviceChoice& choice);
+
 /// Opened, once each; `builds` counts the programs that are compiled and may be null. Errors: those of Device::open.
 [[nodiscard]] Result<std::vector<std::shared_ptr<Device>>> open_devices(const DeviceChoice& choice,
                                                                         const EngineOptions& options, const Log& log,

@@ -81,12 +81,9 @@ Result<std::shared_ptr<RunnableModel>> open_runnable(const EngineOptions& option
   GGUF_FUSE_ASSIGN(const DeviceChoice choice, choose_devices(options));
   for (const std::string& note : choice.notes) print_warning(note);
   GGUF_FUSE_ASSIGN(auto devices, open_devices(choice, options, log, builds));
-  ModelOptions loading = options.loading;
+  ModelOptions loading = model_options(options, choice);
   loading.activations = activations_for(options, devices);
   loading.devices = std::move(devices);
-  loading.placement = choice.placement;
-  loading.fuse_gate_up = merges_gate_up(options);
-  loading.fuse_qkv = merges_qkv(options);
   loading.control = &control;
   loading.log = log;
   return RunnableModel::open(options.model, std::move(loading));

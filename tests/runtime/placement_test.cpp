@@ -17,7 +17,6 @@ namespace {
 
 using support::value_of;
 using testing::ElementsAre;
-using testing::IsEmpty;
 
 struct Shape {
   std::size_t layers = 4;

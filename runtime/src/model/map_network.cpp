@@ -51,7 +51,7 @@ class Mapper {
     // Embeddings that serve as the head, too, are the head's.
     const bool own = network_.architecture->own_output || tensors_.has("output.weight");
     const std::size_t layers = network_.layers.size();
-    own ? tensors_.use_group(TensorRole::Input) : tensors_.use_group(TensorRole::Output, layers);
+    tensors_.use_group(own ? TensorRole::Input : TensorRole::Output, layers);
     GGUF_FUSE_CHECK(tensors_.matrix("token_embd.weight", vocabulary, embedding, network_.embedding.table));
     Output& output = network_.output;
     tensors_.use_group(TensorRole::Output, layers);

@@ -37,6 +37,12 @@ std::vector<std::size_t> share_out(std::size_t layers, const Shares& shares) {
   return result;
 }
 
+/// There is one.
+std::size_t last_with_share(const Shares& shares) {
+  const auto last = std::find_if(shares.rbegin(), shares.rend(), [](double share) { return share > 0; });
+  return static_cast<std::size_t>(shares.rend() - last) - 1;
+}
+
 class Planner {
  public:
   Planner(std::span<const TensorGroup> groups, std::size_t devices, const PlacementOptions& options)
@@ -84,17 +90,7 @@ class Planner {
     for (std::size_t i = 0; i < layers_; ++i) {
       place_layer(i, i < kept ? rest : Place{.device = shared[i - kept], .rule = PlacementRule::Offloaded});
     }
-    // where the last layer is, or would be
-    output() = head ? Place{.device = share_out(1, last_of(shares)).front(), .rule = PlacementRule::Offloaded} : rest;
-  }
-
-  /// The share of the last device that has one, alone.
-  static Shares last_of(Shares shares) {
-    const auto last = std::find_if(shares.rbegin(), shares.rend(), [](double share) { return share > 0; });
-    for (auto share = shares.rbegin(); share != shares.rend(); ++share) {
-      if (share != last) *share = 0;
-    }
-    return shares;
+    output() = head ? Place{.device = last_with_share(shares), .rule = PlacementRule::Offloaded} : rest;
   }
 
   void place_layer(std::size_t layer, const Place& place) {
@@ -163,27 +159,29 @@ class Planner {
 /// Groups as GroupIndex has them, and devices that options may name.
 Result<void> check(std::span<const TensorGroup> groups, std::size_t devices, const PlacementOptions& options) {
   const auto wrong = [](std::string subject, std::string expected, std::size_t actual) {
-    return fail(Error{.code = ErrorCode::InvalidArgument,
-                      .subject = std::move(subject),
-                      .expected = std::move(expected),
-                      .actual = std::to_string(actual)});
+    return Error{.code = ErrorCode::InvalidArgument,
+                 .subject = std::move(subject),
+                 .expected = std::move(expected),
+                 .actual = std::to_string(actual)};
   };
   if (groups.size() < 5 || groups.size() % 2 == 0) {
-    return wrong("groups of tensors", "3, and 2 a layer", groups.size());
+    return fail(wrong("groups of tensors", "3, and 2 a layer", groups.size()));
   }
-  if (devices == 0) return wrong("devices", "at least one", devices);
+  if (devices == 0) return fail(wrong("devices", "at least one", devices));
   if (!options.offload) return {};
   const auto& [layers, rest] = *options.offload;
   const std::size_t all = (groups.size() - 3) / 2 + 1;
   if (!rest && layers < all) {
-    Error error = wrong("layers to offload", fmt::format("{}, or a device for the rest", all), layers).value();
+    Error error = wrong("layers to offload", fmt::format("{}, or a device for the rest", all), layers);
     error.hint = "two devices by their names (-dev), or a driver that runs on every CPU: apt install pocl-opencl-icd";
     return fail(std::move(error));
   }
-  if (rest && *rest >= devices) return wrong("device of the rest", fmt::format("0 to {}", devices - 1), *rest);
+  if (rest && *rest >= devices) {
+    return fail(wrong("device of the rest", fmt::format("0 to {}", devices - 1), *rest));
+  }
   const Shares shares = shares_of(devices, options);
   if (layers == 0 || std::any_of(shares.begin(), shares.end(), [](double share) { return share > 0; })) return {};
-  return wrong("devices to offload to", "one with a share of the layers", 0);
+  return fail(wrong("devices to offload to", "one with a share of the layers", 0));
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ class TensorPlaces {
   /// `views` are those of the file.
   TensorPlaces(const PlannedFile& file, std::span<const TensorView> views, const std::string& path);
 
-  /// What is asked for next belongs to it; of Output the layer is the one behind the last.
+  /// What is asked for next belongs to it; the layer counts where a role has layers, and is the
+  /// one behind the last of Output.
   void use_group(TensorRole role, std::size_t layer = 0);
 
   [[nodiscard]] bool has(std::string_view name) const { return index_.contains(name); }
